@@ -1,0 +1,331 @@
+"""The whole contract between task distributions and everything above them.
+
+Three ideas:
+
+* a `Task` is data (a family name and a vector of numbers). Environments are told a task; they never draw one.
+* a `TaskDistribution` draws tasks and makes environments for them.
+* a `TaskVectorEnv` steps `num_tasks x envs_per_task` environments at once. Every array it takes or gives has
+  the axes `[task, env, ...]`.
+
+Episodes: each environment runs one episode after `reset`, until it terminates or `horizon` steps have passed
+(truncation). A finished environment is *frozen* until it is reset: it ignores its action, repeats its last
+observation, gives reward 0 and keeps its flags. So a rollout of `horizon` steps holds exactly one episode per
+environment, whatever its length.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.floating[Any]]
+Bool = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One MDP of a distribution, as plain data: hashable, picklable, JSON-able.
+
+    Attributes:
+        family: which kind of task, e.g. ``"reach-v3"``.
+        vector: the numbers (float64) that pick one task of that family, e.g. object and goal positions.
+    """
+
+    family: str
+    vector: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vector", tuple(float(x) for x in self.vector))
+
+    @property
+    def array(self) -> NDArray[np.float64]:
+        """`vector` as a new float64 array ``[task_dim]``."""
+        return np.array(self.vector, dtype=np.float64)
+
+    def to_json(self) -> str:
+        """One line of JSON; floats survive the round trip bit for bit."""
+        return json.dumps({"family": self.family, "vector": self.vector})
+
+    @staticmethod
+    def from_json(text: str) -> Task:
+        """The inverse of `to_json`."""
+        fields = json.loads(text)
+        return Task(fields["family"], tuple(fields["vector"]))
+
+
+class Step(NamedTuple):
+    """What `TaskVectorEnv.step` returns; all arrays ``[task, env, ...]``.
+
+    `terminated`: the MDP ended. `truncated`: the horizon was reached first. Both stay raised while the
+    environment is frozen. `success`: the goal is met at this very step (not "so far").
+    """
+
+    observation: Float
+    reward: NDArray[np.float64]
+    terminated: Bool
+    truncated: Bool
+    success: Bool
+
+
+class NonFiniteError(ValueError):
+    """An action, observation or reward is NaN or infinite; the message names the environment, task and step."""
+
+
+class TaskVectorEnv(ABC):
+    """`num_tasks x envs_per_task` environments stepped together; see the module docstring for episodes.
+
+    Subclasses implement the four hooks `_set_tasks`, `_reset`, `_step` and (optionally) `_close`. The checks,
+    the horizon and the freezing of finished environments live here, once.
+    """
+
+    metadata: dict[str, Any] = {"autoreset_mode": gym.vector.AutoresetMode.DISABLED}
+
+    def __init__(
+        self,
+        num_tasks: int,
+        envs_per_task: int,
+        observation_space: gym.spaces.Box,
+        action_space: gym.spaces.Box | gym.spaces.Discrete,
+        horizon: int,
+    ) -> None:
+        if num_tasks < 1 or envs_per_task < 1:
+            raise ValueError(f"num_tasks and envs_per_task must be at least 1, got {num_tasks} and {envs_per_task}")
+        self.num_tasks, self.envs_per_task, self.horizon = num_tasks, envs_per_task, horizon
+        self.observation_space, self.action_space = observation_space, action_space
+        self.tasks: list[Task] = []
+        shape = (num_tasks, envs_per_task)
+        self._elapsed = np.zeros(shape, dtype=np.int64)
+        self._terminated = np.ones(shape, dtype=bool)  # nothing may be stepped before the first reset
+        self._observation = np.zeros((*shape, *observation_space.shape), dtype=observation_space.dtype)
+        self._was_reset = False
+        self._closed = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(num_tasks, envs_per_task)``."""
+        return self.num_tasks, self.envs_per_task
+
+    # -- public verbs ------------------------------------------------------------------------------------------
+
+    def set_tasks(self, tasks: Sequence[Task]) -> None:
+        """Hold `tasks` (one per task row) until the next call. Takes effect at the next `reset`, which must follow."""
+        self._check_open()
+        if len(tasks) != self.num_tasks:
+            raise ValueError(f"set_tasks needs {self.num_tasks} tasks, got {len(tasks)}")
+        self._set_tasks(list(tasks))
+        self.tasks = list(tasks)
+        self._was_reset = False
+
+    def reset(self, seeds: Sequence[int] | NDArray[np.integer[Any]], mask: Bool | None = None) -> Float:
+        """Start a new episode and return the observations ``[task, env, *obs]`` (of all environments).
+
+        Args:
+            seeds: one non-negative int per task. All randomness of the new episodes derives from
+                ``(seed, env index)``, so results do not depend on how tasks are batched.
+            mask: bool ``[task, env]``; only these environments are reset. Default: all.
+        """
+        self._check_open()
+        if not self.tasks:
+            raise RuntimeError("call set_tasks before reset: an environment never draws its own task")
+        if len(seeds) != self.num_tasks:
+            raise ValueError(f"reset needs {self.num_tasks} seeds (one per task), got {len(seeds)}")
+        if mask is None:
+            mask = np.ones(self.shape, dtype=bool)
+        elif mask.shape != self.shape or mask.dtype != np.bool_:
+            raise ValueError(f"mask must be bool {self.shape}, got {mask.dtype} {mask.shape}")
+        elif not self._was_reset and not mask.all():
+            raise RuntimeError("the first reset after set_tasks must reset every environment")
+        observation = self._reset([int(s) for s in seeds], mask)
+        self._observation = np.where(self._expand(mask), observation, self._observation)
+        self._elapsed[mask] = 0
+        self._terminated[mask] = False
+        self._was_reset = True
+        return self._observation.copy()
+
+    def step(self, action: NDArray[Any]) -> Step:
+        """Advance every unfinished environment by one step.
+
+        Args:
+            action: ``[task, env, *action]``; floats for a Box action space, integers for a Discrete one.
+        Raises:
+            NonFiniteError: an action for an unfinished environment is NaN or infinite.
+        """
+        self._check_open()
+        if not self._was_reset:
+            raise RuntimeError("call reset before step")
+        active = ~(self._terminated | (self._elapsed >= self.horizon))
+        self._check_action(action, active)
+        observation, reward, terminated, success = self._step(action, active)
+        self._elapsed[active] += 1
+        self._terminated |= terminated & active
+        if active.all():  # the usual case: no copying around the frozen ones
+            self._observation = np.asarray(observation, dtype=self.observation_space.dtype)
+        else:
+            self._observation = np.where(self._expand(active), observation, self._observation)
+            reward = np.where(active, reward, 0.0)
+            success = success & active
+        truncated = (self._elapsed >= self.horizon) & ~self._terminated
+        return Step(self._observation.copy(), reward, self._terminated.copy(), truncated, success)
+
+    def close(self) -> None:
+        """Free everything; calling it twice is fine."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def flat(self) -> FlatVectorEnv:
+        """The same environments as a gymnasium `VectorEnv` of ``num_tasks * envs_per_task`` (a reshape, no copy)."""
+        return FlatVectorEnv(self)
+
+    def __enter__(self) -> TaskVectorEnv:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- hooks -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        """Check and remember the tasks; raise ValueError for one that this environment cannot hold."""
+
+    @abstractmethod
+    def _reset(self, seeds: list[int], mask: Bool) -> Float:
+        """Reset the environments in `mask`; return observations (rows outside `mask` are ignored)."""
+
+    @abstractmethod
+    def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
+        """Step the environments in `active`; return new arrays (observation, reward, terminated, success).
+        Values outside `active` are ignored."""
+
+    def _close(self) -> None:  # noqa: B027  (optional hook)
+        """Free resources."""
+
+    # -- checks ------------------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this TaskVectorEnv is closed")
+
+    def _check_action(self, action: NDArray[Any], active: Bool) -> None:
+        expected = (*self.shape, *self.action_space.shape)
+        kind = "iu" if isinstance(self.action_space, gym.spaces.Discrete) else "f"
+        if not isinstance(action, np.ndarray) or action.shape != expected or action.dtype.kind not in kind:
+            got = f"{action.dtype} {action.shape}" if isinstance(action, np.ndarray) else type(action).__name__
+            wanted = "an integer" if kind == "iu" else "a float"
+            raise ValueError(f"action must be {wanted} numpy array of shape {expected}, got {got}")
+        if kind == "f" and not np.isfinite(action).all():
+            finite = np.isfinite(action).reshape(*self.shape, -1).all(-1)
+            for task, env in np.argwhere(active & ~finite)[:1]:
+                raise NonFiniteError(
+                    f"non-finite action {action[task, env].tolist()} for env [{task}, {env}], "
+                    f"task {self.tasks[task].to_json()}, step {self._elapsed[task, env]}: the policy produced it"
+                )
+
+    def _expand(self, mask: Bool) -> Bool:
+        """`mask` with the trailing axes of an observation."""
+        return mask.reshape(*mask.shape, *(1,) * len(self.observation_space.shape))
+
+
+class TaskDistribution(ABC):
+    """Where tasks come from. Train and test are two distributions.
+
+    Attributes:
+        name: the name `envs.make` knows it by.
+        split: ``"train"`` or ``"test"``.
+        families: all family names, in a fixed order.
+        horizon: env steps per episode at most.
+        deterministic: the same task and actions always give the same episode (no noise at reset or in steps).
+    """
+
+    name: str
+    split: str
+    families: tuple[str, ...]
+    observation_space: gym.spaces.Box
+    action_space: gym.spaces.Box | gym.spaces.Discrete
+    horizon: int
+    deterministic: bool = False
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
+        """Draw `count` tasks. With several families, each appears equally often up to one."""
+
+    def tasks(self) -> list[Task] | None:
+        """All tasks, in a fixed order, where they are finitely many; else None."""
+        return None
+
+    @abstractmethod
+    def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """Environments for any `num_tasks` tasks of this distribution at a time."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a result must carry so that another one can be compared with it (JSON-able)."""
+        return {"name": self.name, "split": self.split, "horizon": self.horizon}
+
+
+class FlatVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
+    """A `TaskVectorEnv` seen as a gymnasium vector env; environment ``i`` is ``[i // envs_per_task, i % envs_per_task]``.
+
+    Autoreset is disabled: pass ``options={"reset_mask": bool[num_envs]}`` to reset finished environments.
+    """
+
+    def __init__(self, env: TaskVectorEnv) -> None:
+        self.env = env
+        self.metadata = env.metadata
+        self.num_envs = env.num_tasks * env.envs_per_task
+        self.single_observation_space, self.single_action_space = env.observation_space, env.action_space
+        self.observation_space = gym.vector.utils.batch_space(env.observation_space, self.num_envs)
+        self.action_space = gym.vector.utils.batch_space(env.action_space, self.num_envs)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float, dict[str, Any]]:
+        """As gymnasium; an int seed gives task ``i`` the seed ``seed + i``, a list gives one per environment
+        (the first of each task counts)."""
+        if isinstance(seed, (list, tuple)):
+            seeds = [int(s or 0) for s in seed[:: self.env.envs_per_task]]
+        else:
+            seeds = [(seed or 0) + i for i in range(self.env.num_tasks)]
+        mask = (options or {}).get("reset_mask")
+        observation = self.env.reset(seeds, None if mask is None else np.asarray(mask, bool).reshape(self.env.shape))
+        return self._flatten(observation), {}
+
+    def step(self, actions: Any) -> tuple[Float, NDArray[np.float64], Bool, Bool, dict[str, Any]]:
+        """As gymnasium; ``info["success"]`` is bool ``[num_envs]``."""
+        actions = np.asarray(actions)
+        step = self.env.step(actions.reshape(*self.env.shape, *actions.shape[1:]))
+        obs, reward, terminated, truncated, success = (self._flatten(x) for x in step)
+        return obs, reward, terminated, truncated, {"success": success}
+
+    def close_extras(self, **_: Any) -> None:
+        """Close the environments behind the view."""
+        self.env.close()
+
+    def _flatten(self, x: Any) -> Any:
+        return x.reshape(self.num_envs, *x.shape[2:])
+
+
+def sample_balanced(
+    rng: np.random.Generator, by_family: dict[str, Sequence[Task]], count: int
+) -> list[Task]:
+    """Draw `count` tasks from finite lists, each family equally often up to one, without repeats inside a family
+    while it has tasks left. Families are in dictionary order, so rows of a meta-batch keep their family."""
+    families = list(by_family)
+    counts = {family: count // len(families) for family in families}
+    for index in rng.permutation(len(families))[: count % len(families)]:
+        counts[families[index]] += 1
+    drawn: list[Task] = []
+    for family in families:
+        pool = by_family[family]
+        order: list[int] = []
+        while len(order) < counts[family]:
+            order.extend(int(i) for i in rng.permutation(len(pool)))
+        drawn.extend(pool[i] for i in order[: counts[family]])
+    return drawn

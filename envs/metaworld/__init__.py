@@ -1,0 +1,1 @@
+"""Meta-World benchmarks as task distributions."""
