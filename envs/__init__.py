@@ -1,0 +1,119 @@
+"""Task distributions for meta-reinforcement learning: `make(name, split)` and the contract they all keep.
+
+This package needs numpy, gymnasium and mujoco, never torch and never meta_rl.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from envs.api import (
+    FlatVectorEnv,
+    NonFiniteError,
+    Step,
+    Task,
+    TaskDistribution,
+    TaskVectorEnv,
+)
+from envs.metaworld import benchmarks as _benchmarks
+
+__all__ = [
+    "FlatVectorEnv",
+    "NonFiniteError",
+    "Step",
+    "Task",
+    "TaskDistribution",
+    "TaskVectorEnv",
+    "UnknownNameError",
+    "check_name",
+    "families",
+    "list_names",
+    "make",
+    "register",
+]
+
+SPLITS = ("train", "test")
+
+
+class UnknownNameError(ValueError):
+    """No distribution (or split) has that name; the message gives the closest one that exists."""
+
+
+def _navigation(split: str, **options: Any) -> TaskDistribution:
+    from envs.navigation import Navigation
+
+    return Navigation(split, **options)
+
+
+# name -> maker(split, **options). Makers import lazily, so that listing names costs nothing.
+_REGISTRY: dict[str, Callable[..., TaskDistribution]] = {"navigation": _navigation}
+
+
+def register(name: str, maker: Callable[..., TaskDistribution]) -> None:
+    """Make ``maker(split, **options)`` known as `name`.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in list_names():
+        raise ValueError(f"{name!r} is already a task distribution")
+    _REGISTRY[name] = maker
+
+
+def list_names() -> list[str]:
+    """Every name that `make` knows (custom Meta-World lists, ``metaworld/FAMILY,FAMILY[:FAMILY,...]``, aside)."""
+    return [*_REGISTRY, *(f"metaworld/{name}" for name in _benchmarks.list_names())]
+
+
+def check_name(name: str, split: str = "train") -> None:
+    """Refuse an unknown name or split without importing or building anything.
+
+    Raises:
+        UnknownNameError: with the closest valid name.
+    """
+    if split not in SPLITS:
+        raise UnknownNameError(f"unknown split {split!r}; valid: {', '.join(SPLITS)}")
+    if name in _REGISTRY:
+        return
+    if name.startswith("metaworld/"):
+        try:
+            _benchmarks.parse(name.removeprefix("metaworld/"))
+            return
+        except KeyError as error:
+            unknown = str(error.args[0])
+            if unknown != name.removeprefix("metaworld/") and "(" in unknown:
+                raise UnknownNameError(f"bad custom list of families: {unknown}") from None
+            if unknown != name.removeprefix("metaworld/"):
+                close = difflib.get_close_matches(unknown, _benchmarks.FAMILIES, 1, 0.0)[0]
+                raise UnknownNameError(f"unknown Meta-World family {unknown!r}; closest: {close}") from None
+    close = difflib.get_close_matches(name, list_names(), 1, 0.0)[0]
+    raise UnknownNameError(f"unknown task distribution {name!r}; closest: {close}")
+
+
+def families(name: str, split: str = "train") -> tuple[str, ...]:
+    """The family names of a distribution; for Meta-World without importing metaworld."""
+    check_name(name, split)
+    if name in _REGISTRY:
+        return make(name, split).families
+    return _benchmarks.parse(name.removeprefix("metaworld/")).families(split)
+
+
+def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
+    """The task distribution called `name`.
+
+    Args:
+        name: see `list_names`; for example ``navigation``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, or a custom
+            Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3`` (train families : test families).
+        split: ``"train"`` or ``"test"``.
+        options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.
+    Raises:
+        UnknownNameError: unknown name or split.
+    """
+    check_name(name, split)
+    if name in _REGISTRY:
+        return _REGISTRY[name](split, **options)
+    from envs.metaworld.distribution import MetaWorld
+
+    return MetaWorld(name.removeprefix("metaworld/"), split, **options)

@@ -41,3 +41,95 @@ _ML25_TRAIN = (
 _ML25_TEST = ("basketball-v3", "door-close-v3", "shelf-place-v3", "sweep-v3", "button-press-v3")
 _ML45_TEST = ("bin-picking-v3", "box-close-v3", "hand-insert-v3", "door-lock-v3", "door-unlock-v3")
 _ML45_TRAIN = tuple(f for f in FAMILIES if f not in _ML45_TEST)
+
+_SUITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ml10": (_ML10_TRAIN, _ML10_TEST),
+    "ml25": (_ML25_TRAIN, _ML25_TEST),
+    "ml45": (_ML45_TRAIN, _ML45_TEST),
+}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Families of the two splits, and how metaworld is asked for their goals.
+
+    Attributes:
+        name: the part of the name after ``metaworld/``.
+        train, test: family names. Where both hold the same families (ML1, custom lists without a test part) the
+            splits differ by their goals.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def families(self, split: str) -> tuple[str, ...]:
+        """The families of ``"train"`` or ``"test"``."""
+        return {"train": self.train, "test": self.test}[split]
+
+
+def list_names() -> list[str]:
+    """Every name after ``metaworld/`` but the custom ones."""
+    return [*_SUITES, *(f"ml1-{family}" for family in FAMILIES)]
+
+
+def parse(name: str) -> Benchmark:
+    """The benchmark called `name`: ``ml10``, ``ml1-FAMILY``, or a custom list ``FAMILY,FAMILY[:FAMILY,...]``
+    (train families, then test families; without the second part, the same families with other goals).
+
+    Raises:
+        KeyError: unknown name; ``args[0]`` is the part that is unknown.
+    """
+    if name in _SUITES:
+        return Benchmark(name, *_SUITES[name])
+    if name.startswith("ml1-") and ":" not in name and "," not in name:
+        if name[4:] not in FAMILIES:
+            raise KeyError(name)
+        return Benchmark(name, (name[4:],), (name[4:],))
+    train_text, _, test_text = name.partition(":")
+    train = tuple(train_text.split(","))
+    test = tuple(test_text.split(",")) if test_text else train
+    for family in (*train, *test):
+        if family not in FAMILIES:
+            raise KeyError(family)
+    for side in (train, test):
+        if len(set(side)) != len(side):
+            raise KeyError(f"{name} (a family is named twice)")
+    if test_text and set(train) & set(test):
+        raise KeyError(f"{name} (train and test share a family)")
+    return Benchmark(name, train, test)
+
+
+@functools.lru_cache(maxsize=16)
+def goals(benchmark: Benchmark, split: str, seed: int) -> tuple[Task, ...]:
+    """The 50 goals of each family of a split, drawn by metaworld's own benchmark classes with `seed`.
+
+    Splits that share their families use metaworld's ML1 rule: test goals come from ``seed + 1``.
+    """
+    import metaworld
+
+    if benchmark.name in _SUITES:
+        source = getattr(metaworld, benchmark.name.upper())(seed=seed)
+        drawn = source.train_tasks if split == "train" else source.test_tasks
+    elif benchmark.name.startswith("ml1-"):
+        source = metaworld.ML1(benchmark.train[0], seed=seed)
+        drawn = source.train_tasks if split == "train" else source.test_tasks
+    elif benchmark.train == benchmark.test:
+        drawn = metaworld.CustomML(list(benchmark.train), [], seed=seed + (split == "test")).train_tasks
+    else:
+        families = list(benchmark.families(split))
+        drawn = metaworld.CustomML(families, [], seed=seed).train_tasks
+    # The pickle was made by metaworld in this very process a moment ago, so reading it is safe.
+    return tuple(Task(task.env_name, tuple(pickle.loads(task.data)["rand_vec"])) for task in drawn)
+
+
+def to_metaworld(task: Task, goal_visible: bool = False) -> Any:
+    """The `metaworld.Task` for `task`: built in this process, for this process's own `set_task` calls only."""
+    import metaworld
+
+    fields = {
+        "env_cls": metaworld.ALL_V3_ENVIRONMENTS[task.family],
+        "rand_vec": task.array,
+        "partially_observable": not goal_visible,
+    }
+    return metaworld.Task(task.family, pickle.dumps(fields))

@@ -1,0 +1,80 @@
+"""Meta-World benchmarks as `TaskDistribution`s: goals from metaworld, environments from one of the engines."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from envs.api import Task, TaskDistribution, TaskVectorEnv, sample_balanced
+from envs.metaworld import benchmarks
+from envs.metaworld.reference import ReferenceVectorEnv, action_space, observation_space
+
+
+class MetaWorld(TaskDistribution):
+    """One split of a Meta-World benchmark.
+
+    Args:
+        name: what follows ``metaworld/``: ``ml1-FAMILY``, ``ml10``, ``ml25``, ``ml45`` or a custom list of families.
+        split: ``"train"`` or ``"test"``.
+        goal_seed: seeds metaworld's own goal drawing (50 goals per family and split).
+        horizon: env steps per episode, 500 in every published protocol.
+        reward_version: ``"v2"`` (default) or ``"v1"``.
+        goal_visible: show the goal in the observation (off: meta-learning has to find it).
+    """
+
+    deterministic = True
+
+    def __init__(
+        self,
+        name: str,
+        split: str = "train",
+        *,
+        goal_seed: int = 1,
+        horizon: int = 500,
+        reward_version: str = "v2",
+        goal_visible: bool = False,
+    ) -> None:
+        if reward_version not in ("v1", "v2"):
+            raise ValueError(f"reward_version must be 'v1' or 'v2', got {reward_version!r}")
+        if not 1 <= horizon <= 500:
+            raise ValueError(f"horizon must be between 1 and 500 (metaworld's own limit), got {horizon}")
+        self.benchmark = benchmarks.parse(name)
+        self.name, self.split = f"metaworld/{name}", split
+        self.families = self.benchmark.families(split)
+        self.horizon, self.goal_seed = horizon, goal_seed
+        self.reward_version, self.goal_visible = reward_version, goal_visible
+        self.observation_space, self.action_space = observation_space(goal_visible), action_space()
+
+    def tasks(self) -> list[Task]:
+        """All goals of the split, 50 per family."""
+        return list(benchmarks.goals(self.benchmark, self.split, self.goal_seed))
+
+    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
+        """Draw from the 50 goals per family; families equally often."""
+        by_family: dict[str, list[Task]] = {family: [] for family in self.families}
+        for task in self.tasks():
+            by_family[task.family].append(task)
+        return sample_balanced(rng, by_family, count)
+
+    def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """Environments for `num_tasks` tasks at a time."""
+        return ReferenceVectorEnv(
+            num_tasks,
+            envs_per_task,
+            horizon=self.horizon,
+            reward_version=self.reward_version,
+            goal_visible=self.goal_visible,
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Protocol and versions: goals depend on metaworld's version and the seed."""
+        return super().fingerprint() | {
+            "families": list(self.families),
+            "goal_seed": self.goal_seed,
+            "reward_version": self.reward_version,
+            "goal_visible": self.goal_visible,
+            "metaworld": metadata.version("metaworld"),
+            "mujoco": metadata.version("mujoco"),
+        }

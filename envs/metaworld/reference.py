@@ -1,0 +1,122 @@
+"""Meta-World's own environment objects behind our contract: slow, exact, the oracle.
+
+One `SawyerXYZEnv` object per environment, stepped one after another. It also serves what the fast path does not:
+reward version v1 and the info fields as metaworld returns them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.api import Bool, Float, NonFiniteError, Task, TaskVectorEnv
+from envs.metaworld.benchmarks import FAMILIES, to_metaworld
+
+INFO_FIELDS = (
+    "success",
+    "near_object",
+    "grasp_success",
+    "grasp_reward",
+    "in_place_reward",
+    "obj_to_target",
+    "unscaled_reward",
+)
+
+
+class ReferenceVectorEnv(TaskVectorEnv):
+    """Meta-World environments stepped one by one; see `TaskVectorEnv` for the contract.
+
+    Args:
+        reward_version: ``"v2"`` or ``"v1"``, metaworld's `reward_function_version`.
+        goal_visible: show the goal in the last 3 observation columns (multi-task benchmarks) instead of zeros.
+
+    Attributes:
+        info: the info fields of the last step, each float64 ``[task, env]`` (names in `INFO_FIELDS`).
+    """
+
+    def __init__(
+        self,
+        num_tasks: int,
+        envs_per_task: int,
+        *,
+        horizon: int = 500,
+        reward_version: str = "v2",
+        goal_visible: bool = False,
+    ) -> None:
+        super().__init__(num_tasks, envs_per_task, observation_space(goal_visible), action_space(), horizon)
+        self._reward_version, self._goal_visible = reward_version, goal_visible
+        self._free: defaultdict[str, list[Any]] = defaultdict(list)  # idle environment objects by family
+        self._envs: list[list[Any]] = []
+        self.info: dict[str, NDArray[np.float64]] = {}
+
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            if task.family not in FAMILIES:
+                raise ValueError(f"{task.family!r} is not a Meta-World family")
+        for row, old in zip(self._envs, self.tasks, strict=False):
+            self._free[old.family].extend(row)
+        self._envs = [[self._take(task.family) for _ in range(self.envs_per_task)] for task in tasks]
+        for task, row in zip(tasks, self._envs, strict=True):
+            for env in row:
+                env.set_task(to_metaworld(task, self._goal_visible))
+
+    def _take(self, family: str) -> Any:
+        """An idle environment object of `family`, made if there is none (a quarter of a second each)."""
+        import metaworld
+
+        if self._free[family]:
+            return self._free[family].pop()
+        env = metaworld.ALL_V3_ENVIRONMENTS[family](reward_function_version=self._reward_version)
+        env.max_path_length = self.horizon
+        return env
+
+    def _reset(self, seeds: list[int], mask: Bool) -> Float:
+        del seeds  # a Meta-World episode holds no randomness beyond the task itself
+        observation = np.zeros((*self.shape, *self.observation_space.shape))
+        for task, env in np.argwhere(mask):
+            observation[task, env] = self._envs[task][env].reset()[0]
+        return observation
+
+    def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
+        observation = np.zeros((*self.shape, *self.observation_space.shape))
+        reward = np.zeros(self.shape)
+        self.info = {name: np.zeros(self.shape) for name in INFO_FIELDS}
+        for task, env in np.argwhere(active):
+            observation[task, env], reward[task, env], _, _, info = self._envs[task][env].step(action[task, env])
+            for name in INFO_FIELDS:
+                self.info[name][task, env] = info[name]
+        if not (np.isfinite(observation).all() and np.isfinite(reward).all()):
+            task, env = np.argwhere(~(np.isfinite(observation).all(-1) & np.isfinite(reward)))[0]
+            raise NonFiniteError(
+                f"non-finite observation or reward in env [{task}, {env}], task {self.tasks[task].to_json()}"
+            )
+        return observation, reward, np.zeros(self.shape, bool), self.info["success"] > 0
+
+    def _close(self) -> None:
+        for env in [e for row in (*self._envs, *self._free.values()) for e in row]:
+            env.close()
+        self._envs.clear()
+        self._free.clear()
+
+
+def action_space() -> gym.spaces.Box:
+    """Meta-World's action space: three offsets of the hand and the gripper effort, in [-1, 1]."""
+    return gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
+
+
+def observation_space(goal_visible: bool = False) -> gym.spaces.Box:
+    """The 39 columns of a Meta-World observation: this frame (18), the last frame (18), the goal (3).
+
+    Metaworld's own bounds depend on the family only in the goal columns. We give the hand and gripper bounds
+    that all share, and leave the goal unbounded where it is visible.
+    """
+    low, high = np.full(39, -np.inf), np.full(39, np.inf)
+    for frame in (0, 18):
+        low[frame : frame + 4], high[frame : frame + 4] = (-0.525, 0.348, -0.0525, -1.0), (0.525, 1.025, 0.7, 1.0)
+    if not goal_visible:
+        low[36:], high[36:] = 0.0, 0.0
+    return gym.spaces.Box(low, high, dtype=np.float64)

@@ -1,0 +1,115 @@
+"""Any single gymnasium environment as a task distribution.
+
+The environment is told its task in one of two ways: a method ``set_task(vector)`` (found through wrappers), or
+``reset(options={"task": vector})``. Nothing else is asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.api import Bool, Float, NonFiniteError, Task, TaskDistribution, TaskVectorEnv
+
+
+class GymDistribution(TaskDistribution):
+    """Tasks drawn by a function, environments made by another.
+
+    Args:
+        name: used as the family name too.
+        make_env: returns a fresh `gymnasium.Env` with a Box observation and a Box or Discrete action space.
+        sample_vector: draws the numbers of one task from a generator.
+        horizon: env steps per episode at most; an episode is truncated there, or earlier if the env does so.
+        deterministic: the env has no randomness of its own.
+        success_key: name of the info field that is true when the goal is met (absent means not met).
+
+    Example:
+        >>> distribution = GymDistribution("pendulum", make_pendulum, lambda rng: rng.uniform(5, 15, 1), horizon=200)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_env: Callable[[], gym.Env[Any, Any]],
+        sample_vector: Callable[[np.random.Generator], Sequence[float] | NDArray[Any]],
+        horizon: int,
+        *,
+        split: str = "train",
+        deterministic: bool = False,
+        success_key: str = "success",
+    ) -> None:
+        if horizon < 1:
+            raise ValueError(f"horizon must be at least 1, got {horizon}")
+        self.name, self.split, self.horizon = name, split, horizon
+        self.families = (name,)
+        self.deterministic, self.success_key = deterministic, success_key
+        self.make_env, self.sample_vector = make_env, sample_vector
+        probe = make_env()
+        if not isinstance(probe.observation_space, gym.spaces.Box):
+            raise TypeError(f"{name}: observation space must be a Box, got {probe.observation_space}")
+        if not isinstance(probe.action_space, (gym.spaces.Box, gym.spaces.Discrete)):
+            raise TypeError(f"{name}: action space must be a Box or Discrete, got {probe.action_space}")
+        self.observation_space, self.action_space = probe.observation_space, probe.action_space
+        probe.close()
+
+    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
+        """`count` independent draws."""
+        return [Task(self.name, tuple(np.asarray(self.sample_vector(rng)).tolist())) for _ in range(count)]
+
+    def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """``num_tasks * envs_per_task`` objects of the environment, stepped one after another."""
+        return GymVectorEnv(num_tasks, envs_per_task, self)
+
+
+class GymVectorEnv(TaskVectorEnv):
+    """A `TaskVectorEnv` over separate `gymnasium.Env` objects."""
+
+    def __init__(self, num_tasks: int, envs_per_task: int, distribution: GymDistribution) -> None:
+        super().__init__(
+            num_tasks, envs_per_task, distribution.observation_space, distribution.action_space, distribution.horizon
+        )
+        self._family, self._success_key = distribution.name, distribution.success_key
+        self._envs = [[distribution.make_env() for _ in range(envs_per_task)] for _ in range(num_tasks)]
+        self._has_set_task = self._envs[0][0].has_wrapper_attr("set_task")
+
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            if task.family != self._family:
+                raise ValueError(f"expected a task of family {self._family!r}, got {task.to_json()}")
+        if self._has_set_task:
+            for task, row in zip(tasks, self._envs, strict=True):
+                for env in row:
+                    env.get_wrapper_attr("set_task")(task.array)
+
+    def _reset(self, seeds: list[int], mask: Bool) -> Float:
+        observation = np.zeros((*self.shape, *self.observation_space.shape), self.observation_space.dtype)
+        for task, env in np.argwhere(mask):
+            seed = int(np.random.SeedSequence([seeds[task], int(env)]).generate_state(1)[0])
+            options = None if self._has_set_task else {"task": self.tasks[task].array}
+            observation[task, env] = self._envs[task][env].reset(seed=seed, options=options)[0]
+        return observation
+
+    def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
+        observation = np.zeros((*self.shape, *self.observation_space.shape), self.observation_space.dtype)
+        reward, terminated, success = np.zeros(self.shape), np.zeros(self.shape, bool), np.zeros(self.shape, bool)
+        for task, env in np.argwhere(active):
+            i = (task, env)
+            observation[i], value, terminated[i], truncated, info = self._envs[task][env].step(action[i])
+            reward[i], success[i] = value, bool(info.get(self._success_key, False))
+            if not (np.isfinite(reward[i]) and np.isfinite(observation[i]).all()):
+                raise NonFiniteError(
+                    f"non-finite observation or reward in env [{task}, {env}], task {self.tasks[task].to_json()}, "
+                    f"step {self._elapsed[i]}"
+                )
+            if truncated:  # the env's own time limit came first: the episode ends here, but is not terminal
+                self._elapsed[i] = self.horizon - 1
+        return observation, reward, terminated, success
+
+    def _close(self) -> None:
+        for row in self._envs:
+            for env in row:
+                env.close()

@@ -1,0 +1,54 @@
+"""Returns and advantages over the last axis (time).
+
+Padding after the end of an episode must hold reward 0 and value 0; then no mask is needed. Termination and
+truncation differ only in `bootstrap`, the value of the state after the last valid step: 0 when the episode
+terminated, or when the objective is the finite-horizon return (as MAML and its linear baseline have it).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def discounted_returns(reward: Tensor, discount: float) -> Tensor:
+    """``G_t = r_t + discount * G_{t+1}``; `reward` and result ``[..., time]``."""
+    returns = torch.empty_like(reward)
+    running = torch.zeros_like(reward[..., 0])
+    for t in range(reward.shape[-1] - 1, -1, -1):
+        running = reward[..., t] + discount * running
+        returns[..., t] = running
+    return returns
+
+
+def gae(
+    reward: Tensor, value: Tensor, valid: Tensor, bootstrap: Tensor, discount: float, gae_lambda: float
+) -> Tensor:
+    """Generalised advantage estimation (Schulman et al. 2016, eq. 16).
+
+    Args:
+        reward, value: ``[..., time]``.
+        valid: bool ``[..., time]``, a prefix of each episode.
+        bootstrap: ``[...]``, value after the last valid step.
+        discount, gae_lambda: in [0, 1].
+    Returns:
+        Advantages ``[..., time]``, 0 where not valid.
+    """
+    last = valid & ~torch.cat([valid[..., 1:], torch.zeros_like(valid[..., :1])], -1)
+    next_value = torch.cat([value[..., 1:], torch.zeros_like(value[..., :1])], -1)
+    next_value = torch.where(last, bootstrap.unsqueeze(-1), next_value)
+    delta = torch.where(valid, reward + discount * next_value - value, torch.zeros_like(reward))
+    return discounted_returns(delta, discount * gae_lambda)
+
+
+def normalise(advantage: Tensor, valid: Tensor) -> Tensor:
+    """Zero mean and unit standard deviation over ``[env, time]`` of each task; 0 where not valid.
+
+    `advantage` and `valid` are ``[task, env, time]``.
+    """
+    weight = valid.to(advantage.dtype)
+    count = weight.sum((-2, -1), keepdim=True)
+    mean = (advantage * weight).sum((-2, -1), keepdim=True) / count
+    centred = (advantage - mean) * weight
+    std = (centred.square().sum((-2, -1), keepdim=True) / count).sqrt()
+    return centred / (std + 1e-8)

@@ -1,0 +1,153 @@
+"""The trust-region step (TRPO, Schulman et al. 2015, appendix C) through any differentiable map from parameters to
+action distributions, adaptation included.
+
+Curvature products are exact and positive semi-definite: with ``f`` the map from parameters to distribution
+parameters, the Hessian of ``mean KL(f(old) || f(params))`` at ``params = old`` is ``J^T F J`` (J the Jacobian of f,
+F the Fisher information in distribution space), because the gradient of the KL vanishes there. ``J v`` and
+``J^T w`` reuse one recorded graph, so a conjugate-gradient iteration never evaluates f again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from meta_rl.core.types import Params
+
+Metrics = dict[str, float]
+
+
+class TrustRegion(NamedTuple):
+    """Settings of the step; names and defaults of the published MAML-TRPO.
+
+    `max_kl` in nats; `cg_damping` is added to the curvature; the line search tries ``backtrack_ratio ** i`` for
+    ``i < max_backtracks``.
+    """
+
+    max_kl: float = 0.01
+    cg_iters: int = 10
+    cg_damping: float = 1e-5
+    backtrack_ratio: float = 0.8
+    max_backtracks: int = 15
+
+
+def ravel(tensors: Sequence[Tensor]) -> Tensor:
+    """Concatenate flattened tensors."""
+    return torch.cat([t.reshape(-1) for t in tensors])
+
+
+def unravel(vector: Tensor, like: Params) -> Params:
+    """The inverse of ``ravel(like.values())``."""
+    pieces = vector.split([p.numel() for p in like.values()])
+    return {name: piece.view_as(p) for (name, p), piece in zip(like.items(), pieces, strict=True)}
+
+
+def conjugate_gradient(product: Callable[[Tensor], Tensor], b: Tensor, iters: int) -> tuple[Tensor, Tensor]:
+    """Solve ``A x = b`` for symmetric positive definite A; no host synchronisation inside.
+
+    Directions of non-positive or non-finite curvature stop the progress from there on instead of corrupting it.
+
+    Returns:
+        ``x`` and whether such a direction was met (bool tensor).
+    """
+    x, residual, direction = torch.zeros_like(b), b.clone(), b.clone()
+    squared = residual @ residual
+    stopped = torch.zeros((), dtype=torch.bool, device=b.device)
+    bad = torch.zeros((), dtype=torch.bool, device=b.device)
+    for _ in range(iters):
+        product_direction = product(direction)
+        curvature = direction @ product_direction
+        converged = squared <= 1e-10 * (b @ b)
+        bad = bad | (~stopped & ~converged & ~(curvature > 0))  # written so that NaN counts as bad
+        stopped = stopped | converged | bad
+        alpha = torch.where(stopped, torch.zeros_like(squared), squared / curvature)
+        # where(), not multiplication: 0 * NaN would be NaN
+        x = torch.where(stopped, x, x + alpha * direction)
+        residual = torch.where(stopped, residual, residual - alpha * product_direction)
+        squared_new = residual @ residual
+        direction = torch.where(stopped, direction, residual + squared_new / squared * direction)
+        squared = squared_new
+    return x, bad
+
+
+def gauss_newton_product(
+    outputs: Sequence[Tensor], params: Sequence[Tensor], metric: Callable[[Sequence[Tensor]], Sequence[Tensor]]
+) -> Callable[[Tensor], Tensor]:
+    """The map ``v -> J^T metric(J v)`` for ``outputs = f(params)`` recorded with a graph.
+
+    ``J v`` is the derivative of ``u -> J^T u`` (linear in u), so only reverse-mode products are needed.
+    """
+    probe = [torch.zeros_like(o, requires_grad=True) for o in outputs]
+    pulled = torch.autograd.grad(outputs, params, probe, create_graph=True)
+    shapes = [p.numel() for p in params]
+
+    def product(vector: Tensor) -> Tensor:
+        pieces = [v.view_as(p) for v, p in zip(vector.split(shapes), params, strict=True)]
+        pushed = torch.autograd.grad(pulled, probe, pieces, retain_graph=True)
+        return ravel(torch.autograd.grad(outputs, params, list(metric(pushed)), retain_graph=True))
+
+    return product
+
+
+def step(
+    params: Params,
+    evaluate: Callable[[Params], tuple[Tensor, Tensor]],
+    gradient: Tensor,
+    curvature_product: Callable[[Tensor], Tensor],
+    settings: TrustRegion,
+) -> tuple[Params, Metrics]:
+    """Move along the natural gradient as far as the constraint and the surrogate allow.
+
+    Args:
+        params: current parameters (no graph).
+        evaluate: ``params -> (loss, mean KL)`` of candidates, scalars; called without grad.
+        gradient: of the loss at `params`, flat.
+        curvature_product: Hessian-vector product of the mean KL at `params`, flat.
+    Returns:
+        New parameters, or `params` unchanged if no candidate lowers the loss within `max_kl`, and metrics:
+        loss before and after, KL, index of the accepted step, and one count for each guard that fired.
+    """
+    damped: Callable[[Tensor], Tensor] = lambda v: curvature_product(v) + settings.cg_damping * v  # noqa: E731
+    with torch.no_grad():
+        loss_before = float(evaluate(params)[0])
+    metrics = {
+        "update/loss_before": loss_before,
+        "update/loss_after": loss_before,
+        "update/kl": 0.0,
+        "update/gradient_norm": float(gradient.norm()),
+        "update/step_norm": 0.0,
+        "update/backtracks": float(settings.max_backtracks),
+        "update/accepted": 0.0,
+        "guard/non_finite_gradient": 0.0,
+        "guard/bad_curvature": 0.0,
+        "guard/line_search_failed": 0.0,
+    }
+    if not (bool(gradient.isfinite().all()) and torch.isfinite(torch.tensor(loss_before))):
+        return params, metrics | {"guard/non_finite_gradient": 1.0}
+    if not bool(gradient.any()):
+        return params, metrics
+    direction, bad = conjugate_gradient(damped, gradient, settings.cg_iters)
+    metrics["guard/bad_curvature"] = float(bad)
+    quadratic = float(direction @ damped(direction))
+    if not (quadratic > 0 and quadratic < float("inf")):
+        return params, metrics | {"guard/bad_curvature": 1.0}
+    full = (2 * settings.max_kl / quadratic) ** 0.5 * direction
+    flat = ravel(list(params.values()))
+    for i in range(settings.max_backtracks):
+        change = settings.backtrack_ratio**i * full
+        candidate = unravel(flat - change, params)
+        with torch.no_grad():
+            loss, kl = (float(x) for x in evaluate(candidate))
+        if loss < loss_before and kl <= settings.max_kl:  # a NaN fails both
+            metrics |= {
+                "update/loss_after": loss,
+                "update/kl": kl,
+                "update/step_norm": float(change.norm()),
+                "update/backtracks": float(i),
+                "update/accepted": 1.0,
+            }
+            return candidate, metrics
+    return params, metrics | {"guard/line_search_failed": 1.0}

@@ -1,0 +1,74 @@
+"""What crosses `vmap` and processes: plain named tuples of arrays with the axes ``[task, env, time, ...]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Params = dict[str, Tensor]
+"""Named parameters, as `torch.func.functional_call` takes them. Adapted parameters carry a leading task axis."""
+
+
+class Rollout(NamedTuple):
+    """One episode per environment, as recorded; numpy, shapes ``[task, env, time, ...]``.
+
+    Steps after the end of an episode have ``valid == False``, reward 0 and a repeated observation.
+    """
+
+    observation: NDArray[np.float32]
+    action: NDArray[Any]
+    reward: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    success: NDArray[np.bool_]
+    terminated: NDArray[np.bool_]
+    """``[task, env]``: the episode ended in a terminal state (not at the horizon)."""
+    last_observation: NDArray[np.float32]
+    """``[task, env, obs]``: the observation after the last valid step."""
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """Undiscounted return of each episode ``[task, env]``."""
+        return self.reward.sum(-1, dtype=np.float64)
+
+    @property
+    def solved(self) -> NDArray[np.bool_]:
+        """Success at any step of each episode ``[task, env]``."""
+        return self.success.any(-1)
+
+    @property
+    def env_steps(self) -> int:
+        """Number of valid steps."""
+        return int(self.valid.sum())
+
+
+class Batch(NamedTuple):
+    """What a policy loss reads; tensors ``[task, env, time, ...]`` (without the task axis under `vmap`)."""
+
+    observation: Tensor
+    action: Tensor
+    log_prob: Tensor
+    advantage: Tensor
+    weight: Tensor
+    """float: 1 for valid steps, 0 for padding."""
+
+
+class MetaBatch(NamedTuple):
+    """Support (one batch per inner step, each collected by the policy adapted so far) and query."""
+
+    support: tuple[Batch, ...]
+    query: Batch
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    """Apply `function` to every tensor of nested tuples and dicts."""
+    return torch.utils._pytree.tree_map_only(Tensor, function, tree)
+
+
+def to_device(tree: Any, device: torch.device) -> Any:
+    """The one hop of data per iteration."""
+    return map_tensors(lambda x: x.to(device, non_blocking=True), tree)

@@ -1,0 +1,1 @@
+"""Networks used functionally: parameters are arguments, never attributes that training mutates."""

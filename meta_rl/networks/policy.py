@@ -1,0 +1,85 @@
+"""Policies: modules that map observations to an action distribution."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import Tensor, nn
+
+from meta_rl.config import NetworkConfig
+from meta_rl.core.distributions import Categorical, DiagonalGaussian
+from meta_rl.core.seeding import Purpose, integer
+from meta_rl.core.types import Params
+from meta_rl.networks.mlp import mlp
+
+
+class Policy(nn.Module):
+    """Base of the feed-forward policies.
+
+    Attributes:
+        noise_shape: trailing shape of the noise one action takes (see `distributions`).
+        noise_kind: ``"normal"`` or ``"uniform"``.
+    """
+
+    noise_shape: tuple[int, ...]
+    noise_kind: str
+
+    def apply(self, params: Params, observation: Tensor) -> Any:  # type: ignore[override]
+        """The distribution at `observation` ``[..., obs]`` under `params` (the module's own are not used)."""
+        return torch.func.functional_call(self, params, (observation,))
+
+
+class GaussianPolicy(Policy):
+    """Mean from a multi-layer perceptron, standard deviation a free parameter that is adapted too."""
+
+    noise_kind = "normal"
+
+    def __init__(self, observation_dim: int, action_dim: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.mean = mlp([observation_dim, *config.hidden, action_dim], config.activation, final_gain=0.1)
+        self.log_std = nn.Parameter(torch.full((action_dim,), math.log(config.init_std)))
+        self.min_log_std = math.log(config.min_std)
+        self.noise_shape = (action_dim,)
+
+    def forward(self, observation: Tensor) -> DiagonalGaussian:
+        """``[..., obs]`` -> a diagonal Gaussian over ``[..., action]``."""
+        mean = self.mean(observation)
+        # The maximum (not clamp) keeps second derivatives defined everywhere.
+        log_std = torch.maximum(self.log_std, torch.full_like(self.log_std, self.min_log_std))
+        return DiagonalGaussian(mean, log_std.expand_as(mean))
+
+
+class CategoricalPolicy(Policy):
+    """Logits from a multi-layer perceptron."""
+
+    noise_kind = "uniform"
+    noise_shape = (1,)
+
+    def __init__(self, observation_dim: int, actions: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.logits = mlp([observation_dim, *config.hidden, actions], config.activation, final_gain=0.1)
+
+    def forward(self, observation: Tensor) -> Categorical:
+        """``[..., obs]`` -> a categorical distribution."""
+        return Categorical(self.logits(observation))
+
+
+def make_policy(
+    observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
+) -> Policy:
+    """The policy that fits the spaces (flat observations; Box or Discrete actions).
+
+    Its initial parameters are a function of `seed` alone; torch's global generator is left untouched.
+    """
+    if len(observation_space.shape) != 1:
+        raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
+    observation_dim = observation_space.shape[0]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(integer(seed, Purpose.INIT))
+        if isinstance(action_space, gym.spaces.Discrete):
+            return CategoricalPolicy(observation_dim, int(action_space.n), config)
+        assert action_space.shape is not None
+        return GaussianPolicy(observation_dim, action_space.shape[0], config)

@@ -1,0 +1,1 @@
+"""Where meta-batches come from."""

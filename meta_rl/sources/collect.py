@@ -1,0 +1,121 @@
+"""The only loop that calls `env.step`, and the body of a shard: roll out, adapt, roll out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import NonFiniteError, Task, TaskVectorEnv
+from meta_rl.algorithms.base import Actor, MetaLearner
+from meta_rl.core.seeding import Purpose, generator, integer
+from meta_rl.core.types import Batch, MetaBatch, Params, Rollout
+
+
+class Streams(NamedTuple):
+    """Keys of a shard's random streams (see `meta_rl.core.seeding`)."""
+
+    seed: int
+    iteration: int
+    noise: Purpose = Purpose.TRAIN_NOISE
+    env: Purpose = Purpose.TRAIN_ENV
+
+    def action_noise(
+        self, stage: int, task_indices: Sequence[int], shape: tuple[int, ...], kind: str
+    ) -> NDArray[np.float32]:
+        """All noise of one stage, ``[task, *shape]``: each task has its own stream, so sharding changes nothing."""
+        draws = []
+        for task in task_indices:
+            rng = generator(self.seed, self.noise, self.iteration, task, stage)
+            draw = rng.standard_normal if kind == "normal" else rng.random
+            draws.append(draw(shape, dtype=np.float32))
+        return np.stack(draws)
+
+    def env_seeds(self, stage: int, task_indices: Sequence[int]) -> list[int]:
+        """One seed per task for `TaskVectorEnv.reset`."""
+        return [integer(self.seed, self.env, self.iteration, task, stage) for task in task_indices]
+
+
+def rollout(
+    env: TaskVectorEnv, actor: Actor, noise: NDArray[np.float32] | None, seeds: Sequence[int]
+) -> Rollout:
+    """One episode in every environment.
+
+    Args:
+        env: with its tasks set.
+        noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
+        seeds: one per task.
+    Raises:
+        NonFiniteError: an observation or reward is not finite.
+    """
+    shape = (*env.shape, env.horizon)
+    discrete = isinstance(env.action_space, gym.spaces.Discrete)
+    observation = np.zeros((*shape, *env.observation_space.shape), np.float32)
+    action: NDArray[Any] = np.zeros((*shape, *env.action_space.shape), np.int64 if discrete else np.float32)
+    reward = np.zeros(shape, np.float32)
+    valid, success = np.zeros(shape, bool), np.zeros(shape, bool)
+    active = np.ones(env.shape, bool)
+    terminated = np.zeros(env.shape, bool)
+    current = env.reset(seeds)
+    for t in range(env.horizon):
+        observation[:, :, t] = current
+        action[:, :, t] = actor.act(observation[:, :, t], None if noise is None else noise[:, :, t])
+        valid[:, :, t] = active
+        step = env.step(np.ascontiguousarray(action[:, :, t]))
+        current, terminated = step.observation, step.terminated
+        reward[:, :, t], success[:, :, t] = step.reward, step.success
+        active = ~(step.terminated | step.truncated)
+        if not active.any():
+            break
+    observation[:, :, t + 1 :] = current[:, :, None]
+    if not (np.isfinite(observation).all() and np.isfinite(reward).all()):
+        task = int(np.argwhere(~(np.isfinite(observation).all((1, 2, 3)) & np.isfinite(reward).all((1, 2))))[0, 0])
+        raise NonFiniteError(f"non-finite observation or reward from the environment, {env.tasks[task].to_json()}")
+    return Rollout(observation, action, reward, valid, success, terminated, current.astype(np.float32))
+
+
+class Shard(NamedTuple):
+    """What a shard sends up: prepared batches for the learner and the raw rollouts' summaries."""
+
+    batch: MetaBatch
+    returns: NDArray[np.float64]
+    """``[task, stage, env]``; the last stage is the query."""
+    solved: NDArray[np.bool_]
+    """``[task, stage, env]``: success at any step."""
+    env_steps: int
+
+
+def sample_shard(
+    env: TaskVectorEnv,
+    learner: MetaLearner,
+    params: Params,
+    tasks: Sequence[Task],
+    task_indices: Sequence[int],
+    streams: Streams,
+) -> Shard:
+    """Support rollouts with an adaptation step after each, then the query rollout.
+
+    A pure function of its arguments: `task_indices` (positions in the meta-batch) key the random streams.
+    """
+    env.set_tasks(tasks)
+    adapted = learner.spread(params, len(tasks))
+    batches: list[Batch] = []
+    rollouts: list[Rollout] = []
+    for stage in range(learner.inner_steps + 1):
+        shape = (env.envs_per_task, env.horizon, *learner.policy.noise_shape)
+        noise = streams.action_noise(stage, task_indices, shape, learner.policy.noise_kind)
+        recorded = rollout(env, learner.actor(adapted), noise, streams.env_seeds(stage, task_indices))
+        batch = learner.prepare(adapted, recorded)
+        rollouts.append(recorded)
+        batches.append(batch)
+        if stage < learner.inner_steps:
+            adapted = learner.adapt(adapted, batch)
+    return Shard(
+        MetaBatch(tuple(batches[:-1]), batches[-1]),
+        np.stack([r.returns for r in rollouts], 1),
+        np.stack([r.solved for r in rollouts], 1),
+        sum(r.env_steps for r in rollouts),
+    )
