@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from tyro.conf import Positional
+
 import envs
 
 
@@ -79,20 +81,23 @@ class EvaluateConfig:
     """Adaptation steps at test time; the curve has one point more."""
     tasks_at_once: int = 10
     """Tasks evaluated in one batch of environments."""
+    stock_goals: int = 0
+    """Also run Meta-World's own (biased) evaluator on so many goals per family and print its number beside ours;
+    0: no."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run."""
 
-    recipe: str = "maml-trpo"
+    recipe: Positional[str] = "maml-trpo"
     """Name of the algorithm's recipe."""
     env: str = "metaworld/ml1-reach-v3"
     """Task distribution, a name known to `envs.make`."""
     seed: int = 0
     """Everything random derives from it."""
     iterations: int = 100
-    """Meta-updates."""
+    """Meta-updates; 0 evaluates the untrained policy."""
     meta_batch_size: int = 20
     """Tasks per meta-update."""
     episodes_per_task: int = 10
@@ -198,10 +203,14 @@ def validate(config: TrainConfig) -> None:
         families = envs.families(config.env, "train")
     except envs.UnknownNameError as error:
         raise ConfigError(f"--env: {error}") from None
-    _at_least(1, config, "iterations", "meta_batch_size", "episodes_per_task", "checkpoint_every", "keep_checkpoints")
-    _at_least(0, config, "seed")
+    _at_least(1, config, "meta_batch_size", "episodes_per_task", "checkpoint_every", "keep_checkpoints")
+    _at_least(0, config, "seed", "iterations")
     _at_least(1, config.evaluate, "adaptation_episodes", "evaluation_episodes", "tasks_at_once")
-    _at_least(0, config.evaluate, "test_tasks", "adaptation_steps")
+    _at_least(0, config.evaluate, "test_tasks", "adaptation_steps", "stock_goals")
+    if config.evaluate.stock_goals > 50:
+        raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
+    if config.evaluate.stock_goals and not config.env.startswith("metaworld/ml"):
+        raise ConfigError(f"--stock-goals: Meta-World's evaluator knows its ML benchmarks only, not {config.env}; valid: 0")
     _at_least(0, config.algorithm, "inner_steps", "cg_damping")
     _at_least(1, config.algorithm, "cg_iters", "max_backtracks", "curvature_stride")
     for name in ("inner_lr", "max_kl"):

@@ -1,0 +1,139 @@
+"""A trained agent outside the training loop: load it, adapt it, hand it to Meta-World's own evaluator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import envs
+from meta_rl import checkpoint
+from meta_rl.algorithms.base import MetaLearner, make_learner
+from meta_rl.config import ConfigError, TrainConfig, load_config
+from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.types import Params, Rollout
+
+
+class Agent:
+    """Meta-learned parameters with the learner that knows how to adapt them.
+
+    Attributes:
+        config: of the training run.
+        learner: adapts and acts.
+        params: meta-parameters on the CPU.
+        iteration: finished meta-updates.
+    """
+
+    def __init__(self, config: TrainConfig, learner: MetaLearner, params: Params, iteration: int) -> None:
+        self.config, self.learner, self.params, self.iteration = config, learner, params, iteration
+
+    def as_metaworld_agent(self, seed: int = 0) -> MetaWorldAgent:
+        """The agent as `metaworld.evaluation.metalearning_evaluation` takes it."""
+        return MetaWorldAgent(self.learner, self.params, seed)
+
+
+def load(run_dir: str | Path) -> Agent:
+    """The agent of a run's newest sound checkpoint.
+
+    Raises:
+        ConfigError: no run, or no checkpoint, there.
+        CheckpointError: every checkpoint is damaged.
+    """
+    run_dir = Path(run_dir)
+    if not (run_dir / "config.json").exists():
+        raise ConfigError(f"RUN: {run_dir} is not a run directory (no config.json)")
+    config = load_config(run_dir / "config.json")
+    state = checkpoint.load_newest(run_dir / "checkpoints")
+    if state is None:
+        raise ConfigError(f"RUN: {run_dir} holds no checkpoint yet")
+    learner = make_learner(config, envs.make(config.env, "train"))
+    return Agent(config, learner, state.params, state.iteration)
+
+
+class MetaWorldAgent:
+    """Meta-World's `MetaLearningAgent` protocol; each environment of its vector env is one task.
+
+    Observations and actions are float64, as the protocol has them. The vector env must autoreset in the same step
+    (Meta-World's default).
+    """
+
+    def __init__(self, learner: MetaLearner, params: Params, seed: int) -> None:
+        self._learner, self._params = learner, params
+        self._rng = generator(seed, Purpose.TEST_NOISE)
+        self.init()
+
+    def init(self) -> None:
+        """Forget every adaptation."""
+        self._adapted: Params | None = None
+        self._timesteps: list[Any] = []
+
+    def reset(self, env_mask: NDArray[np.bool_]) -> None:
+        """Episodes begin; a feed-forward policy keeps nothing within one."""
+
+    def adapt_action(self, observations: NDArray[np.float64]) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
+        """Sampled actions ``[env, action]`` for the adaptation episodes."""
+        policy = self._learner.policy
+        shape = (len(observations), 1, *policy.noise_shape)
+        draw = self._rng.standard_normal if policy.noise_kind == "normal" else self._rng.random
+        return self._act(observations, draw(shape, dtype=np.float32)), {}
+
+    def eval_action(self, observations: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mode actions ``[env, action]``."""
+        return self._act(observations, None)
+
+    def step(self, timestep: Any) -> None:
+        """Record one `metaworld.evaluation.Timestep` of all environments."""
+        self._timesteps.append(timestep)
+
+    def adapt(self) -> None:
+        """One adaptation step on the recorded episodes."""
+        recorded = episodes_of(self._timesteps)
+        adapted = self._current(len(recorded.reward))
+        self._adapted = self._learner.adapt(adapted, self._learner.prepare(adapted, recorded))
+        self._timesteps = []
+
+    def _current(self, num_tasks: int) -> Params:
+        return self._learner.spread(self._params, num_tasks) if self._adapted is None else self._adapted
+
+    def _act(self, observations: NDArray[np.float64], noise: NDArray[np.float32] | None) -> NDArray[np.float64]:
+        actor = self._learner.actor(self._current(len(observations)))
+        return actor.act(observations[:, None], noise)[:, 0].astype(np.float64)
+
+
+def episodes_of(timesteps: list[Any]) -> Rollout:
+    """Cut the streams of a vector env into complete episodes ``[env, episode, time]``, padded to the longest.
+
+    Environments may finish different numbers of episodes; all keep as many as the one that finished fewest.
+    Meta-World's protocol never hands over the last observation, so it is the last one acted on, repeated.
+    """
+    observation = np.stack([t.observation for t in timesteps], 1).astype(np.float32)
+    action = np.stack([t.action for t in timesteps], 1).astype(np.float32)
+    reward = np.stack([t.reward for t in timesteps], 1).astype(np.float32)
+    terminated = np.stack([t.terminated for t in timesteps], 1).astype(bool)
+    ended = terminated | np.stack([t.truncated for t in timesteps], 1).astype(bool)
+    ends = [np.flatnonzero(row) + 1 for row in ended]
+    episodes = min(len(e) for e in ends)
+    if episodes == 0:
+        raise ValueError("adapt() needs at least one complete episode in every environment")
+    starts = [np.concatenate([[0], e[:-1]]) for e in ends]
+    length = max(int((e - s)[:episodes].max()) for s, e in zip(starts, ends, strict=True))
+    shape = (len(ends), episodes, length)
+    # Padding repeats the last step of the episode; `valid` says what counts.
+    index = np.zeros(shape, np.int64)
+    valid = np.zeros(shape, bool)
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        for k in range(episodes):
+            index[i, k] = np.minimum(start[k] + np.arange(length), end[k] - 1)
+            valid[i, k] = np.arange(length) < end[k] - start[k]
+    rows = np.arange(len(ends))[:, None, None]
+    return Rollout(
+        observation[rows, index],
+        action[rows, index],
+        reward[rows, index] * valid,
+        valid,
+        np.zeros(shape, bool),
+        terminated[rows, index][..., -1],
+        observation[rows, index][:, :, -1],
+    )

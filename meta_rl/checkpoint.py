@@ -1,0 +1,196 @@
+"""Checkpoints that are either whole or absent, and checked before they are believed.
+
+A checkpoint is a folder ``checkpoints/00000120`` with ``state.safetensors`` (all tensors), ``state.json`` (counters)
+and ``manifest.json`` (schema, versions, byte count and sha256 of each file). It is written under a temporary name, every
+file is fsynced, and it takes its name by one rename. No pickle anywhere. The loader walks from the newest to the
+oldest, says what is wrong with a damaged one, and takes the first that is sound.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors_torch
+from torch import Tensor
+
+from meta_rl.config import ConfigError
+from meta_rl.core.state import TrainState
+
+SCHEMA = 1
+_GROUPS = ("params", "optimizer", "extras")
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is damaged or not ours; the message names the file."""
+
+
+class CheckpointWarning(UserWarning):
+    """A damaged checkpoint was passed over."""
+
+
+def save(folder: Path, state: TrainState, keep: int) -> Path:
+    """Write `state` as a new checkpoint in `folder`, then remove all but the newest `keep`.
+
+    Raises:
+        OSError: no space, read-only, ...; what was there before is intact.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"{state.iteration:08d}"
+    if final.exists():  # written before a stop, and sampled again since: the same bits by construction
+        return final
+    temporary = folder / f".tmp-{final.name}-{os.getpid()}"
+    try:
+        temporary.mkdir()
+        files = {
+            "state.safetensors": safetensors_torch.save(_flatten(state)),
+            "state.json": _json({"iteration": state.iteration, "env_steps": state.env_steps}),
+        }
+        manifest = {
+            "schema": SCHEMA,
+            "versions": {name: metadata.version(name) for name in ("torch", "numpy", "safetensors")},
+            "files": {
+                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+            },
+        }
+        for name, data in (files | {"manifest.json": _json(manifest)}).items():
+            write_durably(temporary / name, data)
+        _fsync_folder(temporary)
+        temporary.rename(final)
+        _fsync_folder(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    for old in _checkpoints(folder)[keep:]:
+        shutil.rmtree(old)
+    return final
+
+
+def load_newest(folder: Path, device: torch.device | str = "cpu") -> TrainState | None:
+    """The newest sound checkpoint in `folder`, or None where there is none at all.
+
+    Damaged ones are reported by a `CheckpointWarning` each and passed over.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none is sound.
+    """
+    found = _checkpoints(folder)
+    problems = []
+    for path in found:
+        try:
+            return load(path, device)
+        except CheckpointError as error:
+            problems.append(str(error))
+            warnings.warn(f"{error}; falling back to the previous checkpoint", CheckpointWarning, stacklevel=2)
+    if problems:
+        raise CheckpointError(f"no sound checkpoint in {folder}: {'; '.join(problems)}")
+    return None
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> TrainState:
+    """Read one checkpoint after verifying every byte of it.
+
+    Raises:
+        CheckpointError: something is missing, altered, of another schema, or not readable.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_bytes())
+        if manifest["schema"] != SCHEMA:
+            raise CheckpointError(f"{path}: schema {manifest['schema']}, this version reads schema {SCHEMA}")
+        contents = {}
+        for name in ("state.safetensors", "state.json"):
+            data = (path / name).read_bytes()
+            expected = manifest["files"][name]
+            if len(data) != expected["bytes"]:
+                raise CheckpointError(f"{path / name}: {len(data)} bytes, the manifest says {expected['bytes']}")
+            if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+                raise CheckpointError(f"{path / name}: contents do not match their sha256")
+            contents[name] = data
+        counters = json.loads(contents["state.json"])
+        tensors = safetensors_torch.load(contents["state.safetensors"])
+        return _unflatten(counters, {name: t.to(device) for name, t in tensors.items()})
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: unreadable ({type(error).__name__}: {error})") from error
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write and fsync."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Replace the contents of `path` in one step: a reader sees the old or the new ones, never a mix."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    write_durably(temporary, data)
+    temporary.replace(path)
+    _fsync_folder(path.parent)
+
+
+def lock(run_dir: Path) -> IO[str]:
+    """Hold the run directory until the returned file is closed (or the process dies).
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    file = open(run_dir / ".lock", "w")  # noqa: SIM115  (held on purpose)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ConfigError(f"--run-dir: {run_dir} is in use by another run; choose another folder") from None
+    return file
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what an interrupted `save` left behind. Only call while holding the lock."""
+    for path in folder.glob(".tmp-*"):
+        shutil.rmtree(path)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Newest first."""
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name), reverse=True)
+
+
+def _flatten(state: TrainState) -> dict[str, Tensor]:
+    return {
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        for group in _GROUPS
+        for name, tensor in getattr(state, group).items()
+    }
+
+
+def _unflatten(counters: dict[str, Any], tensors: dict[str, Tensor]) -> TrainState:
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
+    for full, tensor in tensors.items():
+        group, _, name = full.partition("/")
+        groups[group][name] = tensor
+    return TrainState(counters["iteration"], counters["env_steps"], **groups)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def _fsync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

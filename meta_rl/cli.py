@@ -1,0 +1,235 @@
+"""The command line: ``meta-rl train | evaluate | envs``.
+
+Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
+before torch or metaworld are imported and before anything is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import difflib
+import io
+import re
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+import envs
+from meta_rl.config import (
+    RECIPES,
+    ConfigError,
+    EvaluateConfig,
+    TrainConfig,
+    changed_fields,
+    check_choice,
+    default_config,
+    load_config,
+    validate,
+)
+
+USAGE = """usage: meta-rl COMMAND ...
+
+  train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
+  evaluate RUN [options]                                  evaluate a run again with another protocol
+  envs [TEXT]                                             list the task distributions whose name contains TEXT
+
+meta-rl train --help lists all options. Recipes:
+""" + "\n".join(f"  {name:<16} {recipe.summary}" for name, recipe in RECIPES.items())
+
+C = TypeVar("C")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code (0 fine, 2 bad input)."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if argv else 2
+    command, rest = argv[0], argv[1:]
+    try:
+        check_choice("command", command, COMMANDS)
+        return COMMANDS[command](rest)
+    except (ConfigError, envs.UnknownNameError) as error:
+        print(f"meta-rl {command}: {error}", file=sys.stderr)
+        return 2
+
+
+def train_command(argv: list[str]) -> int:
+    """``meta-rl train``."""
+    config = parse_train(argv)
+    check_device(config.device)
+    check_run_dir(config)
+    from meta_rl.report import evaluate_run  # torch comes in here, after the checks
+    from meta_rl.train import train
+
+    run_dir = train(config)
+    evaluate_run(run_dir, config.evaluate)
+    return 0
+
+
+def evaluate_command(argv: list[str]) -> int:
+    """``meta-rl evaluate``."""
+    if any(a in ("-h", "--help") for a in argv):
+        parse_options(EvaluateConfig, EvaluateConfig(), ["--help"], "meta-rl evaluate RUN")
+    if not argv or argv[0].startswith("-"):
+        raise ConfigError("RUN: name the run directory first, as in: meta-rl evaluate runs/NAME")
+    run_dir = Path(argv[0])
+    if not (run_dir / "config.json").exists():
+        raise ConfigError(f"RUN: {run_dir} is not a run directory (it has no config.json)")
+    config = load_config(run_dir / "config.json")
+    split, rest = take_option(argv[1:], "--split", "test")
+    protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
+    envs.check_name(config.env, split)
+    validate(replace_evaluate(config, protocol))
+    from meta_rl.report import evaluate_run
+
+    evaluate_run(run_dir, protocol, split=split)
+    return 0
+
+
+def envs_command(argv: list[str]) -> int:
+    """``meta-rl envs``."""
+    for name in envs.list_names():
+        if all(text in name for text in argv):
+            print(name)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "envs": envs_command,
+}
+
+
+def parse_train(argv: list[str]) -> TrainConfig:
+    """The checked config of ``meta-rl train`` arguments.
+
+    Defaults come from ``--config FILE`` if given, else from the recipe and the environment.
+
+    Raises:
+        ConfigError: anything wrong, in one line.
+    """
+    file, argv = take_option(argv, "--config", "")
+    if file:
+        default = load_config(Path(file))
+    else:
+        recipe = argv[0] if argv and not argv[0].startswith("-") else TrainConfig.recipe
+        default = default_config(recipe, take_option(argv, "--env", TrainConfig.env)[0])
+    config = parse_options(TrainConfig, default, argv, "meta-rl train")
+    validate(config)
+    return config
+
+
+def parse_options(cls: type[C], default: C, argv: list[str], program: str) -> C:
+    """Parse `argv` into `cls` with tyro; its explanations become one line.
+
+    Raises:
+        ConfigError: an unknown option (with the closest valid one) or a bad value.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            config, unknown = tyro.cli(
+                cls,
+                default=default,
+                args=argv,
+                prog=program,
+                return_unknown_args=True,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):  # --help
+            print(said.getvalue(), end="")
+            raise
+        raise ConfigError(one_line(said.getvalue())) from None
+    if unknown:
+        options = option_names(cls)
+        close = difflib.get_close_matches(unknown[0].replace("_", "-"), options, 1, 0.0)[0]
+        raise ConfigError(f"unknown option {unknown[0]!r}; closest: {close}")
+    return config
+
+
+def option_names(cls: type) -> list[str]:
+    """Every option of a config dataclass, nested ones included."""
+
+
+
+    hints = typing.get_type_hints(cls)
+    names: list[str] = []
+    for field in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[field.name]):
+            names += option_names(hints[field.name])  # type: ignore[arg-type]
+        else:
+            names.append(f"--{field.name.replace('_', '-')}")
+    return names
+
+
+def one_line(text: str) -> str:
+    """A boxed, many-line explanation as one line of words."""
+    words = re.sub(r"\x1b\[[0-9;]*m|[─-╿]", " ", text).split()
+    return " ".join(words)
+
+
+def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[str]]:
+    """The value of ``option VALUE`` or ``option=VALUE``, and the arguments without it.
+
+    Raises:
+        ConfigError: the value is missing.
+    """
+    for i, argument in enumerate(argv):
+        if argument == option:
+            if i + 1 == len(argv):
+                raise ConfigError(f"{option}: needs a value")
+            return argv[i + 1], argv[:i] + argv[i + 2 :]
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2], argv[:i] + argv[i + 1 :]
+    return default, argv
+
+
+def check_device(device: str) -> None:
+    """Refuse ``cuda`` at once where there is no NVIDIA driver (torch takes seconds to find out).
+
+    Raises:
+        ConfigError: no driver library.
+    """
+    if device == "cuda":
+        try:
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            raise ConfigError(
+                "--device: cuda asked for, but this machine has no NVIDIA driver; valid: cpu, auto"
+            ) from None
+
+
+def check_run_dir(config: TrainConfig) -> None:
+    """Refuse early to resume a run under another config (`train` checks again under its lock).
+
+    Raises:
+        ConfigError: naming what changed.
+    """
+    recorded = config.path / "config.json"
+    if recorded.exists():
+        changed = changed_fields(load_config(recorded), config)
+        if changed:
+            raise ConfigError(
+                f"--run-dir: {config.path} holds a run with another config ({'; '.join(changed)}); "
+                "repeat its options or choose another folder"
+            )
+
+
+def replace_evaluate(config: TrainConfig, protocol: EvaluateConfig) -> TrainConfig:
+    """`config` with another evaluation protocol."""
+
+
+    return dataclasses.replace(config, evaluate=protocol)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

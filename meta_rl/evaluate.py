@@ -1,0 +1,128 @@
+"""Unbiased evaluation: for every task, fixed numbers of adaptation and evaluation episodes.
+
+Each task is a fresh start from the meta-parameters. Stage k is judged on evaluation episodes with mode actions; then
+the policy of stage k collects its adaptation episodes with sampled actions and takes adaptation step k + 1. Every
+episode of every task counts once, whenever it ends. (Meta-World's own evaluator counts the first episodes *to
+finish*, while episodes end on success, which favours successes; see docs/evaluation.md.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import Task, TaskDistribution
+from meta_rl.algorithms.base import MetaLearner
+from meta_rl.config import EvaluateConfig
+from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
+from meta_rl.core.types import Params
+from meta_rl.sources.collect import Streams, rollout
+
+DEFAULT_TEST_TASKS = 40
+"""Number of test tasks where a distribution has infinitely many."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results per task, stage (adaptation steps taken) and episode.
+
+    Attributes:
+        tasks: what was evaluated.
+        returns: undiscounted, ``[task, stage, episode]``.
+        solved: success at any step of the episode, ``[task, stage, episode]``.
+        env_steps: environment steps the evaluation took.
+    """
+
+    tasks: list[Task]
+    returns: NDArray[np.float64]
+    solved: NDArray[np.bool_]
+    env_steps: int
+
+    def summary(self, seed: int = 0) -> dict[str, Any]:
+        """JSON-able: per stage the mean success and return with a 95 % stratified-bootstrap interval over tasks, the
+        interquartile mean of returns, and the mean success of each family."""
+        families = [task.family for task in self.tasks]
+        stages = []
+        for stage in range(self.returns.shape[1]):
+            success, returns = self.solved[:, stage].mean(-1), self.returns[:, stage].mean(-1)
+            rng = generator(seed, Purpose.BOOTSTRAP, stage=stage)
+            by_family = {
+                family: float(np.mean([s for s, f in zip(success, families, strict=True) if f == family]))
+                for family in dict.fromkeys(families)
+            }
+            stages.append(
+                {
+                    "adaptation_steps": stage,
+                    "success": float(success.mean()),
+                    "success_interval": bootstrap_interval(success, families, rng),
+                    "return": float(returns.mean()),
+                    "return_interval": bootstrap_interval(returns, families, rng),
+                    "return_iqm": interquartile_mean(returns),
+                    "success_by_family": by_family,
+                }
+            )
+        return {"tasks": len(self.tasks), "env_steps": self.env_steps, "stages": stages}
+
+    def details(self) -> list[dict[str, Any]]:
+        """JSON-able: every task with its returns and successes ``[stage][episode]``."""
+        return [
+            {"family": t.family, "vector": t.vector, "returns": r.tolist(), "solved": s.tolist()}
+            for t, r, s in zip(self.tasks, self.returns, self.solved, strict=True)
+        ]
+
+
+def evaluate(
+    learner: MetaLearner, params: Params, distribution: TaskDistribution, protocol: EvaluateConfig, seed: int
+) -> Evaluation:
+    """Adaptation curves of `params` (on the CPU) on the tasks of `distribution`.
+
+    Args:
+        distribution: usually the test split.
+        seed: seeds the choice of test tasks (where there is one), action noise and environments.
+    """
+    tasks = test_tasks(distribution, protocol.test_tasks, seed)
+    size = min(protocol.tasks_at_once, len(tasks))
+    episodes = 1 if distribution.deterministic else protocol.evaluation_episodes
+    judge = distribution.make(size, episodes)
+    practice = distribution.make(size, protocol.adaptation_episodes) if protocol.adaptation_steps else None
+    streams = Streams(seed, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV)
+    returns = np.zeros((len(tasks), protocol.adaptation_steps + 1, episodes))
+    solved = np.zeros(returns.shape, bool)
+    env_steps = 0
+    for start in range(0, len(tasks), size):
+        # The last chunk repeats its last task: batch shapes stay fixed, and what is repeated is dropped.
+        indices = [min(i, len(tasks) - 1) for i in range(start, start + size)]
+        rows = slice(start, min(start + size, len(tasks)))
+        chunk = [tasks[i] for i in indices]
+        adapted = learner.spread(params, size)
+        for stage in range(protocol.adaptation_steps + 1):
+            judge.set_tasks(chunk)
+            judged = rollout(judge, learner.actor(adapted), None, streams.env_seeds(2 * stage, indices))
+            returns[rows, stage] = judged.returns[: rows.stop - start]
+            solved[rows, stage] = judged.solved[: rows.stop - start]
+            env_steps += int(judged.valid[: rows.stop - start].sum())
+            if practice is not None and stage < protocol.adaptation_steps:
+                practice.set_tasks(chunk)
+                shape = (practice.envs_per_task, practice.horizon, *learner.policy.noise_shape)
+                noise = streams.action_noise(stage, indices, shape, learner.policy.noise_kind)
+                recorded = rollout(
+                    practice, learner.actor(adapted), noise, streams.env_seeds(2 * stage + 1, indices)
+                )
+                env_steps += int(recorded.valid[: rows.stop - start].sum())
+                adapted = learner.adapt(adapted, learner.prepare(adapted, recorded))
+    judge.close()
+    if practice is not None:
+        practice.close()
+    return Evaluation(tasks, returns, solved, env_steps)
+
+
+def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:
+    """The tasks to evaluate: all, or `count` of them (families equally often); continuous distributions draw."""
+    every = distribution.tasks()
+    if every is not None and count in (0, len(every)):
+        return every
+    return distribution.sample(generator(seed, Purpose.TEST_TASKS), count or DEFAULT_TEST_TASKS)

@@ -1,0 +1,100 @@
+"""Where metrics go: two JSON-lines files, and a progress display.
+
+``metrics.jsonl`` holds what a run computed and nothing else, so two equal runs have equal files, byte for byte;
+``timing.jsonl`` holds how long it took. Both are flushed at every row and cut back to the checkpoint on resume.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from meta_rl.checkpoint import replace_durably
+
+Row = dict[str, float]
+FILES = ("metrics.jsonl", "timing.jsonl")
+
+
+class RunLog:
+    """Append rows to the files of a run directory.
+
+    Args:
+        run_dir: existing folder.
+        iteration: finished iterations; later rows (of work that is done again after a stop) are removed.
+    """
+
+    def __init__(self, run_dir: Path, iteration: int) -> None:
+        for name in FILES:
+            path = run_dir / name
+            if path.exists():
+                kept = [row for row in _complete_lines(path) if json.loads(row)["iteration"] <= iteration]
+                replace_durably(path, "".join(kept).encode())
+        self._metrics, self._timing = (open(run_dir / name, "a") for name in FILES)  # noqa: SIM115
+
+    def write(self, row: Row, timing: Row) -> None:
+        """One row to each file; both need the key ``iteration``."""
+        for file, values in ((self._metrics, row), (self._timing, timing)):
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+
+    def close(self) -> None:
+        """Close both files."""
+        self._metrics.close()
+        self._timing.close()
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a JSON-lines file."""
+    return [json.loads(line) for line in _complete_lines(path)]
+
+
+def _complete_lines(path: Path) -> list[str]:
+    """A stop may leave half a line at the end; it is not a row."""
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+class Display:
+    """Progress of the training loop: a live bar on a terminal, one plain line per iteration elsewhere."""
+
+    def __init__(self, iterations: int, done: int, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._iterations = iterations
+        self._progress = Progress(
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=iterations, completed=done)
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, row: Row, timing: Row) -> None:
+        """One iteration's numbers; stages are numbered by the adaptation steps behind them."""
+        stages = sorted(int(key.rsplit("_", 1)[1]) for key in row if key.startswith("return/stage_"))
+
+        def span(group: str, digits: int) -> str:
+            return " -> ".join(f"{row[f'{group}/stage_{k}']:.{digits}f}" for k in stages)
+
+        text = (
+            f"return {span('return', 1)} | success {span('success', 2)} | {row['env_steps']:,.0f} env steps | "
+            f"{timing['time/env_steps_per_second']:,.0f} env-steps/s"
+        )
+        if self._console.is_terminal:
+            self._progress.update(self._task, completed=int(row["iteration"]), description=text)
+        else:
+            left = timing["time/iteration"] * (self._iterations - row["iteration"])
+            self._console.print(f"{row['iteration']:>5.0f}/{self._iterations} | {text} | {left:,.0f} s left")

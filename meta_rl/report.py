@@ -1,0 +1,105 @@
+"""Evaluate a run and say it in words: ``evaluation.json``, ``report.md`` and what the terminal shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import envs
+from meta_rl.agent import load
+from meta_rl.checkpoint import replace_durably
+from meta_rl.config import EvaluateConfig, TrainConfig, to_dict
+from meta_rl.evaluate import evaluate
+from meta_rl.logging import read_rows
+from meta_rl.train import versions, write_json
+
+
+def evaluate_run(
+    run_dir: Path, protocol: EvaluateConfig, say: Callable[[str], None] = print, split: str = "test"
+) -> dict[str, Any]:
+    """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder.
+
+    Returns:
+        The contents of ``evaluation.json``.
+    """
+    agent = load(run_dir)
+    distribution = envs.make(agent.config.env, split)
+    say(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
+    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, agent.config.seed)
+    result = {
+        "run": run_dir.name,
+        "iteration": agent.iteration,
+        "split": split,
+        "protocol": to_dict(protocol),
+        "deterministic_episodes": distribution.deterministic,
+        "task_distribution": distribution.fingerprint(),
+        "versions": versions(),
+        **evaluation.summary(agent.config.seed),
+        "stock": None,
+    }
+    if protocol.stock_goals:
+        from meta_rl.stock_evaluation import stock_evaluation
+
+        say("running Meta-World's own evaluator on the same policy")
+        result["stock"] = stock_evaluation(agent, protocol, protocol.stock_goals)
+    write_json(run_dir / "evaluation.json", {**result, "per_task": evaluation.details()})
+    text = report(agent.config, run_dir, result)
+    replace_durably(run_dir / "report.md", text.encode())
+    say(text)
+    say(f"report: {run_dir / 'report.md'}")
+    return result
+
+
+def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
+    """The report in Markdown."""
+    rows = read_rows(run_dir / "metrics.jsonl")
+    timing = read_rows(run_dir / "timing.jsonl")
+    stages = result["stages"]
+    lines = [
+        f"# {config.recipe} on {config.env}, seed {config.seed}",
+        "",
+        f"{result['iteration']} iterations, {rows[-1]['env_steps'] if rows else 0:,.0f} env steps of training"
+        + (f" in {sum(t['time/iteration'] for t in timing):,.0f} s" if timing else "")
+        + f"; evaluated on {result['tasks']} {result['split']} tasks, {result['env_steps']:,} env steps.",
+        "",
+        "| adaptation steps | success (95 % interval) | return (95 % interval) | return, IQM |",
+        "|---|---|---|---|",
+    ]
+    for stage in stages:
+        low, high = stage["success_interval"]
+        bottom, top = stage["return_interval"]
+        lines.append(
+            f"| {stage['adaptation_steps']} | {stage['success']:.1%} ({low:.1%} to {high:.1%}) "
+            f"| {stage['return']:.2f} ({bottom:.2f} to {top:.2f}) | {stage['return_iqm']:.2f} |"
+        )
+    lines += ["", f"Before adaptation -> after: success {stages[0]['success']:.1%} -> {stages[-1]['success']:.1%}, "
+              f"return {stages[0]['return']:.2f} -> {stages[-1]['return']:.2f}."]  # fmt: skip
+    if len(stages[0]["success_by_family"]) > 1:
+        lines += ["", "| family | success before | success after |", "|---|---|---|"]
+        for family, before in stages[0]["success_by_family"].items():
+            lines.append(f"| {family} | {before:.1%} | {stages[-1]['success_by_family'][family]:.1%} |")
+    if result["stock"]:
+        stock = result["stock"]
+        lines += [
+            "",
+            "| after adaptation | ours (unbiased, per goal) | Meta-World's own evaluator (biased upward) |",
+            "|---|---|---|",
+            f"| success | {stages[-1]['success']:.1%} on {result['tasks']} goals "
+            f"| {stock['success']:.1%} on {stock['goals_per_family']} goals per family |",
+        ]
+    protocol = result["protocol"]
+    command = ["meta-rl", "train", "--config", str(run_dir / "config.json"), "--run-dir", "NEW_FOLDER"]
+    lines += [
+        "",
+        f"Protocol: {protocol['adaptation_episodes']} adaptation episodes per step with sampled actions, then "
+        + ("1 episode" if result["deterministic_episodes"] else f"{protocol['evaluation_episodes']} episodes")
+        + " with mode actions; success at any step of an episode; every task starts from the meta-parameters.",
+        "",
+        f"Versions: {', '.join(f'{name} {value}' for name, value in result['versions'].items())}.",
+        "",
+        f"Again: `{shlex.join(command)}`",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,167 @@
+"""The training loop: sample, move to the device, meta-update, log, checkpoint; then evaluate and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import envs
+from meta_rl import checkpoint
+from meta_rl.algorithms.base import MetaLearner, make_learner
+from meta_rl.config import ConfigError, TrainConfig, changed_fields, load_config, to_dict, validate
+from meta_rl.core.state import TrainState
+from meta_rl.core.types import map_tensors, to_device
+from meta_rl.logging import Display, Row, RunLog
+from meta_rl.sources.collect import Shard
+from meta_rl.sources.in_process import InProcess
+
+Say = Callable[[str], None]
+
+
+def train(config: TrainConfig, say: Say = print) -> Path:
+    """Run (or resume) the training that `config` describes and return its run directory.
+
+    Raises:
+        ConfigError: an impossible setting, or the run directory holds another run.
+    """
+    validate(config)
+    device = select_device(config.device)
+    run_dir = open_run(config)
+    held = checkpoint.lock(run_dir)
+    checkpoints = run_dir / "checkpoints"
+    checkpoint.remove_leftovers(checkpoints)
+    distribution = envs.make(config.env, "train")
+    learner = make_learner(config, distribution)
+    state = checkpoint.load_newest(checkpoints)
+    if state is None:
+        state = learner.init()
+        write_json(run_dir / "environment.json", {"task_distribution": distribution.fingerprint(), **versions()})
+    else:
+        say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
+    write_json(run_dir / "config.json", to_dict(config))  # last: this file marks the folder as a run
+    move_state(state, device)
+    log = RunLog(run_dir, state.iteration)
+    source = InProcess(distribution, learner, config.meta_batch_size, config.episodes_per_task, config.seed)
+    try:
+        with Display(config.iterations, state.iteration) as display:
+            while state.iteration < config.iterations:
+                row, timing = train_iteration(state, source, learner, device)
+                log.write(row, timing)
+                display.show(row, timing)
+                if state.iteration % config.checkpoint_every == 0:
+                    checkpoint.save(checkpoints, state, config.keep_checkpoints)
+        checkpoint.save(checkpoints, state, config.keep_checkpoints)
+    finally:
+        source.close()
+        log.close()
+        held.close()
+    return run_dir
+
+
+def train_iteration(
+    state: TrainState, source: InProcess, learner: MetaLearner, device: torch.device
+) -> tuple[Row, Row]:
+    """One iteration; changes `state` and returns the row of metrics and the row of timings."""
+    started = time.perf_counter()
+    shard = source.sample({name: p.cpu() for name, p in state.params.items()}, state.iteration)
+    sampled = time.perf_counter()
+    metrics = learner.meta_update(state, to_device(shard.batch, device))
+    state.iteration += 1
+    state.env_steps += shard.env_steps
+    ended = time.perf_counter()
+    row = {"iteration": state.iteration, "env_steps": state.env_steps, **describe(shard), **metrics}
+    timing = {
+        "iteration": state.iteration,
+        "time/sample": sampled - started,
+        "time/meta_update": ended - sampled,
+        "time/iteration": ended - started,
+        "time/env_steps_per_second": shard.env_steps / (ended - started),
+    }
+    return row, timing
+
+
+def describe(shard: Shard) -> Row:
+    """Mean return and success rate of each stage (named by the adaptation steps before it)."""
+    row: Row = {}
+    for stage in range(shard.returns.shape[1]):
+        row[f"return/stage_{stage}"] = float(shard.returns[:, stage].mean())
+        row[f"success/stage_{stage}"] = float(shard.solved[:, stage].mean())
+    return row
+
+
+def select_device(name: str) -> torch.device:
+    """The learner's device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: CUDA was asked for and is absent.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device: cuda is not available on this machine; valid: cpu, auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def move_state(state: TrainState, device: torch.device) -> None:
+    """All tensors of `state` to `device`."""
+    for group in ("params", "optimizer", "extras"):
+        setattr(state, group, map_tensors(lambda x: x.to(device), getattr(state, group)))
+
+
+def open_run(config: TrainConfig) -> Path:
+    """The run directory: made, or found to hold the same run.
+
+    Raises:
+        ConfigError: it cannot be written, holds something else, or another config.
+    """
+    run_dir = config.path
+    if (run_dir / "config.json").exists():
+        changed = changed_fields(load_config(run_dir / "config.json"), config)
+        if changed:
+            raise ConfigError(
+                f"--run-dir: {run_dir} holds a run with another config ({'; '.join(changed)}); "
+                "use its config or another folder"
+            )
+        return run_dir
+    if run_dir.exists() and (not run_dir.is_dir() or any(p.name != ".lock" for p in run_dir.iterdir())):
+        raise ConfigError(f"--run-dir: {run_dir} exists and is not a run; choose another folder")
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--run-dir: cannot create {run_dir}: {error.strerror}") from None
+    if not os.access(run_dir, os.W_OK):
+        raise ConfigError(f"--run-dir: cannot write to {run_dir}: permission denied")
+    return run_dir
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace the file at `path` durably."""
+    checkpoint.replace_durably(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def versions() -> dict[str, Any]:
+    """Libraries, interpreter, machine and (in a checkout) commit."""
+    names = ("meta-rl", "torch", "numpy", "gymnasium", "mujoco", "metaworld")
+    found: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+        found["commit"] = commit.stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        found["commit"] = None
+    return found
