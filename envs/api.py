@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -85,7 +85,7 @@ class TaskVectorEnv(ABC):
     the horizon and the freezing of finished environments live here, once.
     """
 
-    metadata: dict[str, Any] = {"autoreset_mode": gym.vector.AutoresetMode.DISABLED}
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": gym.vector.AutoresetMode.DISABLED}
 
     def __init__(
         self,
@@ -271,7 +271,7 @@ class TaskDistribution(ABC):
 
 
 class FlatVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
-    """A `TaskVectorEnv` seen as a gymnasium vector env; environment ``i`` is ``[i // envs_per_task, i % envs_per_task]``.
+    """A `TaskVectorEnv` seen as a gymnasium vector env; number ``i`` is ``[i // envs_per_task, i % envs_per_task]``.
 
     Autoreset is disabled: pass ``options={"reset_mask": bool[num_envs]}`` to reset finished environments.
     """
@@ -312,9 +312,7 @@ class FlatVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         return x.reshape(self.num_envs, *x.shape[2:])
 
 
-def sample_balanced(
-    rng: np.random.Generator, by_family: dict[str, Sequence[Task]], count: int
-) -> list[Task]:
+def sample_balanced(rng: np.random.Generator, by_family: Mapping[str, Sequence[Task]], count: int) -> list[Task]:
     """Draw `count` tasks from finite lists, each family equally often up to one, without repeats inside a family
     while it has tasks left. Families are in dictionary order, so rows of a meta-batch keep their family."""
     families = list(by_family)

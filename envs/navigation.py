@@ -82,5 +82,5 @@ class NavigationVectorEnv(TaskVectorEnv):
         moved = self._position + np.clip(action, -0.1, 0.1)
         self._position = np.where(active[..., None], moved, self._position)
         offset = self._position - self._goal
-        reached = (np.abs(offset) < GOAL_RADIUS).all(-1)
+        reached = np.asarray((np.abs(offset) < GOAL_RADIUS).all(-1))
         return self._position, -np.linalg.norm(offset, axis=-1), reached, reached

@@ -1,9 +1,9 @@
 """Checkpoints that are either whole or absent, and checked before they are believed.
 
 A checkpoint is a folder ``checkpoints/00000120`` with ``state.safetensors`` (all tensors), ``state.json`` (counters)
-and ``manifest.json`` (schema, versions, byte count and sha256 of each file). It is written under a temporary name, every
-file is fsynced, and it takes its name by one rename. No pickle anywhere. The loader walks from the newest to the
-oldest, says what is wrong with a damaged one, and takes the first that is sound.
+and ``manifest.json`` (schema, versions, byte count and sha256 of each file). It is written under a temporary name,
+every file is fsynced, and it takes its name by one rename. No pickle anywhere. The loader walks from the newest to
+the oldest, says what is wrong with a damaged one, and takes the first that is sound.
 """
 
 from __future__ import annotations

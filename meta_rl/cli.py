@@ -1,4 +1,4 @@
-"""The command line: ``meta-rl train | evaluate | envs``.
+"""The command line: ``meta-rl train | evaluate | compare | envs``.
 
 Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
 before torch or metaworld are imported and before anything is written.
@@ -12,6 +12,7 @@ import dataclasses
 import difflib
 import io
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ USAGE = """usage: meta-rl COMMAND ...
 
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
+  compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
   envs [TEXT]                                             list the task distributions whose name contains TEXT
 
 meta-rl train --help lists all options. Recipes:
@@ -93,6 +95,23 @@ def evaluate_command(argv: list[str]) -> int:
     return 0
 
 
+def compare_command(argv: list[str]) -> int:
+    """``meta-rl compare``."""
+    out, runs = take_option(argv, "--out", "")
+    if not runs or any(run.startswith("-") for run in runs):
+        raise ConfigError("RUN: name the run directories, as in: meta-rl compare runs/A runs/B [--out results/NAME]")
+    for run in runs:
+        if not (Path(run) / "evaluation.json").exists():
+            raise ConfigError(f"RUN: {run} has no evaluation.json; run: meta-rl evaluate {run}")
+    from meta_rl.compare import compare, table, write
+
+    summary = compare([Path(run) for run in runs])
+    print(table(summary))
+    if out:
+        write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
+    return 0
+
+
 def envs_command(argv: list[str]) -> int:
     """``meta-rl envs``."""
     for name in envs.list_names():
@@ -104,6 +123,7 @@ def envs_command(argv: list[str]) -> int:
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train_command,
     "evaluate": evaluate_command,
+    "compare": compare_command,
     "envs": envs_command,
 }
 
@@ -159,8 +179,6 @@ def parse_options(cls: type[C], default: C, argv: list[str], program: str) -> C:
 def option_names(cls: type) -> list[str]:
     """Every option of a config dataclass, nested ones included."""
 
-
-
     hints = typing.get_type_hints(cls)
     names: list[str] = []
     for field in dataclasses.fields(cls):
@@ -172,9 +190,12 @@ def option_names(cls: type) -> list[str]:
 
 
 def one_line(text: str) -> str:
-    """A boxed, many-line explanation as one line of words."""
-    words = re.sub(r"\x1b\[[0-9;]*m|[─-╿]", " ", text).split()
-    return " ".join(words)
+    """The message inside a boxed, many-line explanation, as one line of words."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    sections = [" ".join(part.split()) for part in re.split(r"[─-╿]+|-{5,}", plain)]
+    # The title comes first, the message next, then the help text of the option.
+    filled = [section for section in sections if section]
+    return filled[min(1, len(filled) - 1)] if filled else "bad options"
 
 
 def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[str]]:
@@ -226,7 +247,6 @@ def check_run_dir(config: TrainConfig) -> None:
 
 def replace_evaluate(config: TrainConfig, protocol: EvaluateConfig) -> TrainConfig:
     """`config` with another evaluation protocol."""
-
 
     return dataclasses.replace(config, evaluate=protocol)
 

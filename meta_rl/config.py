@@ -81,6 +81,8 @@ class EvaluateConfig:
     """Adaptation steps at test time; the curve has one point more."""
     tasks_at_once: int = 10
     """Tasks evaluated in one batch of environments."""
+    evaluation_seed: int = 0
+    """Seeds the choice of test tasks and the noise of adaptation; the same for all runs, so that they compare."""
     stock_goals: int = 0
     """Also run Meta-World's own (biased) evaluator on so many goals per family and print its number beside ours;
     0: no."""
@@ -206,11 +208,11 @@ def validate(config: TrainConfig) -> None:
     _at_least(1, config, "meta_batch_size", "episodes_per_task", "checkpoint_every", "keep_checkpoints")
     _at_least(0, config, "seed", "iterations")
     _at_least(1, config.evaluate, "adaptation_episodes", "evaluation_episodes", "tasks_at_once")
-    _at_least(0, config.evaluate, "test_tasks", "adaptation_steps", "stock_goals")
+    _at_least(0, config.evaluate, "test_tasks", "adaptation_steps", "stock_goals", "evaluation_seed")
     if config.evaluate.stock_goals > 50:
         raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
     if config.evaluate.stock_goals and not config.env.startswith("metaworld/ml"):
-        raise ConfigError(f"--stock-goals: Meta-World's evaluator knows its ML benchmarks only, not {config.env}; valid: 0")
+        raise ConfigError(f"--stock-goals: Meta-World's evaluator knows its ML benchmarks, not {config.env}; valid: 0")
     _at_least(0, config.algorithm, "inner_steps", "cg_damping")
     _at_least(1, config.algorithm, "cg_iters", "max_backtracks", "curvature_stride")
     for name in ("inner_lr", "max_kl"):

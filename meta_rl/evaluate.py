@@ -42,14 +42,14 @@ class Evaluation:
     solved: NDArray[np.bool_]
     env_steps: int
 
-    def summary(self, seed: int = 0) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """JSON-able: per stage the mean success and return with a 95 % stratified-bootstrap interval over tasks, the
         interquartile mean of returns, and the mean success of each family."""
         families = [task.family for task in self.tasks]
         stages = []
         for stage in range(self.returns.shape[1]):
             success, returns = self.solved[:, stage].mean(-1), self.returns[:, stage].mean(-1)
-            rng = generator(seed, Purpose.BOOTSTRAP, stage=stage)
+            rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
             by_family = {
                 family: float(np.mean([s for s, f in zip(success, families, strict=True) if f == family]))
                 for family in dict.fromkeys(families)
@@ -76,14 +76,10 @@ class Evaluation:
 
 
 def evaluate(
-    learner: MetaLearner, params: Params, distribution: TaskDistribution, protocol: EvaluateConfig, seed: int
+    learner: MetaLearner, params: Params, distribution: TaskDistribution, protocol: EvaluateConfig
 ) -> Evaluation:
-    """Adaptation curves of `params` (on the CPU) on the tasks of `distribution`.
-
-    Args:
-        distribution: usually the test split.
-        seed: seeds the choice of test tasks (where there is one), action noise and environments.
-    """
+    """Adaptation curves of `params` (on the CPU) on the tasks of `distribution`, usually a test split."""
+    seed = protocol.evaluation_seed
     tasks = test_tasks(distribution, protocol.test_tasks, seed)
     size = min(protocol.tasks_at_once, len(tasks))
     episodes = 1 if distribution.deterministic else protocol.evaluation_episodes
@@ -109,9 +105,7 @@ def evaluate(
                 practice.set_tasks(chunk)
                 shape = (practice.envs_per_task, practice.horizon, *learner.policy.noise_shape)
                 noise = streams.action_noise(stage, indices, shape, learner.policy.noise_kind)
-                recorded = rollout(
-                    practice, learner.actor(adapted), noise, streams.env_seeds(2 * stage + 1, indices)
-                )
+                recorded = rollout(practice, learner.actor(adapted), noise, streams.env_seeds(2 * stage + 1, indices))
                 env_steps += int(recorded.valid[: rows.stop - start].sum())
                 adapted = learner.adapt(adapted, learner.prepare(adapted, recorded))
     judge.close()

@@ -27,7 +27,7 @@ def evaluate_run(
     agent = load(run_dir)
     distribution = envs.make(agent.config.env, split)
     say(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
-    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, agent.config.seed)
+    evaluation = evaluate(agent.learner, agent.params, distribution, protocol)
     result = {
         "run": run_dir.name,
         "iteration": agent.iteration,
@@ -36,7 +36,7 @@ def evaluate_run(
         "deterministic_episodes": distribution.deterministic,
         "task_distribution": distribution.fingerprint(),
         "versions": versions(),
-        **evaluation.summary(agent.config.seed),
+        **evaluation.summary(),
         "stock": None,
     }
     if protocol.stock_goals:

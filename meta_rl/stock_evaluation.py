@@ -35,7 +35,7 @@ def stock_evaluation(agent: Agent, protocol: EvaluateConfig, goals_per_family: i
     elif kind in ("ml10", "ml25", "ml45"):
         name, options = f"Meta-World/{kind.upper()}-test", {}
     else:
-        raise ConfigError(f"--stock-goals: Meta-World's evaluator knows ML1, ML10, ML25 and ML45, not {agent.config.env}")
+        raise ConfigError(f"--stock-goals: Meta-World's evaluator knows ML1, ML10, ML25 and ML45, not {kind}")
     vector_env = gym.make_vec(
         name,
         seed=fingerprint["goal_seed"],

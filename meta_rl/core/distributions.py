@@ -17,7 +17,7 @@ class Distribution(Protocol):
     """The verbs that losses and samplers use. Shapes: parameters ``[..., action_dim]``; results ``[...]``."""
 
     def sample(self, noise: Tensor) -> Tensor:
-        """An action from noise: standard normal ``[..., action_dim]`` (Gaussian), uniform ``[..., 1]`` (categorical)."""
+        """An action from standard normal ``[..., action_dim]`` (Gaussian) or uniform ``[..., 1]`` (categorical)."""
         ...
 
     def mode(self) -> Tensor:

@@ -25,7 +25,7 @@ def adapt(
     *,
     first_order: bool = False,
 ) -> Params:
-    """One gradient step per batch (Finn et al. 2017, eq. 1): ``params <- params - inner_lr * grad loss(params, batch)``.
+    """One gradient step per batch (Finn et al. 2017, eq. 1): ``params - inner_lr * grad loss(params, batch)``.
 
     Args:
         loss: scalar loss of parameters and one batch, of one task.

@@ -21,9 +21,7 @@ def discounted_returns(reward: Tensor, discount: float) -> Tensor:
     return returns
 
 
-def gae(
-    reward: Tensor, value: Tensor, valid: Tensor, bootstrap: Tensor, discount: float, gae_lambda: float
-) -> Tensor:
+def gae(reward: Tensor, value: Tensor, valid: Tensor, bootstrap: Tensor, discount: float, gae_lambda: float) -> Tensor:
     """Generalised advantage estimation (Schulman et al. 2016, eq. 16).
 
     Args:

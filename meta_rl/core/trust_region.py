@@ -41,7 +41,7 @@ def ravel(tensors: Sequence[Tensor]) -> Tensor:
 
 def unravel(vector: Tensor, like: Params) -> Params:
     """The inverse of ``ravel(like.values())``."""
-    pieces = vector.split([p.numel() for p in like.values()])
+    pieces = torch.split(vector, [p.numel() for p in like.values()])
     return {name: piece.view_as(p) for (name, p), piece in zip(like.items(), pieces, strict=True)}
 
 
@@ -85,7 +85,7 @@ def gauss_newton_product(
     shapes = [p.numel() for p in params]
 
     def product(vector: Tensor) -> Tensor:
-        pieces = [v.view_as(p) for v, p in zip(vector.split(shapes), params, strict=True)]
+        pieces = [v.view_as(p) for v, p in zip(torch.split(vector, shapes), params, strict=True)]
         pushed = torch.autograd.grad(pulled, probe, pieces, retain_graph=True)
         return ravel(torch.autograd.grad(outputs, params, list(metric(pushed)), retain_graph=True))
 

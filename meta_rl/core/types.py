@@ -33,12 +33,12 @@ class Rollout(NamedTuple):
     @property
     def returns(self) -> NDArray[np.float64]:
         """Undiscounted return of each episode ``[task, env]``."""
-        return self.reward.sum(-1, dtype=np.float64)
+        return np.asarray(self.reward.sum(-1, dtype=np.float64))
 
     @property
     def solved(self) -> NDArray[np.bool_]:
         """Success at any step of each episode ``[task, env]``."""
-        return self.success.any(-1)
+        return np.asarray(self.success.any(-1))
 
     @property
     def env_steps(self) -> int:

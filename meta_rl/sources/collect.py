@@ -39,9 +39,7 @@ class Streams(NamedTuple):
         return [integer(self.seed, self.env, self.iteration, task, stage) for task in task_indices]
 
 
-def rollout(
-    env: TaskVectorEnv, actor: Actor, noise: NDArray[np.float32] | None, seeds: Sequence[int]
-) -> Rollout:
+def rollout(env: TaskVectorEnv, actor: Actor, noise: NDArray[np.float32] | None, seeds: Sequence[int]) -> Rollout:
     """One episode in every environment.
 
     Args:

@@ -1,0 +1,50 @@
+# make train   set up, train the main job on real Meta-World, evaluate on held-out goals, write a report
+# make test    set up, run the tests
+# make lint    ruff and mypy
+# make bench   speed of sampling and learning on this machine
+# make results learning runs behind the figures in results/ (hours)
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+# The main job: ML1 reach-v3, 10 tasks x 5 episodes of 500 steps before and after adaptation, per iteration.
+# Any other: make train ENV=metaworld/ml1-push-v3 TRAIN_OPTIONS="--iterations 200"
+RECIPE        ?= maml-trpo
+ENV           ?= metaworld/ml1-reach-v3
+TRAIN_OPTIONS ?= --meta-batch-size 10 --episodes-per-task 5 --iterations 6 --test-tasks 20 --stock-goals 10
+
+.PHONY: train test test-slow lint bench results clean
+
+train: $(VENV)/.installed
+	$(BIN)/meta-rl train $(RECIPE) --env $(ENV) $(TRAIN_OPTIONS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/python scripts/benchmark.py
+
+results: $(VENV)/.installed-dev
+	$(BIN)/python scripts/results.py navigation
+	$(BIN)/python scripts/results.py reach
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev,report]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

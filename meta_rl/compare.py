@@ -1,0 +1,163 @@
+"""Several runs together: grouped by what was trained, over seeds, before and after adaptation."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meta_rl.checkpoint import replace_durably
+from meta_rl.config import ConfigError, load_config
+from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
+from meta_rl.logging import read_rows
+from meta_rl.train import write_json
+
+
+def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
+    """Summary of evaluated runs, grouped by recipe (runs of no iterations form the group ``untrained``).
+
+    Returns:
+        JSON-able: per group its seeds, env steps, and per adaptation step the mean success and return over seeds and
+        tasks with 95 % stratified-bootstrap intervals, the interquartile mean of the return, and each seed's mean.
+    Raises:
+        ConfigError: a run has no evaluation, or runs were evaluated on different tasks.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run_dir in run_dirs:
+        if not (run_dir / "evaluation.json").exists():
+            raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
+        evaluation = json.loads((run_dir / "evaluation.json").read_text())
+        evaluation["config"] = load_config(run_dir / "config.json")
+        evaluation["rows"] = read_rows(run_dir / "metrics.jsonl")
+        label = evaluation["config"].recipe if evaluation["iteration"] else "untrained"
+        groups.setdefault(label, []).append(evaluation)
+    every = [run for runs in groups.values() for run in runs]
+    for run in every[1:]:
+        same = [(t["family"], t["vector"]) for t in run["per_task"]] == [
+            (t["family"], t["vector"]) for t in every[0]["per_task"]
+        ]
+        if not same:
+            raise ConfigError(f"RUN: {run['run']} and {every[0]['run']} were evaluated on different tasks")
+    return {
+        "env": every[0]["config"].env,
+        "tasks": every[0]["tasks"],
+        "protocol": every[0]["protocol"],
+        "task_distribution": every[0]["task_distribution"],
+        "versions": every[0]["versions"],
+        "groups": {label: _summarise(runs) for label, runs in groups.items()},
+    }
+
+
+def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    families = [task["family"] for _ in runs for task in runs[0]["per_task"]]
+    # [seed, task, stage, episode] -> mean over episodes
+    returns, solved = (
+        np.array([[task[key] for task in run["per_task"]] for run in runs], dtype=np.float64).mean(-1)
+        for key in ("returns", "solved")
+    )
+    stages = []
+    for stage in range(returns.shape[-1]):
+        entry: dict[str, Any] = {"adaptation_steps": stage}
+        for name, values in (("success", solved[..., stage]), ("return", returns[..., stage])):
+            rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
+            entry[name] = float(values.mean())
+            entry[f"{name}_interval"] = bootstrap_interval(values.ravel(), families, rng)
+            entry[f"{name}_by_seed"] = values.mean(1).tolist()
+        entry["return_iqm"] = interquartile_mean(returns[..., stage])
+        stages.append(entry)
+    curves = [[(r["env_steps"], *_stage_values(r)) for r in run["rows"]] for run in runs]
+    return {
+        "seeds": [run["config"].seed for run in runs],
+        "iterations": runs[0]["iteration"],
+        "train_env_steps": runs[0]["rows"][-1]["env_steps"] if runs[0]["rows"] else 0,
+        "stages": stages,
+        "stock_success_by_seed": [run["stock"]["success"] if run["stock"] else None for run in runs],
+        "training_curves": curves,
+    }
+
+
+def _stage_values(row: dict[str, float]) -> list[float]:
+    return [row[key] for group in ("return", "success") for key in sorted(row) if key.startswith(f"{group}/stage_")]
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The summary as a Markdown table."""
+    lines = [
+        f"{summary['env']}, {summary['tasks']} test tasks",
+        "",
+        "| group | seeds | train env steps | adaptation steps | success (95 % interval) | return (95 % interval) "
+        "| return by seed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for label, group in summary["groups"].items():
+        for stage in group["stages"]:
+            low, high = stage["success_interval"]
+            bottom, top = stage["return_interval"]
+            by_seed = ", ".join(f"{value:.1f}" for value in stage["return_by_seed"])
+            lines.append(
+                f"| {label} | {len(group['seeds'])} | {group['train_env_steps']:,.0f} | {stage['adaptation_steps']} "
+                f"| {stage['success']:.1%} ({low:.1%} to {high:.1%}) "
+                f"| {stage['return']:.2f} ({bottom:.2f} to {top:.2f}) | {by_seed} |"
+            )
+    return "\n".join(lines)
+
+
+def write(summary: dict[str, Any], out: Path, command: str) -> None:
+    """``OUT.json`` (summary), ``OUT.csv`` (training curves), ``OUT.md`` (table), and ``OUT.png`` (if matplotlib is
+    installed)."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    groups = {name: {k: v for k, v in g.items() if k != "training_curves"} for name, g in summary["groups"].items()}
+    write_json(out.with_suffix(".json"), {"command": command, **summary, "groups": groups})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["group", "seed", "env_steps", "stage_values: returns, then successes"])
+    for name, group in summary["groups"].items():
+        for seed, curve in zip(group["seeds"], group["training_curves"], strict=True):
+            writer.writerows([name, seed, int(row[0]), *(f"{value:.5g}" for value in row[1:])] for row in curve)
+    replace_durably(out.with_suffix(".csv"), text.getvalue().encode())
+    replace_durably(out.with_suffix(".md"), f"{table(summary)}\n\nCommand: `{command}`\n".encode())
+    try:
+        import matplotlib
+    except ImportError:
+        return
+    matplotlib.use("Agg")
+    plot(summary, out.with_suffix(".png"))
+
+
+def plot(summary: dict[str, Any], path: Path) -> None:
+    """Training curves (left) and adaptation curves on unseen tasks (middle: return, right: success)."""
+    from matplotlib import pyplot as plt
+
+    figure, (training, *adaptation) = plt.subplots(1, 3, figsize=(12, 3.6), dpi=80, constrained_layout=True)
+    for colour, (label, group) in zip(("C0", "C1", "C2", "C3", "C4"), summary["groups"].items(), strict=False):
+        if group["train_env_steps"]:
+            length = min(len(curve) for curve in group["training_curves"])
+            curves = np.array([curve[:length] for curve in group["training_curves"]])  # [seed, row, column]
+            stages = (curves.shape[2] - 1) // 2
+            for stage in range(stages):
+                mean = curves[:, :, 1 + stage].mean(0)
+                style = {"color": colour, "linestyle": "-" if stage == stages - 1 else "--"}
+                training.plot(curves[:, :, 0].mean(0), mean, label=f"{label}, {stage} steps", **style)
+                low, high = curves[:, :, 1 + stage].min(0), curves[:, :, 1 + stage].max(0)
+                training.fill_between(curves[:, :, 0].mean(0), low, high, color=colour, alpha=0.12, linewidth=0)
+        for axis, name in zip(adaptation, ("return", "success"), strict=True):
+            steps = [stage["adaptation_steps"] for stage in group["stages"]]
+            mean = [stage[name] for stage in group["stages"]]
+            low, high = zip(*(stage[f"{name}_interval"] for stage in group["stages"]), strict=True)
+            axis.plot(steps, mean, marker="o", color=colour, label=label)
+            axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+            axis.set_xticks(steps)
+    training.set(title="training tasks", xlabel="env steps", ylabel="return")
+    for axis, name in zip(adaptation, ("return", "success"), strict=True):
+        axis.set(title=f"unseen tasks: {name}", xlabel="adaptation steps")
+    for axis in (training, adaptation[0]):
+        axis.legend(fontsize=7)
+    figure.suptitle(f"{summary['env']}: mean and range over seeds (left), mean and 95 % interval (right)", fontsize=9)
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,190 @@
+"""MAML's gradients and trust region against the slow obvious ways to compute them, in float64."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import envs
+from meta_rl.algorithms.base import make_learner
+from meta_rl.algorithms.maml import Maml, thin
+from meta_rl.config import MamlConfig, NetworkConfig, default_config, replace_paths
+from meta_rl.core import losses, trust_region
+from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
+from meta_rl.networks.policy import make_policy
+from meta_rl.sources.in_process import InProcess
+
+OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+CONTINUOUS = gym.spaces.Box(-1, 1, (2,), np.float32)
+DISCRETE = gym.spaces.Discrete(4)
+NET = NetworkConfig(hidden=(5,))
+
+
+def make(action_space: gym.Space = CONTINUOUS, **config: object) -> tuple[Maml, Params]:
+    policy = make_policy(OBSERVATION, action_space, NET, seed=0).double()
+    learner = Maml(MamlConfig(inner_lr=0.3, curvature_stride=1, **config), policy)
+    return learner, {name: p.detach().clone().requires_grad_() for name, p in policy.named_parameters()}
+
+
+def random_batch(learner: Maml, params: Params, tasks: int = 3, seed: int = 0) -> MetaBatch:
+    """Off-policy on purpose: recorded log-probabilities differ from the policy's own, some steps are padding."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def one() -> Batch:
+        observation = torch.randn(tasks, 2, 6, 3, dtype=torch.float64, generator=rng)
+        distribution = learner.policy.apply({k: v.detach() for k, v in params.items()}, observation)
+        noise_shape = (tasks, 2, 6, *learner.policy.noise_shape)
+        draw = torch.randn if learner.policy.noise_kind == "normal" else torch.rand
+        action = distribution.sample(draw(noise_shape, dtype=torch.float64, generator=rng))
+        off = 0.1 * torch.randn(tasks, 2, 6, dtype=torch.float64, generator=rng)
+        advantage = torch.randn(tasks, 2, 6, dtype=torch.float64, generator=rng)
+        weight = torch.ones(tasks, 2, 6, dtype=torch.float64)
+        weight[0, 1, 4:] = 0
+        return Batch(observation, action, distribution.log_prob(action) + off, advantage * weight, weight)
+
+    return MetaBatch(tuple(one() for _ in range(learner.inner_steps)), one())
+
+
+def batched_loss(learner: Maml, params: Params, batch: MetaBatch) -> Tensor:
+    policies = learner.adapted_policies(params, batch)
+    return torch.vmap(losses.likelihood_ratio)(policies, batch.query).mean()
+
+
+def looped_loss(learner: Maml, params: Params, batch: MetaBatch) -> Tensor:
+    """The same with explicit loops, torch.autograd.grad for the inner step and no vmap, no torch.func.grad."""
+    total = torch.zeros((), dtype=torch.float64)
+    tasks = len(batch.query.weight)
+    for task in range(tasks):
+        adapted = dict(params)
+        for support in batch.support:
+            mine = Batch(*(x[task] for x in support))
+            loss = losses.likelihood_ratio(learner.policy.apply(adapted, mine.observation), mine)
+            keep = not learner.config.first_order
+            grads = torch.autograd.grad(loss, list(adapted.values()), create_graph=keep)
+            adapted = {k: p - 0.3 * g for (k, p), g in zip(adapted.items(), grads, strict=True)}
+        query = Batch(*(x[task] for x in batch.query))
+        total = total + losses.likelihood_ratio(learner.policy.apply(adapted, query.observation), query)
+    return total / tasks
+
+
+@pytest.mark.parametrize("action_space", [CONTINUOUS, DISCRETE])
+@pytest.mark.parametrize("inner_steps", [0, 1, 3])
+@pytest.mark.parametrize("first_order", [False, True])
+def test_meta_gradient_vmap_equals_loop(action_space: gym.Space, inner_steps: int, first_order: bool) -> None:
+    learner, params = make(action_space, inner_steps=inner_steps, first_order=first_order)
+    batch = random_batch(learner, params)
+    leaves = list(params.values())
+    fast, slow = batched_loss(learner, params, batch), looped_loss(learner, params, batch)
+    torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
+    for a, b in zip(torch.autograd.grad(fast, leaves), torch.autograd.grad(slow, leaves), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("action_space", [CONTINUOUS, DISCRETE])
+@pytest.mark.parametrize("inner_steps", [1, 2])
+def test_meta_gradient_equals_finite_differences(action_space: gym.Space, inner_steps: int) -> None:
+    learner, params = make(action_space, inner_steps=inner_steps)
+    batch = random_batch(learner, params)
+    gradient = trust_region.ravel(torch.autograd.grad(batched_loss(learner, params, batch), list(params.values())))
+    flat = trust_region.ravel(list(params.values())).detach()
+    numeric = torch.zeros_like(flat)
+    for i in range(len(flat)):
+        step = torch.zeros_like(flat)
+        step[i] = 1e-5
+        up, down = (
+            batched_loss(learner, trust_region.unravel(flat + s, params), batch).detach() for s in (step, -step)
+        )
+        numeric[i] = (up - down) / 2e-5
+    torch.testing.assert_close(gradient, numeric, rtol=1e-6, atol=1e-8)
+    assert gradient.norm() > 1e-3  # not a comparison of zeros
+
+
+def test_first_and_second_order_differ() -> None:
+    second, params = make()
+    first, _ = make(first_order=True)
+    batch = random_batch(second, params)
+    gradients = [
+        trust_region.ravel(torch.autograd.grad(batched_loss(learner, params, batch), list(params.values())))
+        for learner in (second, first)
+    ]
+    assert (gradients[0] - gradients[1]).norm() > 1e-3 * gradients[0].norm()
+
+
+@pytest.mark.parametrize("action_space", [CONTINUOUS, DISCRETE])
+@pytest.mark.parametrize("inner_steps", [0, 1, 2])
+def test_curvature_product_equals_the_explicit_hessian(action_space: gym.Space, inner_steps: int) -> None:
+    learner, params = make(action_space, inner_steps=inner_steps)
+    batch = random_batch(learner, params)
+    old = learner.adapted_policies({k: v.detach() for k, v in params.items()}, batch)
+    weight = batch.query.weight / batch.query.weight.sum((1, 2), keepdim=True) / len(batch.query.weight)
+    flat = trust_region.ravel(list(params.values())).detach()
+
+    def mean_kl(vector: Tensor) -> Tensor:
+        new = learner.adapted_policies(trust_region.unravel(vector, params), batch)
+        return (old.kl(new) * weight).sum()
+
+    hessian = torch.autograd.functional.hessian(mean_kl, flat)
+    product = learner.curvature_product(params, batch)
+    torch.manual_seed(1)
+    for _ in range(5):
+        v = torch.randn_like(flat)
+        torch.testing.assert_close(product(v), hessian @ v, rtol=1e-8, atol=1e-10)
+        assert v @ product(v) >= 0
+
+
+def test_meta_update_respects_the_trust_region_and_improves_the_surrogate() -> None:
+    for max_kl in (0.001, 0.01, 0.1):
+        learner, params = make(max_kl=max_kl)
+        batch = random_batch(learner, params)
+        state = learner.init()
+        before = {k: v.clone() for k, v in state.params.items()}
+        old = learner.adapted_policies(before, batch)
+        loss_before = batched_loss(learner, before, batch)
+        metrics = learner.meta_update(state, batch)
+        new = learner.adapted_policies(state.params, batch)
+        weight = batch.query.weight / batch.query.weight.sum((1, 2), keepdim=True) / len(batch.query.weight)
+        kl = float((old.kl(new) * weight).sum())
+        assert 0 < kl <= max_kl
+        assert kl == pytest.approx(metrics["update/kl"])
+        assert batched_loss(learner, state.params, batch) < loss_before
+        assert metrics["update/accepted"] == 1
+        assert not any(p.requires_grad for p in state.params.values())
+
+
+def test_a_nan_in_one_task_skips_the_update_bitwise() -> None:
+    learner, params = make()
+    batch = random_batch(learner, params)
+    batch.support[0].advantage[1, 0, 0] = torch.nan
+    state = learner.init()
+    before = {k: v.clone() for k, v in state.params.items()}
+    metrics = learner.meta_update(state, batch)
+    assert metrics["guard/non_finite_gradient"] == 1
+    assert all(torch.equal(before[k], state.params[k]) for k in before)
+
+
+def test_thin_keeps_every_nth_step() -> None:
+    learner, params = make()
+    batch = random_batch(learner, params)
+    thinned = thin(batch, 2)
+    assert torch.equal(thinned.query.observation, batch.query.observation[:, :, [0, 2, 4]])
+    assert torch.equal(thinned.support[0].weight, batch.support[0].weight[:, :, [0, 2, 4]])
+    assert thin(batch, 1) is batch
+
+
+def test_sampling_adapts_exactly_as_learning_does() -> None:
+    """The adapted policy that collected the query gives the recorded log-probabilities again when the learner
+    adapts from the meta-parameters: the same numbers on both sides of the hop."""
+    config = replace_paths(default_config("maml-trpo", "navigation"), {"algorithm.inner_steps": 2})
+    distribution = envs.make("navigation")
+    learner = make_learner(config, distribution)
+    assert isinstance(learner, Maml)
+    source = InProcess(distribution, learner, 4, 3, seed=0)
+    state = learner.init()
+    batch = source.sample(state.params, 0).batch
+    policies = learner.adapted_policies(state.params, batch)
+    torch.testing.assert_close(policies.log_prob(batch.query.action), batch.query.log_prob, rtol=0, atol=1e-5)
+    first = map_tensors(lambda x: x, batch.support[0])
+    start = torch.vmap(learner.policy.apply)(learner.spread(state.params, 4), first.observation)
+    torch.testing.assert_close(start.log_prob(first.action), first.log_prob, rtol=0, atol=1e-5)
+    source.close()

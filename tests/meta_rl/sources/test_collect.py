@@ -1,0 +1,126 @@
+"""Identifiable numbers through every reshape: 100 * task + 10 * env + time."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import envs
+from envs import NonFiniteError, Task, TaskVectorEnv
+from meta_rl.algorithms.base import make_learner
+from meta_rl.config import default_config
+from meta_rl.sources.collect import Streams, rollout, sample_shard
+from meta_rl.sources.in_process import InProcess
+
+
+class Counting(TaskVectorEnv):
+    """Observation ``[100 * task + 10 * env + time]``; environment e of a task terminates after 2 + e steps."""
+
+    def __init__(self, num_tasks: int, envs_per_task: int) -> None:
+        super().__init__(
+            num_tasks,
+            envs_per_task,
+            gym.spaces.Box(-np.inf, np.inf, (1,), np.float64),
+            gym.spaces.Box(-np.inf, np.inf, (1,), np.float32),
+            horizon=4,
+        )
+        self.poison = False
+
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        self.base = np.array([t.vector[0] for t in tasks])[:, None] * 100 + 10 * np.arange(self.envs_per_task)
+
+    def _reset(self, seeds: list[int], mask: NDArray[np.bool_]) -> Any:
+        self.time = np.zeros(self.shape)
+        return self.base[..., None] + 0.0
+
+    def _step(self, action: NDArray[Any], active: NDArray[np.bool_]) -> Any:
+        np.testing.assert_allclose(action[..., 0][active], (self.base + self.time)[active])  # its own observation
+        self.time += 1
+        observation = (self.base + self.time)[..., None]
+        if self.poison:
+            observation = observation * np.nan
+        ended = self.time >= 2 + np.arange(self.envs_per_task)
+        return observation, self.base + self.time, ended, ended
+
+
+class Echo:
+    def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
+        return observation if noise is None else observation + noise
+
+
+def test_rollout_places_every_number() -> None:
+    env = Counting(3, 3)
+    env.set_tasks([Task("count", (i,)) for i in range(3)])
+    recorded = rollout(env, Echo(), None, [0, 0, 0])
+    for task in range(3):
+        for e in range(3):
+            base = 100 * task + 10 * e
+            length = min(2 + e, 4)
+            end = base + length
+            assert recorded.observation[task, e, :, 0].tolist() == [base + min(t, length) for t in range(4)]
+            rewards = [base + t + 1 if t < length else 0 for t in range(4)]
+            assert recorded.reward[task, e].tolist() == rewards
+            assert recorded.valid[task, e].tolist() == [t < length for t in range(4)]
+            assert recorded.last_observation[task, e, 0] == end
+            assert recorded.returns[task, e] == sum(rewards)
+    assert recorded.terminated.all()
+    assert recorded.solved.all()
+    assert recorded.env_steps == 3 * (2 + 3 + 4)
+
+
+def test_rollout_stops_early_and_still_has_the_full_shape() -> None:
+    env = Counting(1, 1)
+    env.set_tasks([Task("count", (0,))])
+    recorded = rollout(env, Echo(), None, [0])
+    assert env.time[0, 0] == 2
+    assert recorded.observation.shape == (1, 1, 4, 1)
+    assert recorded.observation[0, 0, :, 0].tolist() == [0, 1, 2, 2]
+
+
+def test_non_finite_observations_are_refused() -> None:
+    env = Counting(2, 1)
+    env.set_tasks([Task("count", (i,)) for i in range(2)])
+    env.poison = True
+    with pytest.raises(NonFiniteError, match="count"):
+        rollout(env, Echo(), None, [0, 0])
+
+
+def test_noise_belongs_to_the_task_not_to_the_shard() -> None:
+    streams = Streams(seed=3, iteration=5)
+    whole = streams.action_noise(1, range(6), (2, 4, 1), "normal")
+    part = streams.action_noise(1, [4, 2], (2, 4, 1), "normal")
+    assert np.array_equal(part, whole[[4, 2]])
+    assert streams.env_seeds(1, [4, 2]) == [streams.env_seeds(1, range(6))[i] for i in (4, 2)]
+    uniform = streams.action_noise(0, range(2), (100,), "uniform")
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
+
+
+def test_a_task_gives_the_same_rollout_in_any_shard() -> None:
+    config = default_config("maml-trpo", "navigation")
+    distribution = envs.make("navigation")
+    learner = make_learner(config, distribution)
+    params = learner.init().params
+    tasks = distribution.sample(np.random.default_rng(0), 4)
+    whole = sample_shard(distribution.make(4, 3), learner, params, tasks, range(4), Streams(0, 0))
+    half = sample_shard(distribution.make(2, 3), learner, params, tasks[2:], [2, 3], Streams(0, 0))
+    # Batch shapes differ, so products may round differently; the streams may not.
+    np.testing.assert_allclose(half.returns, whole.returns[2:], rtol=1e-3)
+    torch.testing.assert_close(half.batch.query.observation, whole.batch.query.observation[2:], rtol=0, atol=1e-3)
+
+
+def test_in_process_sampling_is_a_pure_function() -> None:
+    config = default_config("maml-trpo", "navigation")
+    distribution = envs.make("navigation")
+    learner = make_learner(config, distribution)
+    params = learner.init().params
+    source = InProcess(distribution, learner, 3, 2, seed=1)
+    first, other, again = (source.sample(params, i) for i in (4, 5, 4))
+    assert torch.equal(first.batch.query.action, again.batch.query.action)
+    assert torch.equal(first.batch.support[0].advantage, again.batch.support[0].advantage)
+    assert not torch.equal(first.batch.query.action, other.batch.query.action)
+    assert first.returns.shape == (3, 2, 2)
+    source.close()
