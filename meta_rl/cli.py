@@ -15,6 +15,7 @@ import re
 import shlex
 import sys
 import typing
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -48,15 +49,19 @@ C = TypeVar("C")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code (0 fine, 2 bad input)."""
+    """Run a command; returns the exit code (0 fine, 2 bad input, 130 stopped by Ctrl-C)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if argv else 2
     command, rest = argv[0], argv[1:]
+    warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
     try:
         check_choice("command", command, COMMANDS)
         return COMMANDS[command](rest)
+    except KeyboardInterrupt:
+        print(f"meta-rl {command}: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
     except (ConfigError, envs.UnknownNameError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 2
