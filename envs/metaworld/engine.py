@@ -1,0 +1,123 @@
+"""The native Meta-World engine behind the `TaskVectorEnv` contract: any mixture of families in one batch.
+
+Bit-exact with `SawyerXYZEnv.step` for float32 actions (see tests/envs/test_engine_oracle.py). The physics, the
+observations, the rewards and the infos are computed in worker threads without the GIL; see envs/metaworld/native.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.api import Bool, Float, NonFiniteError, Task, TaskVectorEnv
+from envs.metaworld import snapshots  # imports mujoco, whose library _engine needs
+from envs.metaworld import _engine  # isort: skip
+
+INFO_NAMES: tuple[str, ...] = _engine.INFO_NAMES
+"""The columns of `EngineVectorEnv.info`, Meta-World's own info keys."""
+
+FAMILIES: tuple[str, ...] = tuple(_engine.family_names())
+"""The families that the engine can run."""
+
+
+class EngineVectorEnv(TaskVectorEnv):
+    """Meta-World environments [task, env]; each task row may be of another family.
+
+    Actions are float32 [task, env, 4] (other floats are rounded to float32): hand displacement and gripper effort, each
+    meant to be in [-1, 1]. Observations are float64 [task, env, 39]; the last three are the goal, zeros if it is hidden.
+    Episodes are deterministic: the seeds of `reset` do not matter. `close` ends the worker threads.
+    """
+
+    def __init__(
+        self,
+        num_tasks: int,
+        envs_per_task: int,
+        horizon: int = 500,
+        *,
+        goal_visible: bool = False,
+        num_threads: int | None = None,
+    ) -> None:
+        """Make the environments; `set_tasks` gives them their families.
+
+        Args:
+            horizon: env steps per episode, at most 500 in Meta-World itself.
+            goal_visible: show the goal in the observation (multi-task RL) or not (meta-RL).
+            num_threads: threads that step, the calling one included. Default: one per available core. Results do not
+                depend on it.
+        """
+        super().__init__(num_tasks, envs_per_task, observation_space(goal_visible), action_space(), horizon)
+        if num_threads is None:
+            num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+        self._engine = _engine.Engine(num_tasks * envs_per_task, goal_visible, num_threads)
+        self._info = np.zeros((*self.shape, len(INFO_NAMES)))
+
+    @property
+    def info(self) -> NDArray[np.float64]:
+        """Meta-World's info of the last step, float64 [task, env, 7], columns `INFO_NAMES`; zeros for environments
+        that were frozen or have not been stepped since their reset."""
+        return self._info.copy()
+
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The physics state (`mujoco.mjtState.mjSTATE_INTEGRATION`) of one environment, float64 [state]."""
+        self._check_open()
+        return np.array(self._engine.state(task * self.envs_per_task + env))
+
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        for task in tasks:
+            if task.family not in FAMILIES:
+                raise ValueError(f"the native engine has no family {task.family!r}")
+        native = [snapshots.native_task(task) for task in tasks]
+        for index in range(self.num_tasks * self.envs_per_task):
+            self._engine.assign(index, native[index // self.envs_per_task])
+
+    def _reset(self, seeds: list[int], mask: Bool) -> Float:
+        observation = np.empty(self._observation.shape)
+        self._engine.reset(mask.reshape(-1), self._rows(observation))
+        self._info[mask] = 0
+        return observation
+
+    def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
+        observation, reward = np.empty(self._observation.shape), np.zeros(self.shape)
+        self._info = np.zeros_like(self._info)
+        action = np.ascontiguousarray(action, dtype=np.float32)
+        broken = self._engine.step(
+            self._rows(action), active.reshape(-1), self._rows(observation), reward.reshape(-1), self._rows(self._info)
+        )
+        if broken >= 0:
+            task, env = divmod(broken, self.envs_per_task)
+            raise NonFiniteError(
+                f"non-finite observation or reward in env [{task}, {env}], task {self.tasks[task].to_json()}, "
+                f"step {self._elapsed[task, env]}, after action {action[task, env].tolist()}"
+            )
+        success = self._info[..., INFO_NAMES.index("success")] > 0
+        return observation, reward, np.zeros(self.shape, dtype=bool), success
+
+    def _close(self) -> None:
+        del self._engine
+
+    def _rows(self, x: NDArray[Any]) -> NDArray[Any]:
+        """A view of `x` [task, env, ...] as [task * env, ...]."""
+        return x.reshape(-1, *x.shape[2:])
+
+
+def observation_space(goal_visible: bool) -> gym.spaces.Box:
+    """float64 [39]: two frames of (hand 3, gripper opening 1, objects 14), then the goal (3), all zero if hidden.
+
+    The bounds of a visible goal differ between families, so here it has none.
+    """
+    hand_low, hand_high = [-0.525, 0.348, -0.0525], [0.525, 1.025, 0.7]
+    objects, goal = np.full(14, np.inf), np.full(3, np.inf if goal_visible else 0.0)
+    low = np.concatenate([hand_low, [-1], -objects, hand_low, [-1], -objects, -goal])
+    high = np.concatenate([hand_high, [1], objects, hand_high, [1], objects, goal])
+    return gym.spaces.Box(low, high, dtype=np.float64)
+
+
+def action_space() -> gym.spaces.Box:
+    """float32 [4] in [-1, 1]: hand displacement in units of 1 cm per step, gripper effort."""
+    return gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
