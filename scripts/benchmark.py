@@ -30,9 +30,9 @@ def measure(env: str) -> dict[str, float]:
     device = select_device("auto")
     timings = [train_iteration(state, source, learner, device)[1] for _ in range(ITERATIONS + 1)][1:]
     source.close()
-    return {
-        name: statistics.median(t[name] for t in timings) for name in timings[0] if name.startswith("time/")
-    } | {"env_steps_per_iteration": state.env_steps / state.iteration}
+    return {name: statistics.median(t[name] for t in timings) for name in timings[0] if name.startswith("time/")} | {
+        "env_steps_per_iteration": state.env_steps / state.iteration
+    }
 
 
 def main() -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, NonFiniteError, Task, TaskVectorEnv
 from envs.metaworld import snapshots  # imports mujoco, whose library _engine needs
+from envs.metaworld.spaces import action_space, observation_space
+
 from envs.metaworld import _engine  # isort: skip
 
 INFO_NAMES: tuple[str, ...] = _engine.INFO_NAMES
@@ -27,8 +28,8 @@ FAMILIES: tuple[str, ...] = tuple(_engine.family_names())
 class EngineVectorEnv(TaskVectorEnv):
     """Meta-World environments [task, env]; each task row may be of another family.
 
-    Actions are float32 [task, env, 4] (other floats are rounded to float32): hand displacement and gripper effort, each
-    meant to be in [-1, 1]. Observations are float64 [task, env, 39]; the last three are the goal, zeros if it is hidden.
+    Actions are float32 [task, env, 4] (other floats are rounded to float32), each meant to be in [-1, 1]. Spaces: see
+    `envs.metaworld.spaces`.
     Episodes are deterministic: the seeds of `reset` do not matter. `close` ends the worker threads.
     """
 
@@ -104,20 +105,3 @@ class EngineVectorEnv(TaskVectorEnv):
     def _rows(self, x: NDArray[Any]) -> NDArray[Any]:
         """A view of `x` [task, env, ...] as [task * env, ...]."""
         return x.reshape(-1, *x.shape[2:])
-
-
-def observation_space(goal_visible: bool) -> gym.spaces.Box:
-    """float64 [39]: two frames of (hand 3, gripper opening 1, objects 14), then the goal (3), all zero if hidden.
-
-    The bounds of a visible goal differ between families, so here it has none.
-    """
-    hand_low, hand_high = [-0.525, 0.348, -0.0525], [0.525, 1.025, 0.7]
-    objects, goal = np.full(14, np.inf), np.full(3, np.inf if goal_visible else 0.0)
-    low = np.concatenate([hand_low, [-1], -objects, hand_low, [-1], -objects, -goal])
-    high = np.concatenate([hand_high, [1], objects, hand_high, [1], objects, goal])
-    return gym.spaces.Box(low, high, dtype=np.float64)
-
-
-def action_space() -> gym.spaces.Box:
-    """float32 [4] in [-1, 1]: hand displacement in units of 1 cm per step, gripper effort."""
-    return gym.spaces.Box(-1.0, 1.0, (4,), np.float32)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, NonFiniteError, Task, TaskVectorEnv
 from envs.metaworld.benchmarks import FAMILIES, to_metaworld
+from envs.metaworld.spaces import action_space, observation_space
 
 INFO_FIELDS = (
     "success",
@@ -101,22 +101,3 @@ class ReferenceVectorEnv(TaskVectorEnv):
             env.close()
         self._envs.clear()
         self._free.clear()
-
-
-def action_space() -> gym.spaces.Box:
-    """Meta-World's action space: three offsets of the hand and the gripper effort, in [-1, 1]."""
-    return gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
-
-
-def observation_space(goal_visible: bool = False) -> gym.spaces.Box:
-    """The 39 columns of a Meta-World observation: this frame (18), the last frame (18), the goal (3).
-
-    Metaworld's own bounds depend on the family only in the goal columns. We give the hand and gripper bounds
-    that all share, and leave the goal unbounded where it is visible.
-    """
-    low, high = np.full(39, -np.inf), np.full(39, np.inf)
-    for frame in (0, 18):
-        low[frame : frame + 4], high[frame : frame + 4] = (-0.525, 0.348, -0.0525, -1.0), (0.525, 1.025, 0.7, 1.0)
-    if not goal_visible:
-        low[36:], high[36:] = 0.0, 0.0
-    return gym.spaces.Box(low, high, dtype=np.float64)

@@ -8,7 +8,6 @@ reward reads are kept.
 from __future__ import annotations
 
 import functools
-import pickle
 from typing import Any
 
 import mujoco  # before _engine, which needs its library  # isort: skip
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from envs.api import Task
 from envs.metaworld import _engine
+from envs.metaworld.benchmarks import to_metaworld
 
 Double = NDArray[np.float64]
 
@@ -52,14 +52,6 @@ def original(family: str) -> Any:
     return ALL_V3_ENVIRONMENTS[family]()
 
 
-def apply_task(env: Any, family: str, vector: NDArray[np.float64], goal_visible: bool = True) -> None:
-    """`env.set_task` for a task given as data; `env` is a Meta-World env object of `family`."""
-    import metaworld
-
-    data = {"rand_vec": vector, "env_cls": type(env), "partially_observable": not goal_visible}
-    env.set_task(metaworld.Task(env_name=family, data=pickle.dumps(data)))
-
-
 @functools.cache
 def family_model(family: str) -> _engine.Family:
     """The native half of `family`, on the model of Meta-World's env object."""
@@ -93,7 +85,7 @@ def _reset(env: Any, task: Task) -> Double:
     size = env._random_reset_space.low.size
     if len(task.vector) != size:
         raise ValueError(f"a task of {task.family} has {size} numbers, got {len(task.vector)}")
-    apply_task(env, task.family, task.array)
+    env.set_task(to_metaworld(task, goal_visible=True))
     # Meta-World redraws while object and goal are too close, which never ends with a fixed vector. Its reset draws
     # twice; far more draws mean that it is stuck.
     draws = 0

@@ -11,8 +11,9 @@ from metaworld.policies import ENV_POLICY_MAP
 from numpy.typing import NDArray
 
 from envs.api import Task
+from envs.metaworld.benchmarks import to_metaworld
 from envs.metaworld.engine import INFO_NAMES
-from envs.metaworld.snapshots import STATE, apply_task
+from envs.metaworld.snapshots import STATE
 
 ACTIONS = ("random", "expert", "expert with noise")
 
@@ -51,10 +52,8 @@ def record(family: str, tasks: list[Task], steps: int, goal_visible: bool, seed:
     return [_episode(env, task, kind, steps, goal_visible, rng) for task in tasks for kind in ACTIONS]
 
 
-def _episode(
-    env: Any, task: Task, kind: str, steps: int, goal_visible: bool, rng: np.random.Generator
-) -> Episode:
-    apply_task(env, task.family, task.array, goal_visible)
+def _episode(env: Any, task: Task, kind: str, steps: int, goal_visible: bool, rng: np.random.Generator) -> Episode:
+    env.set_task(to_metaworld(task, goal_visible))
     policy = ENV_POLICY_MAP[task.family]()
     observation, _ = env.reset()
     reset_observation, reset_state = observation.copy(), _state(env)
@@ -68,7 +67,9 @@ def _episode(
     return Episode(task, kind, reset_observation, reset_state, *columns)
 
 
-def _action(kind: str, env: Any, policy: Any, observation: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
+def _action(
+    kind: str, env: Any, policy: Any, observation: NDArray[Any], rng: np.random.Generator
+) -> NDArray[np.float32]:
     if kind == "random":
         return rng.uniform(-1.5, 1.5, 4).astype(np.float32)
     # The scripted experts read the goal, whether or not the observation shows it.
