@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, NonFiniteError, Task, TaskVectorEnv
-from envs.metaworld import snapshots  # imports mujoco, whose library _engine needs
-from envs.metaworld import _engine  # isort: skip
+from envs.metaworld import snapshots
+from envs.metaworld.snapshots import _engine  # imported there, once mujoco has loaded the library it needs
 
 INFO_NAMES: tuple[str, ...] = _engine.INFO_NAMES
 """The columns of `EngineVectorEnv.info`, Meta-World's own info keys."""
@@ -27,8 +27,9 @@ FAMILIES: tuple[str, ...] = tuple(_engine.family_names())
 class EngineVectorEnv(TaskVectorEnv):
     """Meta-World environments [task, env]; each task row may be of another family.
 
-    Actions are float32 [task, env, 4] (other floats are rounded to float32): hand displacement and gripper effort, each
-    meant to be in [-1, 1]. Observations are float64 [task, env, 39]; the last three are the goal, zeros if it is hidden.
+    Actions are float32 [task, env, 4] (other floats are rounded to float32): hand displacement and gripper effort,
+    each meant to be in [-1, 1]. Observations are float64 [task, env, 39]; the last three are the goal, zeros if it
+    is hidden.
     Episodes are deterministic: the seeds of `reset` do not matter. `close` ends the worker threads.
     """
 

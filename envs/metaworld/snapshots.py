@@ -11,12 +11,12 @@ import functools
 import pickle
 from typing import Any
 
-import mujoco  # before _engine, which needs its library  # isort: skip
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Task
-from envs.metaworld import _engine
+from envs.metaworld import _engine  # after mujoco, whose library it needs
 
 Double = NDArray[np.float64]
 

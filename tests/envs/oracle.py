@@ -68,7 +68,9 @@ def _episode(
     return Episode(task, kind, reset_observation, reset_state, *columns)
 
 
-def _action(kind: str, env: Any, policy: Any, observation: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float32]:
+def _action(
+    kind: str, env: Any, policy: Any, observation: NDArray[Any], rng: np.random.Generator
+) -> NDArray[np.float32]:
     if kind == "random":
         return rng.uniform(-1.5, 1.5, 4).astype(np.float32)
     # The scripted experts read the goal, whether or not the observation shows it.
