@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, NonFiniteError, Task, TaskVectorEnv
-from envs.metaworld import snapshots  # imports mujoco, whose library _engine needs
+from envs.metaworld import snapshots
+from envs.metaworld.snapshots import _engine  # imported there, once mujoco has loaded the library it needs
 from envs.metaworld.spaces import action_space, observation_space
-
-from envs.metaworld import _engine  # isort: skip
 
 INFO_NAMES: tuple[str, ...] = _engine.INFO_NAMES
 """The columns of `EngineVectorEnv.info`, Meta-World's own info keys."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import mujoco  # before _engine, which needs its library  # isort: skip
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Task
-from envs.metaworld import _engine
+from envs.metaworld import _engine as _engine  # after mujoco, whose library it needs; engine.py takes it from here
 from envs.metaworld.benchmarks import to_metaworld
 
 Double = NDArray[np.float64]

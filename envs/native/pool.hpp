@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -22,16 +23,17 @@ class Pool {
   Pool& operator=(const Pool&) = delete;
 
   ~Pool() {
-    if (process_ != current_process()) {  // forked: these threads exist in the parent only
+    if (process_ != current_process()) {  // forked: the threads exist in the parent only
       for (auto& worker : workers_) worker.detach();
+      signals_.release();  // destroying a condition variable would wait for the threads that slept on it
       return;
     }
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      std::lock_guard<std::mutex> lock(signals_->mutex);
       stopping_ = true;
       generation_.fetch_add(1);
     }
-    wake_.notify_all();
+    signals_->wake.notify_all();
     for (auto& worker : workers_) worker.join();
   }
 
@@ -41,7 +43,9 @@ class Pool {
   // `work` must not throw. Calls must not overlap.
   template <class Work>
   void for_each(int count, const Work& work) {
-    if (process_ != current_process()) throw std::runtime_error("this environment was made before a fork: make a new one in the child process");
+    if (process_ != current_process()) {
+      throw std::runtime_error("this environment was made before a fork: make a new one in the child process");
+    }
     const int helpers = std::min(threads_, count) - 1;
     if (helpers < 1) {
       for (int i = 0; i < count; i++) work(i);
@@ -49,7 +53,7 @@ class Pool {
     }
     while (static_cast<int>(workers_.size()) < threads_ - 1) workers_.emplace_back([this] { serve(); });
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      std::lock_guard<std::mutex> lock(signals_->mutex);
       call_ = [](const void* w, int i) { (*static_cast<const Work*>(w))(i); };
       work_ = &work;
       count_ = count;
@@ -57,14 +61,14 @@ class Pool {
       open_ = true;
       generation_.fetch_add(1);
     }
-    wake_.notify_all();
+    signals_->wake.notify_all();
     drain();
-    std::unique_lock<std::mutex> lock(mutex_);
+    std::unique_lock<std::mutex> lock(signals_->mutex);
     open_ = false;  // a worker that wakes up only now finds the door shut
     lock.unlock();
     spin([this] { return inside_.load() == 0; });
     lock.lock();
-    idle_.wait(lock, [this] { return inside_.load() == 0; });
+    signals_->idle.wait(lock, [this] { return inside_.load() == 0; });
   }
 
  private:
@@ -93,24 +97,27 @@ class Pool {
     for (;;) {
       spin([&] { return generation_.load() != seen; });
       {
-        std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait(lock, [&] { return generation_.load() != seen; });
+        std::unique_lock<std::mutex> lock(signals_->mutex);
+        signals_->wake.wait(lock, [&] { return generation_.load() != seen; });
         seen = generation_.load();
         if (stopping_) return;
         if (!open_) continue;
         inside_.fetch_add(1);
       }
       drain();
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (inside_.fetch_sub(1) == 1) idle_.notify_one();
+      std::lock_guard<std::mutex> lock(signals_->mutex);
+      if (inside_.fetch_sub(1) == 1) signals_->idle.notify_one();
     }
   }
 
   const int threads_;
   const long process_ = current_process();
   std::vector<std::thread> workers_;
-  std::mutex mutex_;
-  std::condition_variable wake_, idle_;
+  struct Signals {
+    std::mutex mutex;
+    std::condition_variable wake, idle;  // a job or the end has come; no worker is inside any more
+  };
+  std::unique_ptr<Signals> signals_ = std::make_unique<Signals>();
   std::atomic<unsigned> generation_{0};  // counts jobs; a change wakes the workers
   std::atomic<int> next_{0}, inside_{0};  // next item to hand out; workers now in drain()
   bool open_ = false, stopping_ = false;
