@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 # Any other: make train ENV=metaworld/ml1-push-v3 TRAIN_OPTIONS="--iterations 200"
 RECIPE        ?= maml-trpo
 ENV           ?= metaworld/ml1-reach-v3
-TRAIN_OPTIONS ?= --meta-batch-size 10 --episodes-per-task 5 --iterations 6 --test-tasks 20 --stock-goals 10
+TRAIN_OPTIONS ?= --meta-batch-size 10 --episodes-per-task 5 --iterations 10 --stock-goals 10
 
 .PHONY: train test test-slow lint bench results clean
 
