@@ -17,9 +17,11 @@ from envs.api import (
     TaskDistribution,
     TaskVectorEnv,
 )
+from envs.checks import ConformanceError, check
 from envs.metaworld import benchmarks as _benchmarks
 
 __all__ = [
+    "ConformanceError",
     "FlatVectorEnv",
     "NonFiniteError",
     "Step",
@@ -27,6 +29,7 @@ __all__ = [
     "TaskDistribution",
     "TaskVectorEnv",
     "UnknownNameError",
+    "check",
     "check_name",
     "families",
     "list_names",

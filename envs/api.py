@@ -142,7 +142,12 @@ class TaskVectorEnv(ABC):
             raise ValueError(f"mask must be bool {self.shape}, got {mask.dtype} {mask.shape}")
         elif not self._was_reset and not mask.all():
             raise RuntimeError("the first reset after set_tasks must reset every environment")
-        observation = self._reset([int(s) for s in seeds], mask)
+        observation = np.asarray(self._reset([int(s) for s in seeds], mask), self.observation_space.dtype)
+        bad = mask & ~np.isfinite(observation).reshape(*self.shape, -1).all(-1)
+        for task, env in np.argwhere(bad)[:1]:
+            raise NonFiniteError(
+                f"non-finite observation at reset of env [{task}, {env}], task {self.tasks[task].to_json()}"
+            )
         self._observation = np.where(self._expand(mask), observation, self._observation)
         self._elapsed[mask] = 0
         self._terminated[mask] = False
@@ -163,10 +168,11 @@ class TaskVectorEnv(ABC):
         active = ~(self._terminated | (self._elapsed >= self.horizon))
         self._check_action(action, active)
         observation, reward, terminated, success = self._step(action, active)
+        observation = np.asarray(observation, dtype=self.observation_space.dtype)
         self._elapsed[active] += 1
         self._terminated |= terminated & active
         if active.all():  # the usual case: no copying around the frozen ones
-            self._observation = np.asarray(observation, dtype=self.observation_space.dtype)
+            self._observation = observation
         else:
             self._observation = np.where(self._expand(active), observation, self._observation)
             reward = np.where(active, reward, 0.0)
@@ -287,12 +293,15 @@ class FlatVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float, dict[str, Any]]:
-        """As gymnasium; an int seed gives task ``i`` the seed ``seed + i``, a list gives one per environment
-        (the first of each task counts)."""
+        """As gymnasium; an int seed gives task ``i`` the seed ``seed + i``, a list gives one per environment (the
+        first of each task counts), and None goes on with the generator of the last seed."""
         if isinstance(seed, (list, tuple)):
             seeds = [int(s or 0) for s in seed[:: self.env.envs_per_task]]
+        elif seed is None:
+            seeds = [int(s) for s in self.np_random.integers(2**31, size=self.env.num_tasks)]
         else:
-            seeds = [(seed or 0) + i for i in range(self.env.num_tasks)]
+            self._np_random, self._np_random_seed = gym.utils.seeding.np_random(seed)
+            seeds = [seed + i for i in range(self.env.num_tasks)]
         mask = (options or {}).get("reset_mask")
         observation = self.env.reset(seeds, None if mask is None else np.asarray(mask, bool).reshape(self.env.shape))
         return self._flatten(observation), {}

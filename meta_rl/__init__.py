@@ -3,7 +3,8 @@
     import meta_rl
     agent = meta_rl.load("runs/maml-trpo_metaworld-ml1-reach-v3_s0")
 
-The names below are imported when first used, so ``import meta_rl`` itself costs nothing.
+The names below are imported when first used, so ``import meta_rl`` itself costs nothing. Training and evaluation are
+the functions of `meta_rl.train` and `meta_rl.evaluate`.
 """
 
 from __future__ import annotations
@@ -14,23 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from meta_rl.agent import Agent, load
     from meta_rl.config import TrainConfig, default_config
-    from meta_rl.evaluate import Evaluation, evaluate
-    from meta_rl.train import train
 
-__all__ = ["Agent", "Evaluation", "TrainConfig", "default_config", "evaluate", "load", "train"]
+__all__ = ["Agent", "TrainConfig", "default_config", "load"]
 
-_HOME = {
-    "Agent": "meta_rl.agent",
-    "load": "meta_rl.agent",
-    "TrainConfig": "meta_rl.config",
-    "default_config": "meta_rl.config",
-    "Evaluation": "meta_rl.evaluate",
-    "evaluate": "meta_rl.evaluate",
-    "train": "meta_rl.train",
-}
+_HOME = {"Agent": "agent", "load": "agent", "TrainConfig": "config", "default_config": "config"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(f"meta_rl.{_HOME[name]}"), name)
     raise AttributeError(f"module 'meta_rl' has no attribute {name!r}")

@@ -51,9 +51,11 @@ def save(folder: Path, state: TrainState, keep: int) -> Path:
     temporary = folder / f".tmp-{final.name}-{os.getpid()}"
     try:
         temporary.mkdir()
+        tensors = _flatten(state)
         files = {
-            "state.safetensors": safetensors_torch.save(_flatten(state)),
-            "state.json": _json({"iteration": state.iteration, "env_steps": state.env_steps}),
+            "state.safetensors": safetensors_torch.save(tensors),
+            # safetensors sorts its tensors; sums over all parameters round differently in another order.
+            "state.json": _json({"iteration": state.iteration, "env_steps": state.env_steps, "order": list(tensors)}),
         }
         manifest = {
             "schema": SCHEMA,
@@ -117,7 +119,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> TrainState:
             contents[name] = data
         counters = json.loads(contents["state.json"])
         tensors = safetensors_torch.load(contents["state.safetensors"])
-        return _unflatten(counters, {name: t.to(device) for name, t in tensors.items()})
+        # Own memory for each tensor, not views into the file's bytes: see `types.from_numpy` for why that matters.
+        return _unflatten(counters, {name: tensors[name].clone().to(device) for name in counters["order"]})
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -156,6 +156,7 @@ ENV_DEFAULTS: dict[str, dict[str, Any]] = {
         "episodes_per_task": 20,
         "network.hidden": (100, 100),
         "network.activation": "relu",
+        "network.init_std": 0.3,  # actions are clipped to 0.1; with 1.0 exploration is mostly clipped noise
         "evaluate.adaptation_episodes": 20,
         "evaluate.adaptation_steps": 3,
     },

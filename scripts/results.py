@@ -13,7 +13,7 @@ from pathlib import Path
 REACH = ["--env", "metaworld/ml1-reach-v3", "--meta-batch-size", "10", "--episodes-per-task", "5"]
 NAVIGATION = ["--env", "navigation"]
 EXPERIMENTS = {
-    "navigation": (5, {"maml-trpo": [*NAVIGATION, "150"], "multitask-trpo": [*NAVIGATION, "300"]}),
+    "navigation": (5, {"maml-trpo": [*NAVIGATION, "80"], "multitask-trpo": [*NAVIGATION, "160"]}),
     "reach": (3, {"maml-trpo": [*REACH, "40"], "multitask-trpo": [*REACH, "80"]}),
 }
 JOBS = 2

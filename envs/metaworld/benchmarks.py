@@ -133,3 +133,30 @@ def to_metaworld(task: Task, goal_visible: bool = False) -> Any:
         "partially_observable": not goal_visible,
     }
     return metaworld.Task(task.family, pickle.dumps(fields))
+
+
+def reset_to(env: Any, task: Task) -> Any:
+    """The first observation ``[39]`` of `env`, a metaworld env object that `to_metaworld(task)` was set on.
+
+    Metaworld redraws while object and goal are too close, which never ends with a fixed vector: its reset draws at
+    most twice, so many more draws mean that it is stuck.
+
+    Raises:
+        ValueError: the family does not accept the task vector.
+    """
+    size, draws = env._random_reset_space.low.size, 0
+    if len(task.vector) != size:
+        raise ValueError(f"a task of {task.family} has {size} numbers, got {len(task.vector)}")
+
+    def draw() -> Any:
+        nonlocal draws
+        draws += 1
+        if draws > 10:
+            raise ValueError(f"{task.family} rejects the task vector {task.vector}: object and goal are too close")
+        return task.array
+
+    env._get_state_rand_vec = draw
+    try:
+        return env.reset()[0]
+    finally:
+        del env._get_state_rand_vec

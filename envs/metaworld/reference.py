@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, NonFiniteError, Task, TaskVectorEnv
-from envs.metaworld.benchmarks import FAMILIES, to_metaworld
+from envs.metaworld.benchmarks import FAMILIES, reset_to, to_metaworld
 from envs.metaworld.spaces import action_space, observation_space
 
 INFO_FIELDS = (
@@ -78,7 +78,7 @@ class ReferenceVectorEnv(TaskVectorEnv):
         del seeds  # a Meta-World episode holds no randomness beyond the task itself
         observation = np.zeros((*self.shape, *self.observation_space.shape))
         for task, env in np.argwhere(mask):
-            observation[task, env] = self._envs[task][env].reset()[0]
+            observation[task, env] = reset_to(self._envs[task][env], self.tasks[task])
         return observation
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
@@ -92,7 +92,8 @@ class ReferenceVectorEnv(TaskVectorEnv):
         if not (np.isfinite(observation).all() and np.isfinite(reward).all()):
             task, env = np.argwhere(~(np.isfinite(observation).all(-1) & np.isfinite(reward)))[0]
             raise NonFiniteError(
-                f"non-finite observation or reward in env [{task}, {env}], task {self.tasks[task].to_json()}"
+                f"non-finite observation or reward in env [{task}, {env}], task {self.tasks[task].to_json()}, "
+                f"step {self._elapsed[task, env]}"
             )
         return observation, reward, np.zeros(self.shape, bool), self.info["success"] > 0
 

@@ -13,7 +13,7 @@ import envs
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core.state import TrainState
 from meta_rl.core.trust_region import Metrics
-from meta_rl.core.types import Batch, MetaBatch, Params, Rollout
+from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, from_numpy
 from meta_rl.networks.policy import Policy, make_policy
 
 
@@ -67,8 +67,8 @@ class PolicyActor:
     @torch.no_grad()
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         """See `Actor.act`."""
-        distribution = self._distribution(self._params, torch.from_numpy(observation.astype(np.float32, copy=False)))
-        action = distribution.mode() if noise is None else distribution.sample(torch.from_numpy(noise))
+        distribution = self._distribution(self._params, from_numpy(observation.astype(np.float32, copy=False)))
+        action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise))
         return np.asarray(action.numpy())
 
 

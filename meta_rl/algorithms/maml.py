@@ -25,7 +25,7 @@ from meta_rl.config import MamlConfig
 from meta_rl.core import baseline, inner_loop, losses, returns, trust_region
 from meta_rl.core.state import TrainState
 from meta_rl.core.trust_region import Metrics
-from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, map_tensors
+from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, from_numpy, map_tensors
 from meta_rl.networks.policy import Policy
 
 
@@ -55,8 +55,8 @@ class Maml:
     def prepare(self, params: Params, rollout: Rollout) -> Batch:
         """Advantages by GAE over a linear baseline of this very rollout, normalised per task; no bootstrap, because
         the objective is the return up to the horizon."""
-        observation, action = torch.from_numpy(rollout.observation), torch.from_numpy(rollout.action)
-        reward, valid = torch.from_numpy(rollout.reward).double(), torch.from_numpy(rollout.valid)
+        observation, action = from_numpy(rollout.observation), from_numpy(rollout.action)
+        reward, valid = from_numpy(rollout.reward).double(), from_numpy(rollout.valid)
         feature = baseline.features(observation)
         target = returns.discounted_returns(reward, self.config.discount)
         value = baseline.predict(feature, baseline.fit(feature, target, valid), valid)

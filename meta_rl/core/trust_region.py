@@ -149,5 +149,6 @@ def step(
                 "update/backtracks": float(i),
                 "update/accepted": 1.0,
             }
-            return candidate, metrics
+            # Own memory for each tensor, as after a resume: see `types.from_numpy` for why that matters.
+            return {name: p.clone() for name, p in candidate.items()}, metrics
     return params, metrics | {"guard/line_search_failed": 1.0}

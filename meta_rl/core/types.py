@@ -64,6 +64,12 @@ class MetaBatch(NamedTuple):
     query: Batch
 
 
+def from_numpy(array: NDArray[Any]) -> Tensor:
+    """A contiguous copy in memory that torch allocated. Matrix products may round differently for memory that is
+    aligned differently, and numpy's alignment changes from run to run; equal runs need equal alignment."""
+    return torch.from_numpy(array).clone(memory_format=torch.contiguous_format)
+
+
 def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     """Apply `function` to every tensor of nested tuples and dicts."""
     return torch.utils._pytree.tree_map_only(Tensor, function, tree)

@@ -1,0 +1,222 @@
+"""Any gymnasium environment as a task distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from envs import NonFiniteError, Task
+from envs.vector import GymDistribution
+
+
+class Line(gym.Env):
+    """A point on a line that starts at a random place; the task is the gain of the action. `log` is told everything."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self) -> None:
+        self.gain, self.position, self.seeds, self.closed = 0.0, 0.0, [], 0
+
+    def set_task(self, vector: np.ndarray) -> None:
+        self.gain = float(vector[0])
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        assert options is None
+        self.seeds.append(seed)
+        self.position = self.np_random.random()
+        return np.array([self.position]), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        self.position += self.gain * float(action[0])
+        won = self.position > 10
+        return np.array([self.position]), -self.position, self.position < -10, False, {"is_won": won}
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Arms(gym.Env):
+    """A bandit without noise whose task comes with reset; arms are numbered from 5."""
+
+    observation_space = gym.spaces.Box(0, np.inf, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2, start=5)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        assert options is not None
+        self.payoffs = options["task"]
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: int) -> Any:
+        assert self.action_space.contains(action)
+        return np.zeros(1, np.float32), float(self.payoffs[action - 5]), False, False, {}
+
+
+def lines(make_env: Callable[[], gym.Env] = Line, **options: Any) -> GymDistribution:
+    """Ten-step episodes on the line."""
+    return GymDistribution("line", make_env, lambda rng: rng.uniform(1, 2, 1), 10, success_key="is_won", **options)
+
+
+def gains(*values: float) -> list[Task]:
+    return [Task("line", (value,)) for value in values]
+
+
+def test_a_method_set_task_is_told_the_task() -> None:
+    with lines().make(2, 2) as env:
+        env.set_tasks(gains(2.0, 4.0))
+        start = env.reset([0, 1])
+        step = env.step(np.array([[[0.5], [1.0]], [[0.5], [-1.0]]], np.float32))
+    # gain times action: 2 * 0.5, 2 * 1, 4 * 0.5, 4 * -1
+    np.testing.assert_allclose(step.observation - start, [[[1.0], [2.0]], [[2.0], [-4.0]]], rtol=1e-15)
+    assert (step.reward == -step.observation[..., 0]).all()
+
+
+def test_set_task_is_found_through_wrappers() -> None:
+    with lines(lambda: gym.wrappers.ClipAction(Line())).make(1, 1) as env:
+        env.set_tasks(gains(3.0))
+        start = env.reset([0])
+        step = env.step(np.full((1, 1, 1), 7.0, np.float32))  # ClipAction makes it 1
+    np.testing.assert_allclose(step.observation - start, [[[3.0]]], rtol=1e-15)
+
+
+def test_reset_options_carry_the_task_where_there_is_no_set_task_and_actions_are_discrete() -> None:
+    distribution = GymDistribution("arms", Arms, lambda rng: rng.random(2), 3)
+    assert isinstance(distribution.action_space, gym.spaces.Discrete)
+    with distribution.make(2, 2) as env:
+        env.set_tasks([Task("arms", (0.25, 0.5)), Task("arms", (3.0, 4.0))])
+        env.reset([0, 0])
+        step = env.step(np.array([[5, 6], [6, 5]]))
+        assert step.reward.tolist() == [[0.25, 0.5], [4.0, 3.0]]
+        with pytest.raises(ValueError, match="integer"):
+            env.step(np.full((2, 2), 5.0))
+
+
+def test_success_and_termination_come_from_the_environment() -> None:
+    with lines().make(1, 2) as env:
+        env.set_tasks(gains(20.0))
+        env.reset([0])
+        step = env.step(np.array([[[1.0], [-1.0]]], np.float32))  # beyond 10: won; below -10: terminated
+    assert step.success.tolist() == [[True, False]]
+    assert step.terminated.tolist() == [[False, True]]
+    assert not step.truncated.any()
+
+
+def test_the_environments_own_time_limit_truncates_earlier() -> None:
+    with lines(lambda: gym.wrappers.TimeLimit(Line(), 3)).make(1, 2) as env:
+        env.set_tasks(gains(1.0))
+        env.reset([0])
+        env.reset([0])  # the limit counts from the last reset
+        steps = [env.step(np.ones((1, 2, 1), np.float32)) for _ in range(5)]
+        assert [step.truncated.tolist() for step in steps] == [[[False] * 2]] * 2 + [[[True] * 2]] * 3
+        assert not any(step.terminated.any() for step in steps)
+        assert (steps[3].observation == steps[2].observation).all()
+        assert (steps[3].reward == 0).all()
+        env.reset([0])
+        assert not env.step(np.ones((1, 2, 1), np.float32)).truncated.any()
+
+
+def test_the_horizon_truncates_where_the_environment_does_not() -> None:
+    with lines().make(1, 1) as env:
+        env.set_tasks(gains(0.0))
+        env.reset([0])
+        truncated = [bool(env.step(np.zeros((1, 1, 1), np.float32)).truncated[0, 0]) for _ in range(11)]
+    assert truncated == [False] * 9 + [True] * 2
+
+
+class Broken(Line):
+    """Its reward, then its observation, goes wrong at step 2."""
+
+    reward, where = np.nan, 0.0
+
+    def step(self, action: np.ndarray) -> Any:
+        self.count = getattr(self, "count", 0) + 1
+        observation, reward, *rest = super().step(action)
+        return (observation + self.where, self.reward, *rest) if self.count == 2 else (observation, reward, *rest)
+
+
+class Lost(Broken):
+    reward, where = 0.0, np.inf
+
+
+@pytest.mark.parametrize("make_env", [Broken, Lost])
+def test_a_non_finite_reward_or_observation_raises_and_names_the_task(make_env: type[gym.Env]) -> None:
+    with lines(make_env).make(2, 1) as env:
+        env.set_tasks(gains(1.0, 0.5))
+        env.reset([0, 0])
+        env.step(np.ones((2, 1, 1), np.float32))
+        with pytest.raises(NonFiniteError, match=r'env \[0, 0\], task \{"family": "line", "vector": \[1.0\]\}, step 1'):
+            env.step(np.ones((2, 1, 1), np.float32))
+
+
+def test_a_non_finite_observation_at_reset_raises() -> None:
+    class Unborn(Line):
+        def reset(self, **options: Any) -> Any:
+            return super().reset(**options)[0] * np.nan, {}
+
+    with lines(Unborn).make(1, 1) as env:
+        env.set_tasks(gains(1.0))
+        with pytest.raises(NonFiniteError, match='"family": "line"'):
+            env.reset([0])
+
+
+def test_frozen_environments_are_not_stepped() -> None:
+    made: list[Line] = []
+
+    def make() -> Line:
+        made.append(Line())
+        return made[-1]
+
+    with lines(make).make(1, 2) as env:
+        env.set_tasks(gains(20.0))
+        env.reset([0])
+        env.step(np.array([[[-1.0], [0.1]]], np.float32))
+        before = made[1].position  # made[0] was the probe of the spaces
+        env.step(np.array([[[-1.0], [0.1]]], np.float32))
+        assert made[1].position == before
+        assert made[2].position > made[2].gain * 0.15  # the other one went on
+    assert [one.closed for one in made] == [1, 1, 1]
+
+
+def test_each_env_of_each_task_gets_a_seed_of_its_own_that_does_not_depend_on_the_batch() -> None:
+    def first_observations(seeds: list[int], envs_per_task: int) -> np.ndarray:
+        with lines().make(len(seeds), envs_per_task) as env:
+            env.set_tasks(gains(*[1.0] * len(seeds)))
+            return env.reset(seeds)[..., 0]
+
+    many = first_observations([4, 5, 6], 3)
+    assert len(set(many.ravel().tolist())) == 9
+    assert (first_observations([6, 4], 2) == many[[2, 0], :2]).all()
+
+
+def test_sample_gives_the_numbers_that_the_function_drew() -> None:
+    tasks = lines().sample(np.random.default_rng(3), 2)
+    rng = np.random.default_rng(3)
+    assert tasks == gains(rng.uniform(1, 2), rng.uniform(1, 2))
+
+
+def test_foreign_tasks_are_refused() -> None:
+    with lines().make(1, 1) as env, pytest.raises(ValueError, match="expected a task of family 'line'"):
+        env.set_tasks([Task("circle", (1.0,))])
+
+
+@pytest.mark.parametrize("which", ["observation", "action"])
+def test_unusable_spaces_are_refused(which: str) -> None:
+    class Dictionary(Line):
+        observation_space = gym.spaces.Dict({"x": Line.observation_space})
+
+    class Binary(Line):
+        action_space = gym.spaces.MultiBinary(3)
+
+    with pytest.raises(TypeError, match=f"{which} space must be"):
+        lines({"observation": Dictionary, "action": Binary}[which])
+
+
+def test_a_horizon_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="horizon"):
+        GymDistribution("line", Line, lambda rng: rng.random(1), 0)

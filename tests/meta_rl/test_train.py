@@ -1,0 +1,167 @@
+"""The same seed gives the same bits, stopped and resumed or not."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from meta_rl import checkpoint
+from meta_rl.config import ConfigError, TrainConfig
+from meta_rl.core.state import TrainState
+from meta_rl.logging import read_rows
+from meta_rl.train import train
+from tests.meta_rl.conftest import TINY_OPTIONS
+
+Tiny = Callable[..., TrainConfig]
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+def final(run: Path) -> TrainState:
+    state = checkpoint.load_newest(run / "checkpoints")
+    assert state is not None
+    return state
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    one, two = final(a), final(b)
+    assert (one.iteration, one.env_steps) == (two.iteration, two.env_steps)
+    for group in ("params", "optimizer", "extras"):
+        first, second = getattr(one, group), getattr(two, group)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (a / "metrics.jsonl").read_bytes() == (b / "metrics.jsonl").read_bytes()
+
+
+def test_same_seed_same_bits_and_other_seed_other_bits(tiny: Tiny) -> None:
+    first, second = train(tiny("a"), quiet), train(tiny("b"), quiet)
+    assert_same_run(first, second)
+    other = train(tiny("c", seed=1), quiet)
+    assert not torch.equal(final(first).params["mean.0.weight"], final(other).params["mean.0.weight"])
+    assert (first / "metrics.jsonl").read_bytes() != (other / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_stop_and_resume_equals_an_uninterrupted_run(tiny: Tiny, stop: int) -> None:
+    whole = train(tiny("whole"), quiet)
+    train(tiny("parts", iterations=stop), quiet)
+    said: list[str] = []
+    parts = train(tiny("parts"), said.append)
+    assert_same_run(whole, parts)
+    assert said == [f"resuming {parts} after iteration {stop} of 4"]
+
+
+def test_the_row_of_every_iteration_is_there(tiny: Tiny) -> None:
+    rows = read_rows(train(tiny(), quiet) / "metrics.jsonl")
+    assert [row["iteration"] for row in rows] == [1, 2, 3, 4]
+    assert all(a["env_steps"] < b["env_steps"] for a, b in itertools.pairwise(rows))
+    assert all(row["update/kl"] <= 0.01 for row in rows)
+    assert {"return/stage_0", "return/stage_1", "success/stage_0", "success/stage_1"} <= rows[0].keys()
+
+
+def test_work_after_the_checkpoint_is_done_again_and_logged_once(tiny: Tiny) -> None:
+    """Checkpoint at 2, rows up to 3 and half of 4: what a kill in iteration 4 leaves behind."""
+    whole = train(tiny("whole"), quiet)
+    run = train(tiny("cut", iterations=3), quiet)
+    newest = max((run / "checkpoints").iterdir())
+    assert newest.name == "00000003"
+    for file in newest.iterdir():
+        file.unlink()
+    newest.rmdir()
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write('{"iteration": 4, "env_st')
+    assert_same_run(whole, train(tiny("cut"), quiet))
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(tiny: Tiny) -> None:
+    whole = train(tiny("whole"), quiet)
+    run = train(tiny("damaged", iterations=3), quiet)
+    tensors = run / "checkpoints" / "00000003" / "state.safetensors"
+    data = bytearray(tensors.read_bytes())
+    data[-5] ^= 4
+    tensors.write_bytes(bytes(data))
+    said: list[str] = []
+    with pytest.warns(checkpoint.CheckpointWarning, match=r"00000003/state\.safetensors.*sha256.*previous"):
+        train(tiny("damaged"), said.append)
+    assert said == [f"resuming {run} after iteration 2 of 4"]
+    assert_same_run(whole, run)
+
+
+def test_a_changed_config_is_refused_and_nothing_is_overwritten(tiny: Tiny) -> None:
+    run = train(tiny(), quiet)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=r"algorithm\.inner_lr: 0\.1 -> 0\.3"):
+        train(tiny(**{"algorithm.inner_lr": 0.3}), quiet)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_is_no_run_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("precious")
+    with pytest.raises(ConfigError, match="not a run"):
+        train(tiny(), quiet)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_in_use_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    run = train(tiny(iterations=1), quiet)
+    held = checkpoint.lock(run)
+    with pytest.raises(ConfigError, match="in use by another run"):
+        train(tiny(), quiet)
+    held.close()
+    train(tiny(), quiet)
+
+
+def test_no_pickle_in_a_run_directory(tiny: Tiny) -> None:
+    run = train(tiny(), quiet)
+    names = {path.name for path in run.rglob("*") if path.is_file()}
+    assert names == {
+        ".lock",
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "timing.jsonl",
+        "state.safetensors",
+        "state.json",
+        "manifest.json",
+    }
+
+
+def test_sigkill_at_a_random_moment_loses_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    """A real SIGKILL of the command line, somewhere in its run, three times; then the same command to the end."""
+    iterations = 12
+    whole = train(tiny("whole", iterations=iterations), quiet)
+    command = [sys.executable, "-m", "meta_rl.cli", *TINY_OPTIONS]
+    command += ["--iterations", str(iterations), "--run-dir", str(tmp_path / "killed")]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    rng, kills = random.Random(0), 0
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+        started = len(read_rows_if_any(tmp_path / "killed"))
+        while process.poll() is None and len(read_rows_if_any(tmp_path / "killed")) <= started:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 1
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"resuming {tmp_path / 'killed'} after iteration" in done.stdout
+    assert_same_run(whole, tmp_path / "killed")
+
+
+def read_rows_if_any(run: Path) -> list[dict[str, float]]:
+    path = run / "metrics.jsonl"
+    return read_rows(path) if path.exists() else []
