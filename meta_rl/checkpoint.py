@@ -39,15 +39,20 @@ class CheckpointWarning(UserWarning):
 
 
 def save(folder: Path, state: TrainState, keep: int) -> Path:
-    """Write `state` as a new checkpoint in `folder`, then remove all but the newest `keep`.
+    """Write `state` as a new checkpoint in `folder`; then remove what is newer (damaged: `load_newest` passed it over)
+    and all but the newest `keep`.
 
     Raises:
         OSError: no space, read-only, ...; what was there before is intact.
     """
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"{state.iteration:08d}"
-    if final.exists():  # written before a stop, and sampled again since: the same bits by construction
-        return final
+    if final.exists():
+        try:
+            load(final)  # written before a stop: the same bits by construction
+            return final
+        except CheckpointError:
+            _remove(final)
     temporary = folder / f".tmp-{final.name}-{os.getpid()}"
     try:
         temporary.mkdir()
@@ -72,8 +77,10 @@ def save(folder: Path, state: TrainState, keep: int) -> Path:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    for old in _checkpoints(folder)[keep:]:
-        shutil.rmtree(old)
+    found = _checkpoints(folder)
+    newer = [path for path in found if int(path.name) > state.iteration]
+    for path in newer + found[len(newer) + keep :]:
+        _remove(path)
     return final
 
 
@@ -161,7 +168,15 @@ def lock(run_dir: Path) -> IO[str]:
 def remove_leftovers(folder: Path) -> None:
     """Delete what an interrupted `save` left behind. Only call while holding the lock."""
     for path in folder.glob(".tmp-*"):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """A folder, or a file that somebody put in its place."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -147,12 +147,13 @@ def parse_train(argv: list[str]) -> TrainConfig:
     else:
         recipe = argv[0] if argv and not argv[0].startswith("-") else TrainConfig.recipe
         default = default_config(recipe, take_option(argv, "--env", TrainConfig.env)[0])
-    config = parse_options(TrainConfig, default, argv, "meta-rl train")
+    about = "Train, or resume, then evaluate on held-out tasks. --config FILE takes the defaults from a dumped config."
+    config = parse_options(TrainConfig, default, argv, "meta-rl train", about)
     validate(config)
     return config
 
 
-def parse_options(cls: type[C], default: C, argv: list[str], program: str) -> C:
+def parse_options(cls: type[C], default: C, argv: list[str], program: str, about: str | None = None) -> C:
     """Parse `argv` into `cls` with tyro; its explanations become one line.
 
     Raises:
@@ -166,6 +167,7 @@ def parse_options(cls: type[C], default: C, argv: list[str], program: str) -> C:
                 default=default,
                 args=argv,
                 prog=program,
+                description=about,
                 return_unknown_args=True,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
             )
@@ -182,11 +184,12 @@ def parse_options(cls: type[C], default: C, argv: list[str], program: str) -> C:
 
 
 def option_names(cls: type) -> list[str]:
-    """Every option of a config dataclass, nested ones included."""
-
-    hints = typing.get_type_hints(cls)
+    """Every option of a config dataclass, nested ones included; annotated fields are positional, not options."""
+    hints = typing.get_type_hints(cls, include_extras=True)
     names: list[str] = []
     for field in dataclasses.fields(cls):
+        if typing.get_origin(hints[field.name]) is typing.Annotated:
+            continue
         if dataclasses.is_dataclass(hints[field.name]):
             names += option_names(hints[field.name])  # type: ignore[arg-type]
         else:

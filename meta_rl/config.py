@@ -13,8 +13,9 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+import tyro
 from tyro.conf import Positional
 
 import envs
@@ -92,7 +93,7 @@ class EvaluateConfig:
 class TrainConfig:
     """One training run."""
 
-    recipe: Positional[str] = "maml-trpo"
+    recipe: Positional[Annotated[str, tyro.conf.arg(metavar="RECIPE")]] = "maml-trpo"
     """Name of the algorithm's recipe."""
     env: str = "metaworld/ml1-reach-v3"
     """Task distribution, a name known to `envs.make`."""

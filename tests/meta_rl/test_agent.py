@@ -1,0 +1,137 @@
+"""The agent outside the training loop, and under Meta-World's own evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from meta_rl import checkpoint
+from meta_rl.agent import Agent, episodes_of, load
+from meta_rl.algorithms.base import make_learner
+from meta_rl.checkpoint import CheckpointError
+from meta_rl.config import ConfigError, EvaluateConfig, TrainConfig, default_config, replace_paths
+from meta_rl.stock_evaluation import stock_evaluation
+from meta_rl.train import train
+
+
+def reach_agent() -> Agent:
+    """An untrained agent for ML1 reach-v3."""
+    config = replace_paths(default_config("maml-trpo", "metaworld/ml1-reach-v3"), {"network.hidden": (16,)})
+    learner = make_learner(config, envs.make(config.env))
+    return Agent(config, learner, learner.init().params, 0)
+
+
+def timesteps(ends: list[list[int]], length: int) -> list[SimpleNamespace]:
+    """Streams with observation 100 * env + t, reward t + 1, action -t; `ends` lists each env's last steps."""
+    return [
+        SimpleNamespace(
+            observation=np.array([[100.0 * i + t] for i in range(len(ends))]),
+            action=np.array([[-float(t)] for _ in ends]),
+            reward=np.array([t + 1.0 for _ in ends]),
+            terminated=np.array([t in e for e in ends]),
+            truncated=np.zeros(len(ends), bool),
+        )
+        for t in range(length)
+    ]
+
+
+def test_episodes_are_cut_where_they_end() -> None:
+    # Environment 0 ends at steps 1 and 4 (episodes of 2 and 3), environment 1 at 2 and 3 (3 and 1), then 1 spare step.
+    cut = episodes_of(timesteps([[1, 4], [2, 3]], 6))
+    assert cut.observation.shape == (2, 2, 3, 1)
+    assert cut.observation[0, :, :, 0].tolist() == [[0, 1, 1], [2, 3, 4]]
+    assert cut.observation[1, :, :, 0].tolist() == [[100, 101, 102], [103, 103, 103]]
+    assert cut.valid.tolist() == [[[True, True, False], [True] * 3], [[True] * 3, [True, False, False]]]
+    assert cut.reward.tolist() == [[[1, 2, 0], [3, 4, 5]], [[1, 2, 3], [4, 0, 0]]]
+    assert cut.action[0, 1, :, 0].tolist() == [-2, -3, -4]
+    assert cut.terminated.all()
+
+
+def test_episodes_keep_the_fewest_that_all_have() -> None:
+    assert episodes_of(timesteps([[0, 1, 2, 3], [3]], 4)).reward.shape == (2, 1, 4)
+    with pytest.raises(ValueError, match="at least one complete episode"):
+        episodes_of(timesteps([[0], []], 4))
+
+
+def test_the_protocol_adapts_as_the_learner_does() -> None:
+    """Random streams through `step` and `adapt`, against the learner's own adaptation of the same arrays."""
+    agent = reach_agent()
+    mine = agent.as_metaworld_agent(seed=5)
+    rng = np.random.default_rng(0)
+    mine.init()
+    steps = []
+    for t in range(12):
+        observation = rng.normal(size=(3, 39))
+        action, extra = mine.adapt_action(observation)
+        assert action.dtype == np.float64
+        assert action.shape == (3, 4)
+        assert extra == {}
+        ended = np.full(3, t % 6 == 5)
+        step = SimpleNamespace(
+            observation=observation,
+            action=action,
+            reward=rng.normal(size=3),
+            terminated=~ended & False,
+            truncated=ended,
+        )
+        mine.step(step)
+        steps.append(step)
+    observation = rng.normal(size=(3, 39))
+    before = mine.eval_action(observation)
+    mine.adapt()
+    after = mine.eval_action(observation)
+    spread = agent.learner.spread(agent.params, 3)
+    adapted = agent.learner.adapt(spread, agent.learner.prepare(spread, episodes_of(steps)))
+    expected = agent.learner.actor(adapted).act(observation[:, None], None)[:, 0]
+    np.testing.assert_array_equal(after, expected.astype(np.float64))
+    assert not np.array_equal(before, after)
+    mine.init()
+    np.testing.assert_array_equal(mine.eval_action(observation), before)
+
+
+def test_metaworlds_own_evaluator_runs_it_unchanged() -> None:
+    protocol = EvaluateConfig(adaptation_episodes=1, evaluation_episodes=1)
+    result = stock_evaluation(reach_agent(), protocol, goals_per_family=2)
+    assert 0 <= result["success"] <= 1
+    assert result["success_by_family"].keys() == {"reach-v3"}
+    assert 0 < result["return"] < 5000  # 500 steps of rewards in (0, 10)
+    assert result["goals_per_family"] == 2
+
+
+def test_the_stock_evaluator_is_for_metaworld_benchmarks() -> None:
+    agent = reach_agent()
+    agent.config = replace_paths(agent.config, {"env": "metaworld/reach-v3,push-v3"})
+    with pytest.raises(ConfigError, match="ML1, ML10, ML25 and ML45"):
+        stock_evaluation(agent, EvaluateConfig(), 1)
+
+
+def test_load_gives_the_trained_parameters(tiny: Callable[..., TrainConfig]) -> None:
+    run = train(tiny(iterations=2))
+    agent = load(run)
+    state = checkpoint.load_newest(run / "checkpoints")
+    assert state is not None
+    assert agent.iteration == 2
+    assert all(torch.equal(agent.params[name], state.params[name]) for name in state.params)
+
+
+def test_load_errors(tiny: Callable[..., TrainConfig], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not a run directory"):
+        load(tmp_path)
+    run = train(tiny(iterations=1))
+    for path in (run / "checkpoints").rglob("state.safetensors"):
+        path.write_bytes(b"")
+    with (
+        pytest.warns(checkpoint.CheckpointWarning),
+        pytest.raises(CheckpointError, match="no sound checkpoint"),
+    ):
+        load(run)
+    for path in sorted((run / "checkpoints").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    with pytest.raises(ConfigError, match="no checkpoint yet"):
+        load(run)

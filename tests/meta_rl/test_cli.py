@@ -1,0 +1,246 @@
+"""Bad input: exit code 2, one line that names the option and what would be valid, nothing imported, nothing written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from meta_rl.cli import main, option_names, parse_train
+from meta_rl.config import (
+    ConfigError,
+    EvaluateConfig,
+    TrainConfig,
+    changed_fields,
+    default_config,
+    from_dict,
+    load_config,
+    to_dict,
+)
+from meta_rl.train import train
+from tests.meta_rl.conftest import TINY_OPTIONS
+
+# arguments -> what the line must hold: the option, and the closest or the range of valid values
+BAD = {
+    "tarin": ["command", "closest: train"],
+    "train maml-tpro": ["recipe", "closest: maml-trpo"],
+    "train reptil": ["recipe", "unknown 'reptil'"],
+    "train maml-trpo surplus": ["'surplus'"],
+    "train --env navigatoin": ["--env", "closest: navigation"],
+    "train --env metaworld/ml11": ["--env", "closest: metaworld/ml10"],
+    "train --env metaworld/ml1-raech-v3": ["--env", "closest: metaworld/ml1-reach-v3"],
+    "train --env metaworld/ml1-push": ["--env", "closest: metaworld/ml1-push-v3"],
+    "train --env metaworld/reach-v3,psuh-v3": ["--env", "'psuh-v3'", "closest: push-v3"],
+    "train --env metaworld/reach-v3:reach-v3": ["--env", "share a family"],
+    "train --env metaworld/reach-v3,reach-v3": ["--env", "named twice"],
+    "train --env=nowhere": ["--env", "closest:"],
+    "train --env": ["--env", "needs a value"],
+    "train --iner-lr 0.2": ["--iner-lr", "closest: --inner-lr"],
+    "train --meta-batchsize 20": ["--meta-batchsize", "closest: --meta-batch-size"],
+    "train --iterations": ["--iterations", "Missing value"],
+    "train --iterations many": ["--iterations", "'many'"],
+    "train --iterations 1.5": ["--iterations", "'1.5'"],
+    "train --iterations -1": ["--iterations", "at least 0"],
+    "train --seed -3": ["--seed", "at least 0"],
+    "train --meta-batch-size 0": ["--meta-batch-size", "at least 1"],
+    "train --episodes-per-task 0": ["--episodes-per-task", "at least 1"],
+    "train --checkpoint-every 0": ["--checkpoint-every", "at least 1"],
+    "train --keep-checkpoints 0": ["--keep-checkpoints", "at least 1"],
+    "train --inner-lr -0.1": ["--inner-lr", "above 0"],
+    "train --inner-lr nan": ["--inner-lr", "above 0"],
+    "train --inner-lr abc": ["--inner-lr", "'abc'"],
+    "train --inner-steps -1": ["--inner-steps", "at least 0"],
+    "train --discount 1.5": ["--discount", "between 0 and 1"],
+    "train --gae-lambda -0.5": ["--gae-lambda", "between 0 and 1"],
+    "train --backtrack-ratio 2": ["--backtrack-ratio", "between 0 and 1"],
+    "train --max-kl 0": ["--max-kl", "above 0"],
+    "train --cg-iters 0": ["--cg-iters", "at least 1"],
+    "train --curvature-stride 0": ["--curvature-stride", "at least 1"],
+    "train --hidden 64 0": ["--hidden", "at least 1"],
+    "train --activation gelu": ["--activation", "'tanh', 'relu'"],
+    "train --init-std 0": ["--init-std", "above 0"],
+    "train --device gpu": ["--device", "'auto', 'cpu', 'cuda'"],
+    "train --first-order maybe": ["--first-order", "'maybe'"],
+    "train --adaptation-episodes 0": ["--adaptation-episodes", "at least 1"],
+    "train --adaptation-steps -1": ["--adaptation-steps", "at least 0"],
+    "train --tasks-at-once 0": ["--tasks-at-once", "at least 1"],
+    "train --stock-goals 51": ["--stock-goals", "50 goals"],
+    "train --env navigation --stock-goals 5": ["--stock-goals", "valid: 0"],
+    "train --env metaworld/ml10 --meta-batch-size 15": ["--meta-batch-size", "closest: 10 or 20"],
+    "train --env metaworld/ml45 --meta-batch-size 20": ["--meta-batch-size", "closest: 45"],
+    "train --config missing.json": ["--config", "missing.json"],
+    "train --config broken.json": ["--config", "not JSON"],
+    "train --config unknown.json": ["'sed'", "closest: seed"],
+    "train --config wrong.json": ["seed", "int"],
+    "evaluate": ["RUN"],
+    "evaluate nowhere": ["RUN", "nowhere"],
+    "compare": ["RUN"],
+    "compare nowhere": ["RUN", "nowhere"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.json").write_text('{"env": ')
+    (tmp_path / "unknown.json").write_text('{"sed": 3}')
+    (tmp_path / "wrong.json").write_text('{"seed": "3"}')
+    return tmp_path
+
+
+@pytest.mark.parametrize("arguments", BAD)
+def test_bad_input_is_one_line(arguments: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(folder.iterdir())
+    assert main(arguments.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.startswith(f"meta-rl {arguments.split()[0]}: ")
+    for part in BAD[arguments]:
+        assert part in said.err
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["train --env navigatoin", "train --iner-lr 1", "train --inner-lr x", "evaluate nowhere", "train --help"],
+)
+def test_refusals_need_neither_torch_nor_metaworld(arguments: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+from meta_rl.cli import main
+try:
+    main({arguments.split()!r})
+except SystemExit:
+    pass
+print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "tyro" in loaded
+    assert not loaded & {"torch", "metaworld", "mujoco", "matplotlib"}
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def test_cuda_without_a_driver_is_refused_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert main(["train", "--env", "navigation", "--device", "cuda"]) == 2
+    assert "--device" in (line := capsys.readouterr().err)
+    assert "valid: cpu, auto" in line
+    assert not (folder / "runs").exists()
+
+
+def test_another_config_in_the_same_folder_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TINY_OPTIONS, "--iterations", "1", "--run-dir", "r"]) == 0
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    capsys.readouterr()
+    for change in (["--seed", "1"], ["--inner-lr", "0.3"], ["--hidden", "9"], ["--meta-batch-size", "4"]):
+        assert main([*TINY_OPTIONS, "--iterations", "1", "--run-dir", "r", *change]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert "--run-dir: r holds a run with another config" in line
+        assert change[0].strip("-").replace("-", "_") in line
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in ("0", "1"):
+        assert main([*TINY_OPTIONS, "--iterations", "1", "--seed", seed, "--run-dir", f"r{seed}"]) == 0
+    out = capsys.readouterr().out
+    assert "Before adaptation -> after: success" in out
+    assert "report: r1/report.md" in out
+    assert main(["evaluate", "r0", "--adaptation-steps", "2", "--split", "train"]) == 0
+    assert len(json.loads((folder / "r0" / "evaluation.json").read_text())["stages"]) == 3
+    assert main(["evaluate", "r0"]) == 0
+    capsys.readouterr()
+    assert main(["compare", "r0", "r1", "--out", "out/both"]) == 0
+    assert "| maml-trpo | 2 |" in capsys.readouterr().out
+    summary = json.loads((folder / "out" / "both.json").read_text())
+    one = [json.loads((folder / f"r{s}" / "evaluation.json").read_text())["stages"][1]["return"] for s in (0, 1)]
+    assert summary["groups"]["maml-trpo"]["stages"][1]["return_by_seed"] == pytest.approx(one)
+    assert summary["groups"]["maml-trpo"]["stages"][1]["return"] == pytest.approx(sum(one) / 2)
+    assert len((folder / "out" / "both.csv").read_text().splitlines()) == 3
+
+
+def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "maml-trpo" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert all(option in text for option in option_names(TrainConfig))
+    assert main(["envs", "ml1-"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 50
+
+
+def test_options_reach_their_fields_and_survive_json(tmp_path: Path) -> None:
+    options = ["--inner-lr", "0.25", "--hidden", "7", "9", "--test-tasks", "3"]
+    config = parse_train(["maml-trpo", "--env", "metaworld/ml10", *options])
+    assert config.algorithm.inner_lr == 0.25
+    assert config.network.hidden == (7, 9)
+    assert config.evaluate.test_tasks == 3
+    assert from_dict(TrainConfig, json.loads(json.dumps(to_dict(config)))) == config
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(to_dict(config)))
+    assert load_config(file) == config
+    again = parse_train(["--config", str(file), "--inner-lr", "0.5"])
+    assert again.algorithm.inner_lr == 0.5
+    assert changed_fields(config, again) == ["algorithm.inner_lr: 0.25 -> 0.5"]
+
+
+def test_environment_defaults() -> None:
+    assert default_config("maml-trpo", "navigation").episodes_per_task == 20
+    assert default_config("multitask-trpo", "metaworld/ml10").algorithm.inner_steps == 0
+    with pytest.raises(ConfigError, match="closest: maml-trpo"):
+        default_config("maml", "navigation")
+
+
+def test_what_a_resumed_run_may_change() -> None:
+    config = default_config("maml-trpo", "navigation")
+    free = {"iterations": 7, "device": "cuda", "run_dir": "x", "checkpoint_every": 3, "keep_checkpoints": 9}
+    same = dataclasses.replace(config, **free, evaluate=EvaluateConfig(test_tasks=5))
+    assert changed_fields(config, same) == []
+    assert changed_fields(config, dataclasses.replace(config, seed=1)) == ["seed: 0 -> 1"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"algorithm": {"inner_learning_rate": 1}}, "algorithm.inner_learning_rate"),
+        ({"algorithm": 3}, "algorithm must be an object"),
+        ({"device": "gpu"}, "device must be one of auto, cpu, cuda"),
+        ({"network": {"hidden": "8"}}, "network.hidden"),
+        ({"network": {"hidden": [8, "x"]}}, "network.hidden"),
+        ({"iterations": True}, "iterations"),
+        ({"seed": None}, "seed"),
+    ],
+)
+def test_from_dict_is_strict(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_dict(TrainConfig, values)
+
+
+def test_ctrl_c_says_how_to_go_on(
+    tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("meta_rl.train.train", interrupted)
+    assert main([*TINY_OPTIONS, "--run-dir", tiny().run_dir]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert train(tiny(iterations=1)).exists()

@@ -1,0 +1,126 @@
+"""Every episode of every task counts exactly once, before and after each adaptation step."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from envs import Task, TaskDistribution, TaskVectorEnv
+from meta_rl.config import EvaluateConfig
+from meta_rl.core.types import Batch, Params, Rollout
+from meta_rl.evaluate import evaluate, test_tasks
+
+test_tasks.__test__ = False  # a function of the package, not a test
+
+
+class Plain(TaskVectorEnv):
+    """Two steps an episode; the reward is 100 * task + action, success when that is a multiple of 3."""
+
+    def __init__(self, num_tasks: int, envs_per_task: int) -> None:
+        box = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        super().__init__(num_tasks, envs_per_task, box, box, horizon=2)
+
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        self.base = np.array([[t.vector[0]] for t in tasks])
+
+    def _reset(self, seeds: list[int], mask: NDArray[np.bool_]) -> Any:
+        return np.zeros((*self.shape, 1), np.float32)
+
+    def _step(self, action: NDArray[Any], active: NDArray[np.bool_]) -> Any:
+        reward = 100.0 * self.base + action[..., 0].astype(np.float64)
+        return np.zeros((*self.shape, 1)), reward, np.zeros(self.shape, bool), reward.round() % 3 == 0
+
+
+class Numbers(TaskDistribution):
+    """Tasks 0 ... 6 of two families."""
+
+    name, split, families, horizon = "numbers", "test", ("low", "high"), 2
+
+    def __init__(self, finite: bool, deterministic: bool) -> None:
+        self.observation_space = self.action_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        self.finite, self.deterministic = finite, deterministic
+
+    def tasks(self) -> list[Task] | None:
+        return [Task("low" if i < 4 else "high", (i,)) for i in range(7)] if self.finite else None
+
+    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
+        return [Task("low", (int(i),)) for i in rng.integers(100, size=count)]
+
+    def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        return Plain(num_tasks, envs_per_task)
+
+
+class Stage:
+    """A learner whose only parameter counts its adaptation steps and which acts with that number."""
+
+    inner_steps = 1
+
+    class policy:
+        noise_shape = (1,)
+        noise_kind = "normal"
+
+    def spread(self, params: Params, num_tasks: int) -> Params:
+        return {"k": params["k"].expand(num_tasks)}
+
+    def prepare(self, params: Params, rollout: Rollout) -> Batch:
+        assert rollout.reward.shape[1] == 4  # the adaptation episodes
+        nothing = torch.zeros(len(rollout.reward))
+        return Batch(nothing, nothing, nothing, nothing, nothing)
+
+    def adapt(self, params: Params, support: Batch) -> Params:
+        return {"k": params["k"] + 1}
+
+    def actor(self, params: Params) -> Any:
+        class Actor:
+            def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
+                mode = np.broadcast_to(params["k"].numpy()[:, None, None], observation.shape)
+                return (mode if noise is None else mode + noise).astype(np.float32)
+
+        return Actor()
+
+
+PROTOCOL = EvaluateConfig(adaptation_episodes=4, evaluation_episodes=3, adaptation_steps=2, tasks_at_once=3)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_every_number_is_where_it_belongs(deterministic: bool) -> None:
+    """7 tasks in chunks of 3: the last chunk repeats task 6 twice, and the repeats must not show."""
+    result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, deterministic), PROTOCOL)  # type: ignore[arg-type]
+    episodes = 1 if deterministic else 3
+    assert result.returns.shape == (7, 3, episodes)
+    for task in range(7):
+        for stage in range(3):
+            assert (result.returns[task, stage] == 2 * (100 * task + stage)).all()
+            assert (result.solved[task, stage] == ((100 * task + stage) % 3 == 0)).all()
+    assert [t.vector[0] for t in result.tasks] == list(range(7))
+    # 7 tasks x 2 steps x (3 stages of evaluation episodes + 2 stages of 4 adaptation episodes)
+    assert result.env_steps == 7 * 2 * (3 * episodes + 2 * 4)
+
+
+def test_summary_and_details() -> None:
+    result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, True), PROTOCOL)  # type: ignore[arg-type]
+    summary = json.loads(json.dumps(result.summary()))
+    for k, stage in enumerate(summary["stages"]):
+        solved = [(100 * task + k) % 3 == 0 for task in range(7)]
+        assert stage["success"] == pytest.approx(np.mean(solved))
+        assert stage["return"] == pytest.approx(2 * (300 + k))
+        assert stage["success_by_family"] == {"low": np.mean(solved[:4]), "high": pytest.approx(np.mean(solved[4:]))}
+        for name in ("success", "return"):
+            low, high = stage[f"{name}_interval"]
+            assert low <= stage[name] <= high
+            assert low < high
+    assert json.loads(json.dumps(result.details()))[5]["returns"] == [[1000.0], [1002.0], [1004.0]]
+
+
+def test_which_tasks() -> None:
+    finite, endless = Numbers(True, True), Numbers(False, True)
+    assert test_tasks(finite, 0, seed=0) == finite.tasks()
+    assert len(test_tasks(finite, 3, seed=0)) == 3
+    assert len(test_tasks(endless, 0, seed=0)) == 40
+    assert test_tasks(endless, 5, seed=0) == test_tasks(endless, 5, seed=0) != test_tasks(endless, 5, seed=1)
