@@ -29,6 +29,20 @@ def imported(path: Path) -> list[str]:
     return names
 
 
+def test_imports_inside_functions_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        "import os.path as p\ndef f():\n    from envs import api, make\n    if p: import torch, meta_rl.cli\n"
+    )
+    assert sorted(imported(path)) == ["envs", "envs.api", "envs.make", "meta_rl.cli", "os.path", "torch"]
+
+
+def test_floors_are_ordered() -> None:
+    names = ["meta_rl.config", "meta_rl.core.types", "meta_rl.networks", "meta_rl.algorithms.maml", "meta_rl.sources"]
+    assert [floor(name) for name in [*names, "meta_rl.train"]] == [0, 1, 2, 3, 4, 5]
+    assert len(MODULES) > 30
+
+
 def floor(module: str) -> int:
     """Height of a meta_rl module."""
     parts = module.split(".")

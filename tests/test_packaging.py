@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
 import tomllib
@@ -15,8 +16,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The names in a freshly built wheel."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files in a freshly built wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(folder), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -26,18 +27,29 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     (path,) = folder.glob("*.whl")
     assert path.name.startswith(f"meta_rl-{PROJECT['version']}-")
     with zipfile.ZipFile(path) as archive:
-        return archive.namelist()
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_the_wheel_holds_the_two_packages_and_the_engine(wheel: list[str]) -> None:
+def test_the_wheel_holds_the_two_packages_and_the_engine(wheel: dict[str, bytes]) -> None:
     tops = {name.partition("/")[0] for name in wheel}
     assert tops == {"meta_rl", "envs", f"meta_rl-{PROJECT['version']}.dist-info"}
     for package in ("meta_rl", "envs"):
-        sources = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*.py")}
-        assert sources == {name for name in wheel if name.startswith(f"{package}/") and name.endswith(".py")}
-    engines = [name for name in wheel if name.startswith("envs/metaworld/_engine") and not name.endswith(".pyi")]
+        sources = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*.py*") if p.suffix in (".py", ".pyi")}
+        built = {name for name in wheel if name.startswith(f"{package}/") and not name.endswith((".so", ".pyd"))}
+        assert built == sources  # no C++, no caches, nothing missing
+    engines = [name for name in wheel if name.endswith((".so", ".pyd"))]
     assert len(engines) == 1
-    assert not [name for name in wheel if name.endswith((".cpp", ".hpp"))]
+    assert engines[0].startswith("envs/metaworld/_engine.")
+
+
+def test_the_wheel_names_its_version_and_its_command(wheel: dict[str, bytes]) -> None:
+    info = f"meta_rl-{PROJECT['version']}.dist-info"
+    metadata = wheel[f"{info}/METADATA"].decode().splitlines()
+    assert "Name: meta-rl" in metadata
+    assert f"Version: {PROJECT['version']}" in metadata
+    entries = configparser.ConfigParser()
+    entries.read_string(wheel[f"{info}/entry_points.txt"].decode())
+    assert dict(entries["console_scripts"]) == PROJECT["scripts"] == {"meta-rl": "meta_rl.cli:main"}
 
 
 def test_the_console_command_exists() -> None:

@@ -53,6 +53,18 @@ def test_episodes_are_cut_where_they_end() -> None:
     assert cut.terminated.all()
 
 
+def test_truncation_ends_an_episode_without_terminating_it() -> None:
+    """Environment 0: truncated at 1, terminated at 3. Environment 1: the other way round."""
+    steps = timesteps([[3], [1]], 4)
+    for t, env in ((1, 0), (3, 1)):
+        steps[t].truncated[env] = True
+    cut = episodes_of(steps)
+    assert cut.valid.all()
+    assert cut.terminated.tolist() == [[False, True], [True, False]]
+    assert cut.last_observation[:, :, 0].tolist() == [[1, 3], [101, 103]]
+    assert not cut.success.any()
+
+
 def test_episodes_keep_the_fewest_that_all_have() -> None:
     assert episodes_of(timesteps([[0, 1, 2, 3], [3]], 4)).reward.shape == (2, 1, 4)
     with pytest.raises(ValueError, match="at least one complete episode"):
@@ -95,9 +107,13 @@ def test_the_protocol_adapts_as_the_learner_does() -> None:
     np.testing.assert_array_equal(mine.eval_action(observation), before)
 
 
-def test_metaworlds_own_evaluator_runs_it_unchanged() -> None:
+def test_metaworlds_own_evaluator_runs_a_trained_agent_unchanged(tmp_path: Path) -> None:
+    sizes = {"meta_batch_size": 2, "episodes_per_task": 2, "iterations": 1, "run_dir": str(tmp_path / "run")}
+    run = train(replace_paths(reach_agent().config, {**sizes, "device": "cpu"}))
     protocol = EvaluateConfig(adaptation_episodes=1, evaluation_episodes=1)
-    result = stock_evaluation(reach_agent(), protocol, goals_per_family=2)
+    agent = load(run)
+    assert not torch.equal(agent.params["mean.0.weight"], reach_agent().params["mean.0.weight"])
+    result = stock_evaluation(agent, protocol, goals_per_family=2)
     assert 0 <= result["success"] <= 1
     assert result["success_by_family"].keys() == {"reach-v3"}
     assert 0 < result["return"] < 5000  # 500 steps of rewards in (0, 10)

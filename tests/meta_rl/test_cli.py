@@ -78,6 +78,11 @@ BAD = {
     "train --config broken.json": ["--config", "not JSON"],
     "train --config unknown.json": ["'sed'", "closest: seed"],
     "train --config wrong.json": ["seed", "int"],
+    "train --config list.json": ["--config", "list.json"],
+    "train --config bytes.json": ["--config", "bytes.json"],
+    "train --config .": ["--config", "directory"],
+    "train --config nan.json": ["--inner-lr", "above 0"],
+    "train --algorithm.inner-lr 1": ["--algorithm.inner-lr", "closest: --inner-lr"],
     "evaluate": ["RUN"],
     "evaluate nowhere": ["RUN", "nowhere"],
     "compare": ["RUN"],
@@ -91,6 +96,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "broken.json").write_text('{"env": ')
     (tmp_path / "unknown.json").write_text('{"sed": 3}')
     (tmp_path / "wrong.json").write_text('{"seed": "3"}')
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "nan.json").write_text('{"algorithm": {"inner_lr": NaN}}')
     return tmp_path
 
 
@@ -105,6 +113,42 @@ def test_bad_input_is_one_line(arguments: str, folder: Path, capsys: pytest.Capt
     for part in BAD[arguments]:
         assert part in said.err
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("option", ["--inner-lr", "--max-kl", "--cg-damping", "--init-std", "--min-std"])
+def test_numbers_must_be_finite(option: str) -> None:
+    """Through `parse_train`, because an accepted infinity would start to train."""
+    with pytest.raises(ConfigError, match=f"^{option}: "):
+        parse_train(["--env", "navigation", option, "inf"])
+
+
+def test_the_last_of_a_repeated_option_counts_for_its_defaults_too() -> None:
+    config = parse_train(["--env", "metaworld/ml10", "--env", "navigation"])
+    assert config == default_config("maml-trpo", "navigation")
+
+
+def test_the_recipe_may_stand_after_the_options() -> None:
+    expected = default_config("multitask-trpo", "navigation")
+    assert parse_train(["multitask-trpo", "--env", "navigation"]) == expected
+    assert parse_train(["--env", "navigation", "multitask-trpo"]) == expected
+
+
+def test_a_bad_option_of_a_sound_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "r").mkdir()
+    (folder / "r" / "config.json").write_text(json.dumps(to_dict(default_config("maml-trpo", "navigation"))))
+    for options, parts in {
+        "--split tset": ["'tset'", "train, test"],
+        "--split": ["--split", "needs a value"],
+        "--adaptation-step 2": ["--adaptation-step'", "closest: --adaptation-steps"],
+        "--test-tasks -2": ["--test-tasks", "at least 0"],
+        "--stock-goals 3": ["--stock-goals", "valid: 0"],
+        "--iterations 3": ["'--iterations'", "closest: --"],
+    }.items():
+        assert main(["evaluate", "r", *options.split()]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert all(part in line for part in parts), line
+    assert [p.name for p in (folder / "r").iterdir()] == ["config.json"]
 
 
 @pytest.mark.parametrize(

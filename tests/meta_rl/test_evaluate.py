@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
-from meta_rl.config import EvaluateConfig
+from meta_rl.algorithms.base import make_learner
+from meta_rl.config import EvaluateConfig, default_config, replace_paths
 from meta_rl.core.types import Batch, Params, Rollout
 from meta_rl.evaluate import evaluate, test_tasks
 
@@ -124,3 +127,48 @@ def test_which_tasks() -> None:
     assert len(test_tasks(finite, 3, seed=0)) == 3
     assert len(test_tasks(endless, 0, seed=0)) == 40
     assert test_tasks(endless, 5, seed=0) == test_tasks(endless, 5, seed=0) != test_tasks(endless, 5, seed=1)
+
+
+def test_more_places_than_tasks_and_no_adaptation() -> None:
+    protocol = EvaluateConfig(adaptation_steps=0, tasks_at_once=50)
+    result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, True), protocol)  # type: ignore[arg-type]
+    assert result.returns[:, 0, 0].tolist() == [200.0 * task for task in range(7)]
+    assert result.env_steps == 7 * 2
+
+
+class Early(Plain):
+    """Task i succeeds at step i alone (the episode has 2 steps)."""
+
+    def _reset(self, seeds: list[int], mask: NDArray[np.bool_]) -> Any:
+        self.time = 0
+        return super()._reset(seeds, mask)
+
+    def _step(self, action: NDArray[Any], active: NDArray[np.bool_]) -> Any:
+        observation, reward, terminated, _ = super()._step(action, active)
+        self.time += 1
+        return observation, reward, terminated, np.broadcast_to(self.base == self.time - 1, self.shape)
+
+
+def test_success_at_any_step_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution = Numbers(True, True)
+    monkeypatch.setattr(distribution, "make", Early)
+    result = evaluate(Stage(), {"k": torch.zeros(())}, distribution, PROTOCOL)  # type: ignore[arg-type]
+    assert result.solved[:, 0, 0].tolist() == [True, True, False, False, False, False, False]
+
+
+def test_results_do_not_depend_on_how_tasks_are_batched() -> None:
+    """Each task has its own noise: 5 tasks, 2 or 5 at once, on a real learner. (Not bitwise: matrix products of other
+    sizes round differently.)"""
+    config = replace_paths(default_config("maml-trpo", "navigation"), {"network.hidden": (8,)})
+    distribution = envs.make("navigation", "test")
+    learner = make_learner(config, distribution)
+    params = learner.init().params
+    protocol = EvaluateConfig(test_tasks=5, adaptation_episodes=2, adaptation_steps=1)
+    two, five = (
+        evaluate(learner, params, distribution, dataclasses.replace(protocol, tasks_at_once=n)) for n in (2, 5)
+    )
+    assert two.tasks == five.tasks
+    np.testing.assert_allclose(two.returns, five.returns, rtol=1e-3)
+    assert not np.allclose(two.returns[:, 0], two.returns[:, 1], rtol=1e-2)  # adaptation does change them
+    other = evaluate(learner, params, distribution, dataclasses.replace(protocol, evaluation_seed=1))
+    assert other.tasks != two.tasks

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import pytest
 import torch
 
 from meta_rl import checkpoint
+from meta_rl.cli import main
 from meta_rl.config import ConfigError, TrainConfig
 from meta_rl.core.state import TrainState
 from meta_rl.logging import read_rows
@@ -97,6 +101,109 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tiny: Tiny) -> None:
         train(tiny("damaged"), said.append)
     assert said == [f"resuming {run} after iteration 2 of 4"]
     assert_same_run(whole, run)
+
+
+def test_a_damaged_last_checkpoint_is_made_again(tiny: Tiny) -> None:
+    """The iteration of the damaged one is the last: the run must not end on the checkpoint before it."""
+    whole = train(tiny("whole"), quiet)
+    run = train(tiny("damaged"), quiet)
+    (run / "checkpoints" / "00000004" / "state.json").write_bytes(b"")
+    with pytest.warns(checkpoint.CheckpointWarning, match=r"00000004/state\.json"):
+        train(tiny("damaged"), quiet)
+    assert_same_run(whole, run)  # loading warns no more
+
+
+def test_the_command_says_which_checkpoint_it_passed_over(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*TINY_OPTIONS, "--iterations", "3", "--run-dir"]
+    whole, run = Path(tiny("whole").run_dir), Path(tiny("damaged").run_dir)
+    assert main([*command, str(whole)]) == main([*command, str(run)]) == 0
+    (run / "checkpoints" / "00000003" / "manifest.json").unlink()
+    capsys.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as outside pytest
+        assert main([*command, str(run)]) == 0
+    said = capsys.readouterr()
+    assert "00000003" in said.err
+    assert "falling back to the previous checkpoint" in said.err
+    assert f"resuming {run} after iteration 2 of 3" in said.out
+    assert_same_run(whole, run)
+    assert evaluated(whole) == evaluated(run)
+
+
+def evaluated(run: Path) -> object:
+    return json.loads((run / "evaluation.json").read_text())["stages"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_run_killed_while_it_is_set_up_starts_again(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, at: int, after: bool
+) -> None:
+    """A stop in the middle of (or after) the first and the second file that a new run writes."""
+    calls = 0
+
+    def killed(path: Path, data: bytes) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == at and not after:
+            path.with_name(f".tmp-{path.name}").write_bytes(data[:10])
+            raise KeyboardInterrupt
+        replace(path, data)
+        if calls == at:
+            raise KeyboardInterrupt
+
+    replace = checkpoint.replace_durably
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "replace_durably", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(iterations=1), quiet)
+    assert final(train(tiny(iterations=1), quiet)).iteration == 1
+
+
+def test_a_full_disk_stops_the_command_with_one_line(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(tiny(iterations=2), quiet)
+    before = final(run)
+
+    def full(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_durably", full)
+    # The second run writes config.json first; let that one through.
+    monkeypatch.setattr("meta_rl.train.write_json", lambda *_: None)
+    monkeypatch.setattr("meta_rl.logging.replace_durably", lambda *_: None)
+    assert main([*TINY_OPTIONS, "--iterations", "3", "--run-dir", str(run)]) == 1
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "No space left on device" in line
+    assert str(run) in line
+    assert torch.equal(final(run).params["mean.0.weight"], before.params["mean.0.weight"])
+
+
+def test_all_checkpoints_damaged_stops_the_command_and_touches_nothing(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(tiny(iterations=2), quiet)
+    for path in run.rglob("state.safetensors"):
+        path.write_bytes(b"")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([*TINY_OPTIONS, "--iterations", "3", "--run-dir", str(run)]) == 1
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("meta-rl train: no sound checkpoint in")
+    assert "Traceback" not in said
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("where", ["/proc/nowhere/run", "file", "file/run"])
+def test_a_directory_that_cannot_be_is_refused(tiny: Tiny, tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(ConfigError, match="--run-dir"):
+        train(tiny(run_dir=str(tmp_path / where)), quiet)
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_a_changed_config_is_refused_and_nothing_is_overwritten(tiny: Tiny) -> None:
