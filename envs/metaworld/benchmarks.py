@@ -8,11 +8,15 @@ in this process, from a seed: a `metaworld.Task` carries a pickle, so it is neve
 from __future__ import annotations
 
 import functools
+import hashlib
 import pickle
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from envs.api import Task
+from envs.metaworld import cache
 
 FAMILIES: tuple[str, ...] = (
     "assembly-v3", "basketball-v3", "bin-picking-v3", "box-close-v3", "button-press-topdown-v3",
@@ -100,27 +104,54 @@ def parse(name: str) -> Benchmark:
     return Benchmark(name, train, test)
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=32)
 def goals(benchmark: Benchmark, split: str, seed: int) -> tuple[Task, ...]:
     """The 50 goals of each family of a split, drawn by metaworld's own benchmark classes with `seed`.
+
+    That takes half a second per family, so the goals are kept on disk.
+    """
+    families = benchmark.families(split)
+    entry = _entry(benchmark, split, seed)
+    stored = cache.load(entry)
+    if stored is None or set(stored) != set(families):
+        splits = _draw(benchmark, split, seed)
+        for other, drawn in splits.items():
+            cache.store(_entry(benchmark, other, seed), drawn)
+        stored = splits[split]
+    return tuple(Task(family, tuple(vector)) for family in families for vector in stored[family].tolist())
+
+
+def _entry(benchmark: Benchmark, split: str, seed: int) -> str:
+    digest = hashlib.sha256(repr(benchmark).encode()).hexdigest()[:16]
+    return f"goals/{digest}-{split}-{seed}"
+
+
+def _draw(benchmark: Benchmark, split: str, seed: int) -> dict[str, cache.Arrays]:
+    """For `split`, and the other one where it comes along: family -> task vectors ``[50, task_dim]``.
 
     Splits that share their families use metaworld's ML1 rule: test goals come from ``seed + 1``.
     """
     import metaworld
 
-    if benchmark.name in _SUITES:
-        source = getattr(metaworld, benchmark.name.upper())(seed=seed)
-        drawn = source.train_tasks if split == "train" else source.test_tasks
-    elif benchmark.name.startswith("ml1-"):
-        source = metaworld.ML1(benchmark.train[0], seed=seed)
-        drawn = source.train_tasks if split == "train" else source.test_tasks
+    if benchmark.name in _SUITES or benchmark.name.startswith("ml1-"):
+        if benchmark.name in _SUITES:
+            source = getattr(metaworld, benchmark.name.upper())(seed=seed)
+        else:
+            source = metaworld.ML1(benchmark.train[0], seed=seed)
+        drawn = {"train": source.train_tasks, "test": source.test_tasks}
     elif benchmark.train == benchmark.test:
-        drawn = metaworld.CustomML(list(benchmark.train), [], seed=seed + (split == "test")).train_tasks
+        drawn = {split: metaworld.CustomML(list(benchmark.train), [], seed=seed + (split == "test")).train_tasks}
     else:
-        families = list(benchmark.families(split))
-        drawn = metaworld.CustomML(families, [], seed=seed).train_tasks
-    # The pickle was made by metaworld in this very process a moment ago, so reading it is safe.
-    return tuple(Task(task.env_name, tuple(pickle.loads(task.data)["rand_vec"])) for task in drawn)
+        drawn = {split: metaworld.CustomML(list(benchmark.families(split)), [], seed=seed).train_tasks}
+    return {split: _vectors(tasks) for split, tasks in drawn.items()}
+
+
+def _vectors(tasks: list[Any]) -> cache.Arrays:
+    by_family: dict[str, list[Any]] = {}
+    for task in tasks:
+        # The pickle was made by metaworld in this very process a moment ago, so reading it is safe.
+        by_family.setdefault(task.env_name, []).append(pickle.loads(task.data)["rand_vec"])
+    return {family: np.array(vectors, dtype=np.float64) for family, vectors in by_family.items()}
 
 
 def to_metaworld(task: Task, goal_visible: bool = False) -> Any:

@@ -2,12 +2,13 @@
 
 Meta-World's reset takes 5-15 ms of settling steps, but it is deterministic in (family, task vector). So its own code
 runs once per task, in this process; the physics state, what the goal changed in the model, and the attributes that the
-reward reads are kept.
+reward reads are kept, here and on disk.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 from typing import Any
 
 import mujoco
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from envs.api import Task
 from envs.metaworld import _engine as _engine  # after mujoco, whose library it needs; engine.py takes it from here
-from envs.metaworld.benchmarks import to_metaworld
+from envs.metaworld import cache, models
+from envs.metaworld.benchmarks import reset_to, to_metaworld
 
 Double = NDArray[np.float64]
 
@@ -39,70 +41,68 @@ _detect_fused_dot()
 
 
 @functools.cache
-def original(family: str) -> Any:
-    """Meta-World's own env object of `family`, made once per process; for resets only.
-
-    Raises:
-        ValueError: there is no such family.
-    """
-    from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # a second
-
-    if family not in ALL_V3_ENVIRONMENTS:
-        raise ValueError(f"{family!r} is not a Meta-World family")
-    return ALL_V3_ENVIRONMENTS[family]()
-
-
-@functools.cache
 def family_model(family: str) -> _engine.Family:
-    """The native half of `family`, on the model of Meta-World's env object."""
-    env = original(family)
-    space = _visible_space(env)
+    """The native half of `family`: its model, and what its env object is configured with."""
+    entry = f"{family}/model"
+    stored = cache.load(entry)
+    if stored is None:
+        stored = _describe(models.slim_env(family))
+        cache.store(entry, stored)
+    model = mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": stored["model"].tobytes()})
     return _engine.make_family(
-        family, env.model, _double(env.mocap_low), _double(env.mocap_high), env.action_scale, env.frame_skip,
-        _double(space.low), _double(space.high),
+        family, model, stored["mocap_low"], stored["mocap_high"], float(stored["action_scale"]),
+        int(stored["frame_skip"]), stored["observation_low"], stored["observation_high"],
     )  # fmt: skip
+
+
+def _describe(env: Any) -> cache.Arrays:
+    model = np.empty(mujoco.mj_sizeModel(env.model), np.uint8)
+    mujoco.mj_saveModel(env.model, None, model)
+    space = _visible_space(env)
+    return {
+        "model": model,
+        "mocap_low": _double(env.mocap_low),
+        "mocap_high": _double(env.mocap_high),
+        "action_scale": np.float64(env.action_scale),
+        "frame_skip": np.int64(env.frame_skip),
+        "observation_low": _double(space.low),
+        "observation_high": _double(space.high),
+    }
 
 
 @functools.cache
 def native_task(task: Task) -> _engine.Task:
-    """`task` ready for the engine, from the cache or by one reset of Meta-World's env object.
+    """`task` ready for the engine, from memory, from disk, or by one reset of Meta-World's env object.
 
     Raises:
         ValueError: the family does not accept the task vector.
     """
-    env, native = original(task.family), family_model(task.family)
-    observation = _reset(env, task)
-    state = np.empty(mujoco.mj_stateSize(env.model, STATE))
-    mujoco.mj_getState(env.model, env.data, state, STATE)
-    constants = [_constant(env, name, size) for name, size in native.attributes]
+    native = family_model(task.family)
+    # The constants are part of the name: a reward that reads others finds none of the old entries.
+    key = hashlib.sha256(repr((task.vector, native.attributes)).encode()).hexdigest()[:24]
+    entry = f"{task.family}/{key}"
+    stored = cache.load(entry)
+    if stored is None:
+        stored = _snapshot(task, native)
+        cache.store(entry, stored)
     return _engine.make_task(
-        native, env.model.body_pos.ravel(), env.model.site_pos.ravel(), state, np.concatenate(constants), observation
+        native, stored["body_pos"], stored["site_pos"], stored["state"], stored["constants"], stored["observation"]
     )
 
 
-def _reset(env: Any, task: Task) -> Double:
-    """Reset `env` to `task`; returns the observation [39] with the goal visible."""
-    size = env._random_reset_space.low.size
-    if len(task.vector) != size:
-        raise ValueError(f"a task of {task.family} has {size} numbers, got {len(task.vector)}")
+def _snapshot(task: Task, native: _engine.Family) -> cache.Arrays:
+    env = models.slim_env(task.family)
     env.set_task(to_metaworld(task, goal_visible=True))
-    # Meta-World redraws while object and goal are too close, which never ends with a fixed vector. Its reset draws
-    # twice; far more draws mean that it is stuck.
-    draws = 0
-
-    def draw() -> Double:
-        nonlocal draws
-        draws += 1
-        if draws > 10:
-            raise ValueError(f"{task.family} rejects the task vector {task.vector}: object and goal are too close")
-        return task.array
-
-    env._get_state_rand_vec = draw
-    try:
-        observation, _ = env.reset()
-    finally:
-        del env._get_state_rand_vec
-    return _double(observation)
+    observation = reset_to(env, task)
+    state = np.empty(mujoco.mj_stateSize(env.model, STATE))
+    mujoco.mj_getState(env.model, env.data, state, STATE)
+    return {
+        "body_pos": env.model.body_pos.ravel(),
+        "site_pos": env.model.site_pos.ravel(),
+        "state": state,
+        "constants": np.concatenate([_constant(env, name, size) for name, size in native.attributes]),
+        "observation": _double(observation),
+    }
 
 
 def _constant(env: Any, name: str, size: int) -> Double:

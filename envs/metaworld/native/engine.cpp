@@ -17,9 +17,19 @@ void require_size(const char* what, size_t got, size_t expected) {
   }
 }
 
-mjModel with_small_arena(const mjModel* model) {
+// The same model with less scratch space in the mjData made from it.
+mjModel with_small_data(const mjModel* model) {
   mjModel copy = *model;
   copy.narena = std::min<decltype(copy.narena)>(copy.narena, kArenaBytes);
+  // A flag per node of the bounding volumes is cleared at every mj_step. Those of the bodies come first; those of the
+  // mesh triangles, tens of thousands, are for rays only, and no step casts any.
+  if (copy.nflex == 0) {
+    int nodes = 0;
+    for (int i = 0; i < copy.nbody; i++) {
+      if (copy.body_bvhnum[i]) nodes = std::max(nodes, copy.body_bvhadr[i] + copy.body_bvhnum[i]);
+    }
+    copy.nbvh = copy.nbvhstatic = nodes;
+  }
   return copy;
 }
 
@@ -58,7 +68,7 @@ void write_info(const Outcome& outcome, double* info) {
 
 FamilyModel::FamilyModel(const std::string& name, const mjModel* source, std::shared_ptr<void> owner,
                          const Workspace& workspace)
-    : name(name), owner(std::move(owner)), model(with_small_arena(source)), workspace(workspace) {
+    : name(name), owner(std::move(owner)), model(with_small_data(source)), workspace(workspace) {
   const auto found = family_table().find(name);
   if (found == family_table().end()) throw std::invalid_argument("the native engine has no family " + name);
   if (model.nmocap != 1 || model.nu != 2) throw std::invalid_argument(name + ": expected 1 mocap body and 2 actuators");

@@ -1,0 +1,95 @@
+"""Arrays on disk that are slow to make again: models, snapshots, goals.
+
+One file per entry, written to a temporary name and renamed, so that any number of processes may share the folder. Its
+name is a digest of all that the content depends on; other versions have other folders. A file that cannot be read is
+made again, and a folder that cannot be written is done without.
+
+The folder is ``$META_RL_CACHE`` (the empty string: no cache), else ``meta-rl`` in the user's cache folder. It can be
+deleted at any time.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import math
+import os
+import platform
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = 1
+"""Part of the digest: raise it when entries change their meaning."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def load(entry: str) -> Arrays | None:
+    """The arrays stored as `entry` (a relative path without suffix), or None if there are none in good order."""
+    folder = _folder()
+    if folder is None:
+        return None
+    try:
+        with np.load(folder / f"{entry}.npz", allow_pickle=False) as file:  # zip: every member carries a checksum
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def store(entry: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Keep `arrays` (of numbers or text) as `entry` for this and later processes."""
+    folder = _folder()
+    if folder is None:
+        return
+    path = folder / f"{entry}.npz"
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        os.replace(temporary, path)
+    except OSError:  # read-only, full, not a folder: the next process computes it again
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _folder() -> Path | None:
+    root = os.environ.get("META_RL_CACHE")
+    if root == "":
+        return None
+    if root is None:
+        try:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        except RuntimeError:  # no home
+            return None
+        root = os.path.join(base, "meta-rl")
+    return Path(root) / "metaworld" / _digest()
+
+
+@functools.cache
+def _digest() -> str:
+    """Of the versions, of Meta-World's files (an edited copy is another world), and of this machine's arithmetic (a
+    home folder may be shared by processors that round sines and dot products differently)."""
+    parts: list[Any] = [FORMAT, metadata.version("mujoco"), metadata.version("metaworld"), np.__version__]
+    spec = importlib.util.find_spec("metaworld")
+    if spec is not None and spec.submodule_search_locations:
+        root = Path(spec.submodule_search_locations[0])
+        for file in sorted(f for f in root.rglob("*") if f.suffix in (".py", ".xml", ".stl", ".obj")):
+            parts.append((str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns))
+    x = np.linspace(-3, 3, 99)
+    functions = (math.sin, math.cos, math.tan, math.atan, math.exp)
+    parts += [platform.machine(), [f(v) for f in functions for v in x.tolist()]]
+    parts += [float(np.linalg.norm(x[i : i + 3])) for i in range(90)]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
