@@ -24,6 +24,11 @@ class Actor(Protocol):
         """Actions ``[task, env, ...]`` for observations ``[task, env, obs]``; noise None means the mode."""
         ...
 
+    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
+        """What followed the last action: rewards, and whether the episode is over, both ``[task, env]``. Agents with
+        a memory read it; it lasts over consecutive episodes."""
+        ...
+
 
 class MetaLearner(Protocol):
     """The verbs that the training loop, the sources and the evaluator use."""
@@ -70,6 +75,9 @@ class PolicyActor:
         distribution = self._distribution(self._params, from_numpy(observation.astype(np.float32, copy=False)))
         action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise))
         return np.asarray(action.numpy())
+
+    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
+        """Nothing to remember."""
 
 
 def make_learner(config: TrainConfig, distribution: envs.TaskDistribution) -> MetaLearner:

@@ -66,6 +66,7 @@ def rollout(env: TaskVectorEnv, actor: Actor, noise: NDArray[np.float32] | None,
         current, terminated = step.observation, step.terminated
         reward[:, :, t], success[:, :, t] = step.reward, step.success
         active = ~(step.terminated | step.truncated)
+        actor.observe(step.reward, ~active)
         if not active.any():
             break
     observation[:, :, t + 1 :] = current[:, :, None]

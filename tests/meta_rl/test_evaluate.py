@@ -85,6 +85,9 @@ class Stage:
                 mode = np.broadcast_to(params["k"].numpy()[:, None, None], observation.shape)
                 return (mode if noise is None else mode + noise).astype(np.float32)
 
+            def observe(self, reward: NDArray[Any], done: NDArray[Any]) -> None:
+                pass
+
         return Actor()
 
 

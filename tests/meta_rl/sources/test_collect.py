@@ -50,6 +50,9 @@ class Echo:
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         return observation if noise is None else observation + noise
 
+    def observe(self, reward: NDArray[Any], done: NDArray[np.bool_]) -> None:
+        pass
+
 
 def test_rollout_places_every_number() -> None:
     env = Counting(3, 3)
