@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 import envs
 from meta_rl import checkpoint
 from meta_rl.algorithms.base import MetaLearner, make_learner
-from meta_rl.config import ConfigError, TrainConfig, load_config
+from meta_rl.config import TrainConfig, load_config
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Params, Rollout
+from meta_rl.errors import ConfigError
 
 
 class Agent:

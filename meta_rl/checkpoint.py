@@ -23,14 +23,14 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from meta_rl.config import ConfigError
 from meta_rl.core.state import TrainState
+from meta_rl.errors import ConfigError, RunError
 
 SCHEMA = 1
 _GROUPS = ("params", "optimizer", "extras")
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(RunError):
     """A checkpoint is damaged or not ours; the message names the file."""
 
 

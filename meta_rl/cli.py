@@ -25,7 +25,6 @@ import tyro
 import envs
 from meta_rl.config import (
     RECIPES,
-    ConfigError,
     EvaluateConfig,
     TrainConfig,
     changed_fields,
@@ -34,6 +33,7 @@ from meta_rl.config import (
     load_config,
     validate,
 )
+from meta_rl.errors import ConfigError, RunError
 
 USAGE = """usage: meta-rl COMMAND ...
 
@@ -49,7 +49,7 @@ C = TypeVar("C")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code (0 fine, 2 bad input, 130 stopped by Ctrl-C)."""
+    """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE)
@@ -65,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, envs.UnknownNameError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 2
+    except (RunError, envs.NonFiniteError) as error:
+        print(f"meta-rl {command}: {error}", file=sys.stderr)
+        return 1
 
 
 def train_command(argv: list[str]) -> int:
@@ -145,12 +148,18 @@ def parse_train(argv: list[str]) -> TrainConfig:
     if file:
         default = load_config(Path(file))
     else:
-        recipe = argv[0] if argv and not argv[0].startswith("-") else TrainConfig.recipe
-        default = default_config(recipe, take_option(argv, "--env", TrainConfig.env)[0])
+        default = default_config(find_recipe(argv), take_option(argv, "--env", TrainConfig.env)[0])
     about = "Train, or resume, then evaluate on held-out tasks. --config FILE takes the defaults from a dumped config."
     config = parse_options(TrainConfig, default, argv, "meta-rl train", about)
     validate(config)
     return config
+
+
+def find_recipe(argv: list[str]) -> str:
+    """The recipe among arguments that are not parsed yet, because their defaults depend on it."""
+    if argv and not argv[0].startswith("-"):
+        return argv[0]
+    return next((argument for argument in argv if argument in RECIPES), TrainConfig.recipe)
 
 
 def parse_options(cls: type[C], default: C, argv: list[str], program: str, about: str | None = None) -> C:
@@ -207,19 +216,24 @@ def one_line(text: str) -> str:
 
 
 def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[str]]:
-    """The value of ``option VALUE`` or ``option=VALUE``, and the arguments without it.
+    """The last value of ``option VALUE`` or ``option=VALUE``, and the arguments without it.
 
     Raises:
         ConfigError: the value is missing.
     """
-    for i, argument in enumerate(argv):
+    value, others = default, []
+    arguments = iter(argv)
+    for argument in arguments:
         if argument == option:
-            if i + 1 == len(argv):
+            following = next(arguments, None)
+            if following is None:
                 raise ConfigError(f"{option}: needs a value")
-            return argv[i + 1], argv[:i] + argv[i + 2 :]
-        if argument.startswith(f"{option}="):
-            return argument.partition("=")[2], argv[:i] + argv[i + 1 :]
-    return default, argv
+            value = following
+        elif argument.startswith(f"{option}="):
+            value = argument.partition("=")[2]
+        else:
+            others.append(argument)
+    return value, others
 
 
 def check_device(device: str) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from meta_rl.checkpoint import replace_durably
-from meta_rl.config import ConfigError, load_config
+from meta_rl.config import load_config
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
+from meta_rl.errors import ConfigError
 from meta_rl.logging import read_rows
 from meta_rl.train import write_json
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -19,10 +20,7 @@ import tyro
 from tyro.conf import Positional
 
 import envs
-
-
-class ConfigError(ValueError):
-    """A setting is invalid; the message is one line that names the option and what would be valid."""
+from meta_rl.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -226,6 +224,7 @@ def validate(config: TrainConfig) -> None:
     for name in ("init_std", "min_std"):
         if not getattr(config.network, name) > 0:
             raise ConfigError(f"{_option(name)}: must be above 0, got {getattr(config.network, name)}")
+    _finite(config)
     if any(units < 1 for units in config.network.hidden):
         raise ConfigError(f"--hidden: every layer needs at least 1 unit, got {config.network.hidden}")
     if config.meta_batch_size % len(families):
@@ -235,6 +234,15 @@ def validate(config: TrainConfig) -> None:
             f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
             f"of {config.env}; closest: {valid}"
         )
+
+
+def _finite(config: Any) -> None:
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            _finite(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{_option(item.name)}: must be a finite number, got {value}")
 
 
 def _at_least(low: int, config: Any, *names: str) -> None:
@@ -297,11 +305,14 @@ def load_config(path: Path) -> TrainConfig:
         ConfigError: the file is missing, not JSON, or holds a bad field.
     """
     try:
-        return from_dict(TrainConfig, json.loads(path.read_text()))
+        values = json.loads(path.read_text())
     except OSError as error:
         raise ConfigError(f"--config: cannot read {path}: {error.strerror}") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not JSON, or not even text
         raise ConfigError(f"--config: {path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"--config: {path} must hold a JSON object, as a run's config.json does")
+    return from_dict(TrainConfig, values)
 
 
 def changed_fields(old: TrainConfig, new: TrainConfig) -> list[str]:

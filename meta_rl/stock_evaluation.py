@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from meta_rl.agent import Agent
-from meta_rl.config import ConfigError, EvaluateConfig
+from meta_rl.config import EvaluateConfig
+from meta_rl.errors import ConfigError
 
 
 def stock_evaluation(agent: Agent, protocol: EvaluateConfig, goals_per_family: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import torch
 import envs
 from meta_rl import checkpoint
 from meta_rl.algorithms.base import MetaLearner, make_learner
-from meta_rl.config import ConfigError, TrainConfig, changed_fields, load_config, to_dict, validate
+from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, validate
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
+from meta_rl.errors import ConfigError, RunError
 from meta_rl.logging import Display, Row, RunLog
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
@@ -32,26 +34,35 @@ def train(config: TrainConfig, say: Say = print) -> Path:
 
     Raises:
         ConfigError: an impossible setting, or the run directory holds another run.
+        RunError: no space left, every checkpoint damaged, ...
     """
     validate(config)
     device = select_device(config.device)
     run_dir = open_run(config)
-    held = checkpoint.lock(run_dir)
+    with checkpoint.lock(run_dir):
+        try:
+            _train(config, run_dir, device, say)
+        except OSError as error:
+            raise RunError(f"{run_dir}: {error.strerror or error}; the last checkpoint is intact") from error
+    return run_dir
+
+
+def _train(config: TrainConfig, run_dir: Path, device: torch.device, say: Say) -> None:
+    """`train` while the run directory is held."""
     checkpoints = run_dir / "checkpoints"
     checkpoint.remove_leftovers(checkpoints)
     distribution = envs.make(config.env, "train")
     learner = make_learner(config, distribution)
     state = checkpoint.load_newest(checkpoints)
+    write_json(run_dir / "config.json", to_dict(config))  # before anything else: this file marks the folder as a run
     if state is None:
         state = learner.init()
         write_json(run_dir / "environment.json", {"task_distribution": distribution.fingerprint(), **versions()})
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
-    write_json(run_dir / "config.json", to_dict(config))  # last: this file marks the folder as a run
     move_state(state, device)
-    log = RunLog(run_dir, state.iteration)
     source = InProcess(distribution, learner, config.meta_batch_size, config.episodes_per_task, config.seed)
-    try:
+    with closing(source), closing(RunLog(run_dir, state.iteration)) as log:
         with Display(config.iterations, state.iteration) as display:
             while state.iteration < config.iterations:
                 row, timing = train_iteration(state, source, learner, device)
@@ -60,11 +71,6 @@ def train(config: TrainConfig, say: Say = print) -> Path:
                 if state.iteration % config.checkpoint_every == 0:
                     checkpoint.save(checkpoints, state, config.keep_checkpoints)
         checkpoint.save(checkpoints, state, config.keep_checkpoints)
-    finally:
-        source.close()
-        log.close()
-        held.close()
-    return run_dir
 
 
 def train_iteration(
@@ -132,7 +138,9 @@ def open_run(config: TrainConfig) -> Path:
                 "use its config or another folder"
             )
         return run_dir
-    if run_dir.exists() and (not run_dir.is_dir() or any(p.name != ".lock" for p in run_dir.iterdir())):
+    # What a run leaves that is stopped before it has its config:
+    leftovers = {".lock", ".tmp-config.json"}
+    if run_dir.exists() and (not run_dir.is_dir() or any(p.name not in leftovers for p in run_dir.iterdir())):
         raise ConfigError(f"--run-dir: {run_dir} exists and is not a run; choose another folder")
     try:
         run_dir.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FLOORS = ("config", "core", "networks", "algorithms", "sources")  # the rest of meta_rl is the top floor
+FLOORS = ("errors", "config", "core", "networks", "algorithms", "sources")  # the rest of meta_rl is the top floor
 MODULES = sorted(p.relative_to(ROOT) for package in ("envs", "meta_rl") for p in (ROOT / package).rglob("*.py"))
 
 

@@ -63,8 +63,8 @@ def _describe(env: Any) -> cache.Arrays:
         "model": model,
         "mocap_low": _double(env.mocap_low),
         "mocap_high": _double(env.mocap_high),
-        "action_scale": np.float64(env.action_scale),
-        "frame_skip": np.int64(env.frame_skip),
+        "action_scale": np.array(env.action_scale),
+        "frame_skip": np.array(env.frame_skip),
         "observation_low": _double(space.low),
         "observation_high": _double(space.high),
     }

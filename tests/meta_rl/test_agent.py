@@ -15,7 +15,8 @@ from meta_rl import checkpoint
 from meta_rl.agent import Agent, episodes_of, load
 from meta_rl.algorithms.base import make_learner
 from meta_rl.checkpoint import CheckpointError
-from meta_rl.config import ConfigError, EvaluateConfig, TrainConfig, default_config, replace_paths
+from meta_rl.config import EvaluateConfig, TrainConfig, default_config, replace_paths
+from meta_rl.errors import ConfigError
 from meta_rl.stock_evaluation import stock_evaluation
 from meta_rl.train import train
 

@@ -19,8 +19,8 @@ import torch
 
 from meta_rl import checkpoint
 from meta_rl.checkpoint import CheckpointError, CheckpointWarning
-from meta_rl.config import ConfigError
 from meta_rl.core.state import TrainState
+from meta_rl.errors import ConfigError
 
 GROUPS = ("params", "optimizer", "extras")
 FILES = ("manifest.json", "state.json", "state.safetensors")

@@ -14,7 +14,6 @@ import pytest
 
 from meta_rl.cli import main, option_names, parse_train
 from meta_rl.config import (
-    ConfigError,
     EvaluateConfig,
     TrainConfig,
     changed_fields,
@@ -23,6 +22,7 @@ from meta_rl.config import (
     load_config,
     to_dict,
 )
+from meta_rl.errors import ConfigError
 from meta_rl.train import train
 from tests.meta_rl.conftest import TINY_OPTIONS
 

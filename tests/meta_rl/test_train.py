@@ -20,8 +20,9 @@ import torch
 
 from meta_rl import checkpoint
 from meta_rl.cli import main
-from meta_rl.config import ConfigError, TrainConfig
+from meta_rl.config import TrainConfig
 from meta_rl.core.state import TrainState
+from meta_rl.errors import ConfigError
 from meta_rl.logging import read_rows
 from meta_rl.train import train
 from tests.meta_rl.conftest import TINY_OPTIONS

@@ -1,0 +1,9 @@
+"""What the command line answers in one line instead of a traceback."""
+
+
+class ConfigError(ValueError):
+    """A setting is invalid; the message names the option and what would be valid. Exit code 2."""
+
+
+class RunError(RuntimeError):
+    """A run cannot start or go on; what was saved before is intact. Exit code 1."""
