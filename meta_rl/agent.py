@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 import envs
 from meta_rl import checkpoint
-from meta_rl.algorithms.base import MetaLearner, make_learner
+from meta_rl.algorithms.base import Actor, MetaLearner, make_learner
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.core.seeding import Purpose, generator
-from meta_rl.core.types import Params, Rollout
+from meta_rl.core.types import Adapted, Params, Rollout
 from meta_rl.errors import ConfigError
 
 
@@ -67,11 +67,14 @@ class MetaWorldAgent:
 
     def init(self) -> None:
         """Forget every adaptation."""
-        self._adapted: Params | None = None
+        self._adapted: Adapted = None
+        self._actor: Actor | None = None
         self._timesteps: list[Any] = []
 
     def reset(self, env_mask: NDArray[np.bool_]) -> None:
-        """Episodes begin; a feed-forward policy keeps nothing within one."""
+        """Episodes begin in the environments of `env_mask` ``[env]``."""
+        if self._actor is not None:
+            self._actor.begin(np.asarray(env_mask, bool)[:, None])
 
     def adapt_action(self, observations: NDArray[np.float64]) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
         """Sampled actions ``[env, action]`` for the adaptation episodes."""
@@ -87,20 +90,27 @@ class MetaWorldAgent:
     def step(self, timestep: Any) -> None:
         """Record one `metaworld.evaluation.Timestep` of all environments."""
         self._timesteps.append(timestep)
+        if self._actor is not None:
+            done = np.asarray(timestep.terminated, bool) | np.asarray(timestep.truncated, bool)
+            self._actor.observe(np.asarray(timestep.reward, np.float64)[:, None], done[:, None])
+            self._actor.begin(done[:, None])  # the protocol's `reset` is called in its evaluation only
 
     def adapt(self) -> None:
-        """One adaptation step on the recorded episodes."""
+        """One adaptation on the recorded episodes."""
         recorded = episodes_of(self._timesteps)
         adapted = self._current(len(recorded.reward))
-        self._adapted = self._learner.adapt(adapted, self._learner.prepare(adapted, recorded))
-        self._timesteps = []
+        actor = self._actor or self._learner.actor(adapted)
+        self._adapted = self._learner.adapt(adapted, self._learner.prepare(adapted, recorded), actor)
+        self._actor, self._timesteps = None, []
 
-    def _current(self, num_tasks: int) -> Params:
-        return self._learner.spread(self._params, num_tasks) if self._adapted is None else self._adapted
+    def _current(self, num_tasks: int) -> Adapted:
+        return self._learner.start(self._params, num_tasks) if self._adapted is None else self._adapted
 
     def _act(self, observations: NDArray[np.float64], noise: NDArray[np.float32] | None) -> NDArray[np.float64]:
-        actor = self._learner.actor(self._current(len(observations)))
-        return actor.act(observations[:, None], noise)[:, 0].astype(np.float64)
+        if self._actor is None:
+            self._actor = self._learner.actor(self._current(len(observations)))
+            self._actor.begin()
+        return self._actor.act(observations[:, None], noise)[:, 0].astype(np.float64)
 
 
 def episodes_of(timesteps: list[Any]) -> Rollout:

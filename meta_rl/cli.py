@@ -18,7 +18,7 @@ import typing
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -186,23 +186,22 @@ def parse_options(cls: type[C], default: C, argv: list[str], program: str, about
             raise
         raise ConfigError(one_line(said.getvalue())) from None
     if unknown:
-        options = option_names(cls)
-        close = difflib.get_close_matches(unknown[0].replace("_", "-"), options, 1, 0.0)[0]
+        options = option_names(default)
+        name = "--" + unknown[0].replace("_", "-").lstrip("-").rpartition(".")[2]  # --algorithm.inner-lr, say
+        close = difflib.get_close_matches(name, options, 1, 0.0)[0]
         raise ConfigError(f"unknown option {unknown[0]!r}; closest: {close}")
     return config
 
 
-def option_names(cls: type) -> list[str]:
-    """Every option of a config dataclass, nested ones included; annotated fields are positional, not options."""
-    hints = typing.get_type_hints(cls, include_extras=True)
+def option_names(config: Any) -> list[str]:
+    """Every option of a config, those of nested configs included; annotated fields are positional, not options."""
+    hints = typing.get_type_hints(type(config), include_extras=True)
     names: list[str] = []
-    for field in dataclasses.fields(cls):
+    for field in dataclasses.fields(config):
         if typing.get_origin(hints[field.name]) is typing.Annotated:
             continue
-        if dataclasses.is_dataclass(hints[field.name]):
-            names += option_names(hints[field.name])  # type: ignore[arg-type]
-        else:
-            names.append(f"--{field.name.replace('_', '-')}")
+        value = getattr(config, field.name)
+        names += option_names(value) if dataclasses.is_dataclass(value) else [f"--{field.name.replace('_', '-')}"]
     return names
 
 

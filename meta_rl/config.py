@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import fnmatch
 import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -28,9 +29,11 @@ class NetworkConfig:
     """The policy network."""
 
     hidden: tuple[int, ...] = (128, 128)
-    """Units of each hidden layer."""
+    """Units of each hidden layer; the last one of a recurrent policy is its cell."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    """Recurrent cell (rl2)."""
     init_std: float = 1.0
     """Initial standard deviation of actions, in action units."""
     min_std: float = 1e-6
@@ -42,27 +45,109 @@ class MamlConfig:
     """Policy-gradient MAML: inner loss, outer loss and outer step (see `meta_rl.algorithms.maml`)."""
 
     inner_lr: float = 0.1
-    """Step size of the adaptation."""
+    """Step size of the adaptation; with learn-inner-lr its initial value."""
     inner_steps: int = 1
     """Gradient steps per task while meta-training; each has its own support rollout. 0: plain multi-task training."""
+    inner_loss: Literal["lvc", "dice", "score"] = "lvc"
+    """What the adaptation descends. All have the policy gradient; second derivatives: lvc low variance, dice unbiased,
+    score biased (see `meta_rl.core.losses`)."""
     first_order: bool = False
     """Ignore second derivatives (FOMAML)."""
+    learn_inner_lr: bool = False
+    """Meta-learn a step size for every single parameter (Meta-SGD)."""
+    outer_step: Literal["trpo", "ppo", "vpg"] = "trpo"
+    """Trust region; clipped surrogate, several Adam epochs; one Adam step on the policy gradient."""
     discount: float = 0.99
     """Discount factor of the returns."""
     gae_lambda: float = 1.0
     """Lambda of generalised advantage estimation."""
     max_kl: float = 0.01
-    """Trust region: largest mean KL divergence of the post-adaptation policies, in nats."""
+    """trpo: largest mean KL divergence of the post-adaptation policies, in nats."""
     cg_iters: int = 10
-    """Conjugate-gradient iterations."""
+    """trpo: conjugate-gradient iterations."""
     cg_damping: float = 1e-5
-    """Added to the curvature matrix."""
+    """trpo: added to the curvature matrix."""
     curvature_stride: int = 5
-    """Curvature products use every n-th step of each episode (the line search checks the KL on all of them)."""
+    """trpo: curvature products use every n-th step of each episode (the line search checks the KL on all of them)."""
     backtrack_ratio: float = 0.8
-    """Line search: factor between candidates."""
+    """trpo: factor between the candidates of the line search."""
     max_backtracks: int = 15
-    """Line search: number of candidates."""
+    """trpo: number of candidates."""
+    meta_lr: float = 1e-3
+    """ppo, vpg: step size of Adam."""
+    epochs: int = 5
+    """ppo: Adam steps per iteration."""
+    clip_eps: float = 0.2
+    """ppo: probability ratios count up to 1 +- this."""
+    inner_kl_coef: float = 0.0
+    """ppo: weight of KL(old || new) of the pre-adaptation policies on the support data (ProMP's penalty)."""
+    max_grad_norm: float = 0.0
+    """ppo, vpg: meta-gradients are scaled down to this norm; 0: never."""
+
+
+@dataclass(frozen=True)
+class ReptileConfig:
+    """Reptile (see `meta_rl.algorithms.reptile`). ``--meta-batch-size 1`` is the serial version."""
+
+    inner_lr: float = 0.1
+    """Step size of the adaptation, plain gradient descent."""
+    inner_steps: int = 3
+    """Rollouts per task and iteration that are learned from; one more is collected with the result and learned from
+    too, so that no sample is wasted."""
+    inner_loss: Literal["lvc", "ppo"] = "lvc"
+    """Policy gradient, or PPO's clipped surrogate."""
+    inner_epochs: int = 1
+    """Gradient steps per rollout (more than 1 is meant for ppo)."""
+    clip_eps: float = 0.2
+    """ppo: probability ratios count up to 1 +- this."""
+    meta_optimizer: Literal["sgd", "adam"] = "sgd"
+    """How the step towards the adapted parameters is taken: plain interpolation, or Adam on the difference."""
+    meta_lr: float = 1.0
+    """Interpolation step (sgd), or Adam's step size."""
+    final_meta_lr: float = 1.0
+    """Factor on meta-lr that is reached linearly at the last iteration of meta-lr-iterations."""
+    meta_lr_iterations: int = 0
+    """Length of the annealing; 0: none."""
+    discount: float = 0.99
+    """Discount factor of the returns."""
+    gae_lambda: float = 1.0
+    """Lambda of generalised advantage estimation."""
+
+
+@dataclass(frozen=True)
+class Rl2Config:
+    """RL^2: a recurrent policy trained by PPO over whole trials (see `meta_rl.algorithms.rl2`)."""
+
+    discount: float = 0.99
+    """Discount factor, also across the episodes of a trial."""
+    gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation over the trial."""
+    learning_rate: float = 5e-4
+    """Step size of Adam."""
+    epochs: int = 10
+    """Passes over the batch per iteration."""
+    minibatches: int = 1
+    """Parts of each pass, cut between trials."""
+    chunk: int = 250
+    """Env steps that gradients flow back through."""
+    clip_eps: float = 0.2
+    """Probability ratios count up to 1 +- this."""
+    value_coef: float = 0.5
+    """Weight of the value loss (on normalised returns)."""
+    entropy_coef: float = 5e-3
+    """Weight of the entropy bonus."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm; 0: never."""
+    reward_scale: float = 1.0
+    """Factor on the rewards that the network reads."""
+
+
+@dataclass(frozen=True)
+class RandomConfig:
+    """Uniformly random actions; nothing to set."""
+
+
+AlgorithmConfig = MamlConfig | ReptileConfig | Rl2Config | RandomConfig
 
 
 @dataclass(frozen=True)
@@ -111,7 +196,7 @@ class TrainConfig:
     """Iterations between checkpoints."""
     keep_checkpoints: int = 3
     """Newest checkpoints kept."""
-    algorithm: MamlConfig = field(default_factory=MamlConfig)
+    algorithm: AlgorithmConfig = field(default_factory=MamlConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
@@ -129,38 +214,73 @@ class Recipe:
         learner: ``module:class`` of the learner, imported when needed.
         algorithm: its default config.
         summary: one line for the help.
+        policy: ``module:function`` that makes the policy.
     """
 
     learner: str
-    algorithm: MamlConfig
+    algorithm: AlgorithmConfig
     summary: str
+    policy: str = "meta_rl.networks.policy:make_policy"
 
+
+_MAML = "meta_rl.algorithms.maml:Maml"
 
 RECIPES: dict[str, Recipe] = {
     "maml-trpo": Recipe(
-        "meta_rl.algorithms.maml:Maml",
-        MamlConfig(),
-        "MAML, second order, likelihood-ratio inner loss, TRPO outer step (Finn et al. 2017)",
+        _MAML, MamlConfig(), "MAML, second order, low-variance curvature, TRPO outer step (Finn et al. 2017)"
+    ),
+    "fomaml-trpo": Recipe(_MAML, MamlConfig(first_order=True), "first-order MAML, TRPO outer step"),
+    "maml-dice-trpo": Recipe(
+        _MAML, MamlConfig(inner_loss="dice"), "MAML with unbiased second derivatives (Foerster et al. 2018)"
+    ),
+    "maml-ppo": Recipe(_MAML, MamlConfig(outer_step="ppo"), "MAML, clipped outer objective, Adam"),
+    "maml-vpg": Recipe(_MAML, MamlConfig(outer_step="vpg"), "MAML, policy-gradient outer step, Adam"),
+    "promp": Recipe(
+        _MAML,
+        MamlConfig(outer_step="ppo", clip_eps=0.3, inner_kl_coef=5e-4),
+        "ProMP: low-variance curvature, clipped outer objective, KL penalty (Rothfuss et al. 2019)",
+    ),
+    "metasgd-trpo": Recipe(
+        _MAML, MamlConfig(learn_inner_lr=True), "MAML-TRPO with a learned step size per parameter (Li et al. 2017)"
+    ),
+    "reptile": Recipe(
+        "meta_rl.algorithms.reptile:Reptile", ReptileConfig(), "Reptile with policy-gradient steps (Nichol et al. 2018)"
     ),
     "multitask-trpo": Recipe(
-        "meta_rl.algorithms.maml:Maml",
+        _MAML,
         MamlConfig(inner_steps=0),
         "baseline: one policy trained on all tasks by TRPO without adaptation; adapted only at test time",
     ),
+    "multitask-ppo": Recipe(
+        _MAML,
+        MamlConfig(inner_steps=0, outer_step="ppo"),
+        "baseline: the same, trained by PPO",
+    ),
+    "random": Recipe(
+        "meta_rl.algorithms.random:Random",
+        RandomConfig(),
+        "baseline: uniformly random actions",
+        policy="meta_rl.algorithms.random:make_policy",
+    ),
 }
 
-# Environment prefix -> defaults that differ from TrainConfig's, by field path. First match wins.
-ENV_DEFAULTS: dict[str, dict[str, Any]] = {
-    "navigation": {
-        "episodes_per_task": 20,
-        "network.hidden": (100, 100),
-        "network.activation": "relu",
-        "network.init_std": 0.3,  # actions are clipped to 0.1; with 1.0 exploration is mostly clipped noise
-        "evaluate.adaptation_episodes": 20,
-        "evaluate.adaptation_steps": 3,
-    },
-    "metaworld/": {"evaluate.adaptation_episodes": 10},
-}
+# (recipes, environments, field path -> value): what differs from the dataclasses' defaults. Patterns as in the shell;
+# all matching rows apply, later ones win.
+DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
+    (
+        "*",
+        "navigation",
+        {
+            "episodes_per_task": 20,
+            "network.hidden": (100, 100),
+            "network.activation": "relu",
+            "network.init_std": 0.3,  # actions are clipped to 0.1; with 1.0 exploration is mostly clipped noise
+            "evaluate.adaptation_episodes": 20,
+            "evaluate.adaptation_steps": 3,
+        },
+    ),
+    ("random", "*", {"iterations": 0}),  # there is nothing to learn
+]
 
 # Fields that may differ between a run and its resumption, because they do not change its numbers.
 RESUMABLE_CHANGES = {"iterations", "device", "run_dir", "checkpoint_every", "keep_checkpoints", "evaluate"}
@@ -172,9 +292,9 @@ def default_config(recipe: str, env: str) -> TrainConfig:
     """The config of a recipe on an environment, before options."""
     check_choice("recipe", recipe, RECIPES)
     config = TrainConfig(recipe=recipe, env=env, algorithm=RECIPES[recipe].algorithm)
-    for prefix, changes in ENV_DEFAULTS.items():
-        if env.startswith(prefix):
-            return replace_paths(config, changes)
+    for recipes, environments, changes in DEFAULTS:
+        if fnmatch.fnmatchcase(recipe, recipes) and fnmatch.fnmatchcase(env, environments):
+            config = replace_paths(config, changes)
     return config
 
 
@@ -205,28 +325,14 @@ def validate(config: TrainConfig) -> None:
         families = envs.families(config.env, "train")
     except envs.UnknownNameError as error:
         raise ConfigError(f"--env: {error}") from None
-    _at_least(1, config, "meta_batch_size", "episodes_per_task", "checkpoint_every", "keep_checkpoints")
-    _at_least(0, config, "seed", "iterations")
-    _at_least(1, config.evaluate, "adaptation_episodes", "evaluation_episodes", "tasks_at_once")
-    _at_least(0, config.evaluate, "test_tasks", "adaptation_steps", "stock_goals", "evaluation_seed")
+    _check_ranges(config)
     if config.evaluate.stock_goals > 50:
         raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
     if config.evaluate.stock_goals and not config.env.startswith("metaworld/ml"):
         raise ConfigError(f"--stock-goals: Meta-World's evaluator knows its ML benchmarks, not {config.env}; valid: 0")
-    _at_least(0, config.algorithm, "inner_steps", "cg_damping")
-    _at_least(1, config.algorithm, "cg_iters", "max_backtracks", "curvature_stride")
-    for name in ("inner_lr", "max_kl"):
-        if not getattr(config.algorithm, name) > 0:
-            raise ConfigError(f"{_option(name)}: must be above 0, got {getattr(config.algorithm, name)}")
-    for name in ("discount", "gae_lambda", "backtrack_ratio"):
-        if not 0 <= getattr(config.algorithm, name) <= 1:
-            raise ConfigError(f"{_option(name)}: must be between 0 and 1, got {getattr(config.algorithm, name)}")
-    for name in ("init_std", "min_std"):
-        if not getattr(config.network, name) > 0:
-            raise ConfigError(f"{_option(name)}: must be above 0, got {getattr(config.network, name)}")
-    _finite(config)
-    if any(units < 1 for units in config.network.hidden):
-        raise ConfigError(f"--hidden: every layer needs at least 1 unit, got {config.network.hidden}")
+    expected = type(RECIPES[config.recipe].algorithm)
+    if type(config.algorithm) is not expected:
+        raise ConfigError(f"recipe: {config.recipe} takes a {expected.__name__}, got {config.algorithm}")
     if config.meta_batch_size % len(families):
         below = config.meta_batch_size // len(families) * len(families)
         valid = " or ".join(str(n) for n in (below, below + len(families)) if n)
@@ -236,19 +342,41 @@ def validate(config: TrainConfig) -> None:
         )
 
 
-def _finite(config: Any) -> None:
+# Bounds of numbers, by the name of the field wherever in the config it stands: (names, bound, in words).
+_RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
+    (
+        "seed iterations test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping inner_kl_coef "
+        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations",
+        lambda x: x >= 0,
+        "must be at least 0",
+    ),
+    (
+        "meta_batch_size episodes_per_task checkpoint_every keep_checkpoints adaptation_episodes evaluation_episodes "
+        "tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches chunk",
+        lambda x: x >= 1,
+        "must be at least 1",
+    ),
+    (
+        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale",
+        lambda x: x > 0,
+        "must be above 0",
+    ),
+    ("discount gae_lambda backtrack_ratio", lambda x: 0 <= x <= 1, "must be between 0 and 1"),
+    ("hidden", lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit"),
+]
+
+
+def _check_ranges(config: Any) -> None:
+    """Every number of `config` and the configs in it."""
     for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
+        name, value = item.name, getattr(config, item.name)
         if dataclasses.is_dataclass(value):
-            _finite(value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{_option(item.name)}: must be a finite number, got {value}")
-
-
-def _at_least(low: int, config: Any, *names: str) -> None:
-    for name in names:
-        if not getattr(config, name) >= low:
-            raise ConfigError(f"{_option(name)}: must be at least {low}, got {getattr(config, name)}")
+            _check_ranges(value)
+        for names, fits, problem in _RANGES:
+            if name in names.split() and not fits(value):
+                raise ConfigError(f"{_option(name)}: {problem}, got {value}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{_option(name)}: must be a finite number, got {value}")
 
 
 def _option(name: str) -> str:
@@ -270,6 +398,10 @@ def from_dict(cls: type[C], values: Mapping[str, Any], path: str = "") -> C:
         ConfigError: an unknown field or a value of the wrong type.
     """
     hints = typing.get_type_hints(cls)
+    if cls is TrainConfig:  # which of the algorithms' configs it holds is the recipe's business
+        recipe = values.get("recipe", TrainConfig.recipe)
+        check_choice("recipe", recipe, RECIPES)
+        hints["algorithm"] = type(RECIPES[recipe].algorithm)
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:

@@ -1,9 +1,10 @@
 """Unbiased evaluation: for every task, fixed numbers of adaptation and evaluation episodes.
 
 Each task is a fresh start from the meta-parameters. Stage k is judged on evaluation episodes with mode actions; then
-the policy of stage k collects its adaptation episodes with sampled actions and takes adaptation step k + 1. Every
-episode of every task counts once, whenever it ends. (Meta-World's own evaluator counts the first episodes *to
-finish*, while episodes end on success, which favours successes; see docs/evaluation.md.)
+the policy of stage k collects its adaptation episodes with sampled actions (all at once, or one after another where
+each is remembered by the next) and takes adaptation step k + 1. Every episode of every task counts once, whenever it
+ends. (Meta-World's own evaluator counts the first episodes *to finish*, while episodes end on success, which favours
+successes; see docs/evaluation.md.)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.core.types import Params
-from meta_rl.sources.collect import Streams, rollout
+from meta_rl.sources.collect import Streams, envs_per_task, rollout
 
 DEFAULT_TEST_TASKS = 40
 """Number of test tasks where a distribution has infinitely many."""
@@ -34,12 +35,15 @@ class Evaluation:
         tasks: what was evaluated.
         returns: undiscounted, ``[task, stage, episode]``.
         solved: success at any step of the episode, ``[task, stage, episode]``.
+        practice_returns: of the episodes with sampled actions that were adapted on, ``[task, step, episode]``; for a
+            learner with a memory the learning curve of a trial.
         env_steps: environment steps the evaluation took.
     """
 
     tasks: list[Task]
     returns: NDArray[np.float64]
     solved: NDArray[np.bool_]
+    practice_returns: NDArray[np.float64]
     env_steps: int
 
     def summary(self) -> dict[str, Any]:
@@ -65,7 +69,12 @@ class Evaluation:
                     "success_by_family": by_family,
                 }
             )
-        return {"tasks": len(self.tasks), "env_steps": self.env_steps, "stages": stages}
+        return {
+            "tasks": len(self.tasks),
+            "env_steps": self.env_steps,
+            "stages": stages,
+            "practice_returns": self.practice_returns.mean(0).tolist(),
+        }
 
     def details(self) -> list[dict[str, Any]]:
         """JSON-able: every task with its returns and successes ``[stage][episode]``."""
@@ -83,35 +92,43 @@ def evaluate(
     tasks = test_tasks(distribution, protocol.test_tasks, seed)
     size = min(protocol.tasks_at_once, len(tasks))
     episodes = 1 if distribution.deterministic else protocol.evaluation_episodes
+    steps = protocol.adaptation_steps
     judge = distribution.make(size, episodes)
-    practice = distribution.make(size, protocol.adaptation_episodes) if protocol.adaptation_steps else None
+    practice = distribution.make(size, envs_per_task(learner, protocol.adaptation_episodes)) if steps else None
+    rollouts = 1 if learner.parallel else protocol.adaptation_episodes
     streams = Streams(seed, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV)
-    returns = np.zeros((len(tasks), protocol.adaptation_steps + 1, episodes))
+    returns = np.zeros((len(tasks), steps + 1, episodes))
     solved = np.zeros(returns.shape, bool)
+    practice_returns = np.zeros((len(tasks), steps, protocol.adaptation_episodes))
     env_steps = 0
     for start in range(0, len(tasks), size):
         # The last chunk repeats its last task: batch shapes stay fixed, and what is repeated is dropped.
         indices = [min(i, len(tasks) - 1) for i in range(start, start + size)]
         rows = slice(start, min(start + size, len(tasks)))
+        kept = rows.stop - start
         chunk = [tasks[i] for i in indices]
-        adapted = learner.spread(params, size)
-        for stage in range(protocol.adaptation_steps + 1):
+        adapted = learner.start(params, size)
+        for step in range(steps + 1):
             judge.set_tasks(chunk)
-            judged = rollout(judge, learner.actor(adapted), None, streams.env_seeds(2 * stage, indices))
-            returns[rows, stage] = judged.returns[: rows.stop - start]
-            solved[rows, stage] = judged.solved[: rows.stop - start]
-            env_steps += int(judged.valid[: rows.stop - start].sum())
-            if practice is not None and stage < protocol.adaptation_steps:
-                practice.set_tasks(chunk)
-                shape = (practice.envs_per_task, practice.horizon, *learner.policy.noise_shape)
-                noise = streams.action_noise(stage, indices, shape, learner.policy.noise_kind)
-                recorded = rollout(practice, learner.actor(adapted), noise, streams.env_seeds(2 * stage + 1, indices))
-                env_steps += int(recorded.valid[: rows.stop - start].sum())
-                adapted = learner.adapt(adapted, learner.prepare(adapted, recorded))
+            judged = rollout(judge, learner.actor(adapted), None, streams.env_seeds(2 * step * rollouts, indices))
+            returns[rows, step], solved[rows, step] = judged.returns[:kept], judged.solved[:kept]
+            env_steps += int(judged.valid[:kept].sum())
+            if practice is None or step == steps:
+                continue
+            practice.set_tasks(chunk)
+            collected = []
+            for stage in range(step * rollouts, (step + 1) * rollouts):
+                actor = learner.actor(adapted)
+                noise = streams.action_noise(stage, indices, practice, learner.policy)
+                recorded = rollout(practice, actor, noise, streams.env_seeds(2 * stage + 1, indices))
+                adapted = learner.adapt(adapted, learner.prepare(adapted, recorded), actor)
+                collected.append(recorded.returns[:kept])
+                env_steps += int(recorded.valid[:kept].sum())
+            practice_returns[rows, step] = np.concatenate(collected, 1)
     judge.close()
     if practice is not None:
         practice.close()
-    return Evaluation(tasks, returns, solved, env_steps)
+    return Evaluation(tasks, returns, solved, practice_returns, env_steps)
 
 
 def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import envs
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core.state import TrainState
 from meta_rl.core.trust_region import Metrics
-from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, from_numpy
-from meta_rl.networks.policy import Policy, make_policy
+from meta_rl.core.types import Adapted, MetaBatch, Params, Rollout, from_numpy
+from meta_rl.networks.policy import Policy
+
+
+class Noise(Protocol):
+    """What a policy says about the noise that one of its actions takes."""
+
+    noise_shape: tuple[int, ...]
+    noise_kind: str
+    """``"normal"`` or ``"uniform"`` (on [0, 1))."""
 
 
 class Actor(Protocol):
-    """A policy bound to its (adapted) parameters, one set per task."""
+    """A policy bound to what it has adapted, one per task. It lasts for one rollout."""
+
+    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Episodes begin: in all environments, or in those of `mask` ``[task, env]``."""
+        ...
 
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         """Actions ``[task, env, ...]`` for observations ``[task, env, obs]``; noise None means the mode."""
@@ -26,35 +40,44 @@ class Actor(Protocol):
 
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
         """What followed the last action: rewards, and whether the episode is over, both ``[task, env]``. Agents with
-        a memory read it; it lasts over consecutive episodes."""
+        a memory read it."""
         ...
 
 
 class MetaLearner(Protocol):
-    """The verbs that the training loop, the sources and the evaluator use."""
+    """The verbs that the training loop, the sources and the evaluator use.
 
-    policy: Policy
-    inner_steps: int
-    """Support rollouts (and adaptation steps) per task in meta-training."""
+    `Adapted` stands for whatever support data turns the meta-parameters into: adapted parameters (MAML, Reptile), or
+    parameters with the memory of a recurrent policy (RL2). Only the learner looks inside.
+    """
+
+    policy: Noise
+    parallel: bool
+    """Whether the episodes of one adaptation are collected at once, in as many environments (gradient steps), or one
+    after another in a single environment, each an adaptation of its own (memory)."""
 
     def init(self) -> TrainState:
         """State before the first iteration."""
         ...
 
-    def spread(self, params: Params, num_tasks: int) -> Params:
-        """Meta-parameters repeated along a leading task axis: the parameters before adaptation."""
+    def stages(self, episodes_per_task: int) -> int:
+        """Rollouts per task and iteration of meta-training; the last one is the query."""
         ...
 
-    def prepare(self, params: Params, rollout: Rollout) -> Batch:
-        """What losses read, from what was recorded while `params` ``[task, ...]`` acted."""
+    def start(self, params: Params, num_tasks: int) -> Adapted:
+        """Every task before adaptation."""
         ...
 
-    def adapt(self, params: Params, support: Batch) -> Params:
-        """One adaptation step of every task; `params` ``[task, ...]`` in and out."""
+    def actor(self, adapted: Adapted) -> Actor:
+        """An actor for all tasks."""
         ...
 
-    def actor(self, params: Params) -> Actor:
-        """An actor for parameters ``[task, ...]``."""
+    def prepare(self, adapted: Adapted, rollout: Rollout) -> Any:
+        """What losses read (named tuples of tensors ``[task, ...]``), from what was recorded while `adapted` acted."""
+        ...
+
+    def adapt(self, adapted: Adapted, support: Any, actor: Actor) -> Adapted:
+        """One adaptation of every task, on what `prepare` made of a rollout of `actor`."""
         ...
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
@@ -66,8 +89,13 @@ class PolicyActor:
     """Feed-forward policy with per-task parameters, evaluated for all tasks in one call."""
 
     def __init__(self, policy: Policy, params: Params) -> None:
+        self._distribution: Callable[[Params, Tensor], Any] = torch.vmap(policy.apply)
+        if all(p.stride(0) == 0 for p in params.values()):  # nothing adapted yet: one product serves all tasks
+            params, self._distribution = {name: p[0] for name, p in params.items()}, policy.apply
         self._params = params
-        self._distribution = torch.vmap(policy.apply)
+
+    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Nothing to forget."""
 
     @torch.no_grad()
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
@@ -82,7 +110,15 @@ class PolicyActor:
 
 def make_learner(config: TrainConfig, distribution: envs.TaskDistribution) -> MetaLearner:
     """The learner of `config.recipe` for the spaces of `distribution`."""
-    policy = make_policy(distribution.observation_space, distribution.action_space, config.network, config.seed)
-    module, _, name = RECIPES[config.recipe].learner.partition(":")
-    learner: MetaLearner = getattr(import_module(module), name)(config.algorithm, policy)
+    recipe = RECIPES[config.recipe]
+    policy = _load(recipe.policy)(
+        distribution.observation_space, distribution.action_space, config.network, config.seed
+    )
+    learner: MetaLearner = _load(recipe.learner)(config.algorithm, policy)
     return learner
+
+
+def _load(path: str) -> Any:
+    """The object at ``module:name``."""
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)

@@ -4,12 +4,20 @@ For every task i of a meta-batch, with theta the meta-parameters and D_i rollout
 
     theta_i = theta - inner_lr * grad L(theta, D_i)                (adapt; repeated for several inner steps)
     D'_i    = rollouts of theta_i on task i
-    theta  <- theta + step on  sum_i L(theta_i(theta), D'_i)       (meta-update, through the adaptation)
+    theta  <- theta + step on  sum_i L'(theta_i(theta), D'_i)      (meta-update, through the adaptation)
 
-L is the likelihood-ratio surrogate with advantages from a linear baseline fitted per task and stage. The outer step
-is a trust region on the post-adaptation policies: TRPO with KL(pi_old_i || pi_theta_i) averaged over tasks.
+L, the inner loss, is a policy-gradient objective with advantages from a linear baseline fitted per task and stage; the
+choices differ in their second derivatives (`meta_rl.core.losses`). The outer step and its loss L':
 
-With ``inner_steps = 0`` the same update is plain multi-task TRPO, the no-adaptation baseline.
+* trpo: likelihood ratio, within a trust region on the post-adaptation policies, KL(pi_old_i || pi_theta_i) averaged
+  over tasks (`meta_rl.core.trust_region`);
+* ppo: clipped likelihood ratio, several Adam epochs. With a penalty on the KL divergence of the pre-adaptation
+  policies and low-variance curvature this is ProMP (Rothfuss et al. 2019);
+* vpg: the policy gradient, one Adam step.
+
+With ``first_order`` the adaptation's own derivative counts as the identity (FOMAML). With ``learn_inner_lr`` the
+step sizes, one per parameter, are meta-parameters too (Meta-SGD, Li et al. 2017). With ``inner_steps = 0`` the same
+update is plain multi-task policy optimisation, the no-adaptation baseline.
 """
 
 from __future__ import annotations
@@ -22,60 +30,69 @@ from torch import Tensor
 
 from meta_rl.algorithms.base import PolicyActor
 from meta_rl.config import MamlConfig
-from meta_rl.core import baseline, inner_loop, losses, returns, trust_region
+from meta_rl.core import baseline, gradient_step, inner_loop, losses, returns, trust_region
 from meta_rl.core.state import TrainState
 from meta_rl.core.trust_region import Metrics
 from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, from_numpy, map_tensors
 from meta_rl.networks.policy import Policy
 
+INNER_LOSSES: dict[str, losses.Loss] = {
+    "lvc": losses.likelihood_ratio,
+    "dice": losses.dice,
+    "score": losses.score,
+}
+RATE = "inner_lr."
+"""Prefix of learned step sizes among the parameters."""
+
 
 class Maml:
     """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
+    parallel = True
+
     def __init__(self, config: MamlConfig, policy: Policy) -> None:
         self.config, self.policy = config, policy
-        self.inner_steps = config.inner_steps
-        self._trust_region = trust_region.TrustRegion(
-            config.max_kl, config.cg_iters, config.cg_damping, config.backtrack_ratio, config.max_backtracks
-        )
+        self.inner_loss = INNER_LOSSES[config.inner_loss]
+        self._outer_step = {"trpo": self._trust_region_step, "ppo": self._ppo_steps, "vpg": self._vpg_step}[
+            config.outer_step
+        ]
 
     def init(self) -> TrainState:
-        """Parameters as the policy was initialised."""
-        return TrainState(0, 0, {name: p.detach().clone() for name, p in self.policy.named_parameters()})
+        """Parameters as the policy was initialised, and step sizes if they are learned."""
+        params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
+        if self.config.learn_inner_lr:
+            params |= {f"{RATE}{name}": torch.full_like(p, self.config.inner_lr) for name, p in params.items()}
+        return TrainState(0, 0, params)
 
-    def spread(self, params: Params, num_tasks: int) -> Params:
+    def stages(self, episodes_per_task: int) -> int:
+        """A support rollout per inner step, then the query."""
+        return self.config.inner_steps + 1
+
+    def start(self, params: Params, num_tasks: int) -> Params:
         """The same parameters for every task (a view)."""
-        return {name: p.expand(num_tasks, *p.shape) for name, p in params.items()}
+        return spread(params, num_tasks)
 
-    def actor(self, params: Params) -> PolicyActor:
+    def actor(self, adapted: Params) -> PolicyActor:
         """Acts with parameters ``[task, ...]``."""
-        return PolicyActor(self.policy, params)
+        return PolicyActor(self.policy, split(adapted)[0])
 
-    @torch.no_grad()
-    def prepare(self, params: Params, rollout: Rollout) -> Batch:
-        """Advantages by GAE over a linear baseline of this very rollout, normalised per task; no bootstrap, because
-        the objective is the return up to the horizon."""
-        observation, action = from_numpy(rollout.observation), from_numpy(rollout.action)
-        reward, valid = from_numpy(rollout.reward).double(), from_numpy(rollout.valid)
-        feature = baseline.features(observation)
-        target = returns.discounted_returns(reward, self.config.discount)
-        value = baseline.predict(feature, baseline.fit(feature, target, valid), valid)
-        advantage = returns.gae(
-            reward, value, valid, torch.zeros_like(value[..., 0]), self.config.discount, self.config.gae_lambda
-        )
-        log_prob = torch.vmap(self.policy.apply)(params, observation).log_prob(action)
-        return Batch(observation, action, log_prob, returns.normalise(advantage, valid).float(), valid.float())
+    def prepare(self, adapted: Params, rollout: Rollout) -> Batch:
+        """See `policy_batch`."""
+        return policy_batch(self.policy, split(adapted)[0], rollout, self.config.discount, self.config.gae_lambda)
 
-    def adapt(self, params: Params, support: Batch) -> Params:
+    def adapt(self, adapted: Params, support: Batch, actor: object = None) -> Params:
         """One inner step from each task's own parameters."""
 
         def one(params: Params, support: Batch) -> Params:
             return self._adapt_one(params, (support,))
 
-        return {name: p.detach() for name, p in torch.vmap(one)(params, support).items()}
+        return {name: p.detach() for name, p in torch.vmap(one)(adapted, support).items()}
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        """One trust-region step on the meta-parameters through the adaptation of all tasks."""
+        """One outer step on the meta-parameters through the adaptation of all tasks."""
+        return self._outer_step(state, batch)
+
+    def _trust_region_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
         params = {name: p.detach().requires_grad_() for name, p in state.params.items()}
         policies = self.adapted_policies(params, batch)
         loss = torch.vmap(losses.likelihood_ratio)(policies, batch.query).mean()
@@ -87,11 +104,48 @@ class Maml:
             loss = torch.vmap(losses.likelihood_ratio)(new, batch.query).mean()
             return loss, (old.kl(new) * weight).sum()
 
-        product = self.curvature_product(params, thin(batch, self.config.curvature_stride))
+        c = self.config
+        product = self.curvature_product(params, thin(batch, c.curvature_stride))
         start = {name: p.detach() for name, p in params.items()}
-        state.params, metrics = trust_region.step(start, evaluate, gradient, product, self._trust_region)
+        settings = trust_region.TrustRegion(c.max_kl, c.cg_iters, c.cg_damping, c.backtrack_ratio, c.max_backtracks)
+        state.params, metrics = trust_region.step(start, evaluate, gradient, product, settings)
         metrics["policy/entropy"] = float((old.entropy() * weight).sum())
         return metrics
+
+    def _ppo_steps(self, state: TrainState, batch: MetaBatch) -> Metrics:
+        old = detach(self.support_policies(state.params, batch)) if self.config.inner_kl_coef else ()
+
+        def loss(params: Params) -> Tensor:
+            new = self.adapted_policies(params, batch)
+            value: Tensor = torch.vmap(losses.clipped, in_dims=(0, 0, None))(
+                new, batch.query, self.config.clip_eps
+            ).mean()
+            if not old:
+                return value
+            kl: Tensor = sum(
+                (before.kl(after) * mean_weight(support)).sum()
+                for before, after, support in zip(old, self.support_policies(params, batch), batch.support, strict=True)
+            )
+            return value + self.config.inner_kl_coef * kl / len(old)
+
+        return self._descend(state, batch, loss, self.config.epochs)
+
+    def _vpg_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
+        def loss(params: Params) -> Tensor:
+            return torch.vmap(losses.score)(self.adapted_policies(params, batch), batch.query).mean()
+
+        return self._descend(state, batch, loss, epochs=1)
+
+    def _descend(self, state: TrainState, batch: MetaBatch, loss: Callable[[Params], Tensor], epochs: int) -> Metrics:
+        weight = mean_weight(batch.query)
+        with torch.no_grad():
+            old = self.adapted_policies(state.params, batch)
+        state.params, state.optimizer, metrics = gradient_step.descend(
+            state.params, state.optimizer, loss, self.config.meta_lr, epochs, self.config.max_grad_norm
+        )
+        with torch.no_grad():
+            kl = (old.kl(self.adapted_policies(state.params, batch)) * weight).sum()
+        return metrics | {"update/kl": float(kl), "policy/entropy": float((old.entropy() * weight).sum())}
 
     def curvature_product(self, params: Params, batch: MetaBatch) -> Callable[[Tensor], Tensor]:
         """``v -> H v`` with H the Hessian, at `params` (which require grad), of the mean KL divergence from the
@@ -109,22 +163,64 @@ class Maml:
         differentiable with respect to `params`."""
 
         def one(support: tuple[Batch, ...], query: Batch) -> Any:
-            return self.policy.apply(self._adapt_one(params, support), query.observation)
+            return self.policy.apply(split(self._adapt_one(params, support))[0], query.observation)
 
         return torch.vmap(one)(batch.support, batch.query)
 
+    def support_policies(self, params: Params, batch: MetaBatch) -> list[Any]:
+        """The same for the policies before each inner step, on the observations of its support rollout."""
+
+        def one(support: tuple[Batch, ...]) -> tuple[Any, ...]:
+            adapted, policies = params, []
+            for step in support:
+                policies.append(self.policy.apply(split(adapted)[0], step.observation))
+                adapted = self._adapt_one(adapted, (step,))
+            return tuple(policies)
+
+        return list(torch.vmap(one)(batch.support)) if batch.support else []
+
     def _adapt_one(self, params: Params, support: tuple[Batch, ...]) -> Params:
-        return inner_loop.adapt(
-            self._inner_loss, params, support, self.config.inner_lr, first_order=self.config.first_order
-        )
+        policy, rates = split(params)
+        inner_lr = {name: rates[f"{RATE}{name}"] for name in policy} if rates else self.config.inner_lr
+        first_order = self.config.first_order
+        return inner_loop.adapt(self._loss, policy, support, inner_lr, first_order=first_order) | rates
 
-    def _inner_loss(self, params: Params, batch: Batch) -> Tensor:
-        return losses.likelihood_ratio(self.policy.apply(params, batch.observation), batch)
+    def _loss(self, params: Params, batch: Batch) -> Tensor:
+        return self.inner_loss(self.policy.apply(params, batch.observation), batch)
 
 
-def detach(distribution: Any) -> Any:
-    """The same distribution without a graph."""
-    return type(distribution)(*(p.detach() for p in distribution))
+def split(params: Params) -> tuple[Params, Params]:
+    """The policy's parameters, and the learned step sizes (none if they are not learned)."""
+    rates = {name: p for name, p in params.items() if name.startswith(RATE)}
+    return {name: p for name, p in params.items() if name not in rates}, rates
+
+
+def spread(params: Params, num_tasks: int) -> Params:
+    """The same parameters for every task (a view ``[task, ...]``)."""
+    return {name: p.expand(num_tasks, *p.shape) for name, p in params.items()}
+
+
+@torch.no_grad()
+def policy_batch(policy: Policy, params: Params, rollout: Rollout, discount: float, gae_lambda: float) -> Batch:
+    """Advantages by GAE over a linear baseline of this very rollout, normalised per task; no bootstrap, because the
+    objective is the return up to the horizon.
+
+    Args:
+        params: of the policies that acted, ``[task, ...]``.
+    """
+    observation, action = from_numpy(rollout.observation), from_numpy(rollout.action)
+    reward, valid = from_numpy(rollout.reward).double(), from_numpy(rollout.valid)
+    feature = baseline.features(observation)
+    target = returns.discounted_returns(reward, discount)
+    value = baseline.predict(feature, baseline.fit(feature, target, valid), valid)
+    advantage = returns.gae(reward, value, valid, torch.zeros_like(value[..., 0]), discount, gae_lambda)
+    log_prob = torch.vmap(policy.apply)(params, observation).log_prob(action)
+    return Batch(observation, action, log_prob, returns.normalise(advantage, valid).float(), valid.float())
+
+
+def detach(distributions: Any) -> Any:
+    """The same distributions without a graph."""
+    return map_tensors(Tensor.detach, distributions)
 
 
 def mean_weight(batch: Batch) -> Tensor:

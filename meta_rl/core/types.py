@@ -13,6 +13,9 @@ from torch import Tensor
 Params = dict[str, Tensor]
 """Named parameters, as `torch.func.functional_call` takes them. Adapted parameters carry a leading task axis."""
 
+Adapted = Any
+"""What a learner makes of support data; see `meta_rl.algorithms.base.MetaLearner`."""
+
 
 class Rollout(NamedTuple):
     """One episode per environment, as recorded; numpy, shapes ``[task, env, time, ...]``.
@@ -58,10 +61,11 @@ class Batch(NamedTuple):
 
 
 class MetaBatch(NamedTuple):
-    """Support (one batch per inner step, each collected by the policy adapted so far) and query."""
+    """Support (one element per rollout, each collected by the policy adapted so far) and query, as the learner's
+    `prepare` makes them; a `Batch` each for feed-forward policies."""
 
-    support: tuple[Batch, ...]
-    query: Batch
+    support: tuple[Any, ...]
+    query: Any
 
 
 def from_numpy(array: NDArray[Any]) -> Tensor:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import NonFiniteError, Task, TaskVectorEnv
-from meta_rl.algorithms.base import Actor, MetaLearner
+from meta_rl.algorithms.base import Actor, MetaLearner, Noise
 from meta_rl.core.seeding import Purpose, generator, integer
-from meta_rl.core.types import Batch, MetaBatch, Params, Rollout
+from meta_rl.core.types import MetaBatch, Params, Rollout
 
 
 class Streams(NamedTuple):
@@ -24,13 +24,15 @@ class Streams(NamedTuple):
     env: Purpose = Purpose.TRAIN_ENV
 
     def action_noise(
-        self, stage: int, task_indices: Sequence[int], shape: tuple[int, ...], kind: str
+        self, stage: int, task_indices: Sequence[int], env: TaskVectorEnv, policy: Noise
     ) -> NDArray[np.float32]:
-        """All noise of one stage, ``[task, *shape]``: each task has its own stream, so sharding changes nothing."""
+        """All noise of one stage, ``[task, env, time, *noise_shape]``: each task has its own stream, so sharding
+        changes nothing."""
+        shape = (env.envs_per_task, env.horizon, *policy.noise_shape)
         draws = []
         for task in task_indices:
             rng = generator(self.seed, self.noise, self.iteration, task, stage)
-            draw = rng.standard_normal if kind == "normal" else rng.random
+            draw = rng.standard_normal if policy.noise_kind == "normal" else rng.random
             draws.append(draw(shape, dtype=np.float32))
         return np.stack(draws)
 
@@ -58,6 +60,7 @@ def rollout(env: TaskVectorEnv, actor: Actor, noise: NDArray[np.float32] | None,
     active = np.ones(env.shape, bool)
     terminated = np.zeros(env.shape, bool)
     current = env.reset(seeds)
+    actor.begin()
     for t in range(env.horizon):
         observation[:, :, t] = current
         action[:, :, t] = actor.act(observation[:, :, t], None if noise is None else noise[:, :, t])
@@ -93,28 +96,34 @@ def sample_shard(
     params: Params,
     tasks: Sequence[Task],
     task_indices: Sequence[int],
+    episodes_per_task: int,
     streams: Streams,
 ) -> Shard:
-    """Support rollouts with an adaptation step after each, then the query rollout.
+    """Support rollouts with an adaptation after each, then the query rollout.
 
     A pure function of its arguments: `task_indices` (positions in the meta-batch) key the random streams.
     """
     env.set_tasks(tasks)
-    adapted = learner.spread(params, len(tasks))
-    batches: list[Batch] = []
+    adapted = learner.start(params, len(tasks))
+    batches: list[Any] = []
     rollouts: list[Rollout] = []
-    for stage in range(learner.inner_steps + 1):
-        shape = (env.envs_per_task, env.horizon, *learner.policy.noise_shape)
-        noise = streams.action_noise(stage, task_indices, shape, learner.policy.noise_kind)
-        recorded = rollout(env, learner.actor(adapted), noise, streams.env_seeds(stage, task_indices))
-        batch = learner.prepare(adapted, recorded)
+    stages = learner.stages(episodes_per_task)
+    for stage in range(stages):
+        noise = streams.action_noise(stage, task_indices, env, learner.policy)
+        actor = learner.actor(adapted)
+        recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices))
         rollouts.append(recorded)
-        batches.append(batch)
-        if stage < learner.inner_steps:
-            adapted = learner.adapt(adapted, batch)
+        batches.append(learner.prepare(adapted, recorded))
+        if stage < stages - 1:
+            adapted = learner.adapt(adapted, batches[-1], actor)
     return Shard(
         MetaBatch(tuple(batches[:-1]), batches[-1]),
         np.stack([r.returns for r in rollouts], 1),
         np.stack([r.solved for r in rollouts], 1),
         sum(r.env_steps for r in rollouts),
     )
+
+
+def envs_per_task(learner: MetaLearner, episodes: int) -> int:
+    """Environments that collect `episodes` episodes of a task between two adaptations."""
+    return episodes if learner.parallel else 1

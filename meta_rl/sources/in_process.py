@@ -6,7 +6,7 @@ from envs import TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Params
-from meta_rl.sources.collect import Shard, Streams, sample_shard
+from meta_rl.sources.collect import Shard, Streams, envs_per_task, sample_shard
 
 
 class InProcess:
@@ -16,7 +16,7 @@ class InProcess:
         distribution: of training tasks.
         learner: gives the policy and adapts it between the stages.
         meta_batch_size: tasks per iteration.
-        episodes_per_task: episodes per task and stage.
+        episodes_per_task: episodes per task and stage (gradient-based learners), or per trial (RL2).
         seed: all randomness derives from (seed, iteration).
     """
 
@@ -29,14 +29,16 @@ class InProcess:
         seed: int,
     ) -> None:
         self._distribution, self._learner, self._seed = distribution, learner, seed
-        self._env = distribution.make(meta_batch_size, episodes_per_task)
+        self._episodes_per_task = episodes_per_task
+        self._env = distribution.make(meta_batch_size, envs_per_task(learner, episodes_per_task))
 
     def sample(self, params: Params, iteration: int) -> Shard:
         """The meta-batch of `iteration`, a pure function of the arguments; `params` on the CPU."""
         rng = generator(self._seed, Purpose.TRAIN_TASKS, iteration)
         tasks = self._distribution.sample(rng, self._env.num_tasks)
         indices = range(self._env.num_tasks)
-        return sample_shard(self._env, self._learner, params, tasks, indices, Streams(self._seed, iteration))
+        streams = Streams(self._seed, iteration)
+        return sample_shard(self._env, self._learner, params, tasks, indices, self._episodes_per_task, streams)
 
     def close(self) -> None:
         """Free the environments."""

@@ -225,7 +225,7 @@ def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
         main(["train", "--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert all(option in text for option in option_names(TrainConfig))
+    assert all(option in text for option in option_names(TrainConfig()))
     assert main(["envs", "ml1-"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 50
 
@@ -249,7 +249,7 @@ def test_environment_defaults() -> None:
     assert default_config("maml-trpo", "navigation").episodes_per_task == 20
     assert default_config("multitask-trpo", "metaworld/ml10").algorithm.inner_steps == 0
     with pytest.raises(ConfigError, match="closest: maml-trpo"):
-        default_config("maml", "navigation")
+        default_config("maml-tpro", "navigation")
 
 
 def test_what_a_resumed_run_may_change() -> None:

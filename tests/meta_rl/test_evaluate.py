@@ -62,13 +62,13 @@ class Numbers(TaskDistribution):
 class Stage:
     """A learner whose only parameter counts its adaptation steps and which acts with that number."""
 
-    inner_steps = 1
+    parallel = True
 
     class policy:
         noise_shape = (1,)
         noise_kind = "normal"
 
-    def spread(self, params: Params, num_tasks: int) -> Params:
+    def start(self, params: Params, num_tasks: int) -> Params:
         return {"k": params["k"].expand(num_tasks)}
 
     def prepare(self, params: Params, rollout: Rollout) -> Batch:
@@ -76,11 +76,14 @@ class Stage:
         nothing = torch.zeros(len(rollout.reward))
         return Batch(nothing, nothing, nothing, nothing, nothing)
 
-    def adapt(self, params: Params, support: Batch) -> Params:
+    def adapt(self, params: Params, support: Batch, actor: Any) -> Params:
         return {"k": params["k"] + 1}
 
     def actor(self, params: Params) -> Any:
         class Actor:
+            def begin(self) -> None:
+                pass
+
             def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
                 mode = np.broadcast_to(params["k"].numpy()[:, None, None], observation.shape)
                 return (mode if noise is None else mode + noise).astype(np.float32)

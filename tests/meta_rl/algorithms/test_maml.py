@@ -43,7 +43,7 @@ def random_batch(learner: Maml, params: Params, tasks: int = 3, seed: int = 0) -
         weight[0, 1, 4:] = 0
         return Batch(observation, action, distribution.log_prob(action) + off, advantage * weight, weight)
 
-    return MetaBatch(tuple(one() for _ in range(learner.inner_steps)), one())
+    return MetaBatch(tuple(one() for _ in range(learner.config.inner_steps)), one())
 
 
 def batched_loss(learner: Maml, params: Params, batch: MetaBatch) -> Tensor:
@@ -185,6 +185,6 @@ def test_sampling_adapts_exactly_as_learning_does() -> None:
     policies = learner.adapted_policies(state.params, batch)
     torch.testing.assert_close(policies.log_prob(batch.query.action), batch.query.log_prob, rtol=0, atol=1e-5)
     first = map_tensors(lambda x: x, batch.support[0])
-    start = torch.vmap(learner.policy.apply)(learner.spread(state.params, 4), first.observation)
+    start = torch.vmap(learner.policy.apply)(learner.start(state.params, 4), first.observation)
     torch.testing.assert_close(start.log_prob(first.action), first.log_prob, rtol=0, atol=1e-5)
     source.close()

@@ -1,5 +1,6 @@
 """Identifiable numbers through every reshape: 100 * task + 10 * env + time."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -47,6 +48,9 @@ class Counting(TaskVectorEnv):
 
 
 class Echo:
+    def begin(self) -> None:
+        pass
+
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         return observation if noise is None else observation + noise
 
@@ -93,11 +97,16 @@ def test_non_finite_observations_are_refused() -> None:
 
 def test_noise_belongs_to_the_task_not_to_the_shard() -> None:
     streams = Streams(seed=3, iteration=5)
-    whole = streams.action_noise(1, range(6), (2, 4, 1), "normal")
-    part = streams.action_noise(1, [4, 2], (2, 4, 1), "normal")
+    normal = SimpleNamespace(noise_shape=(1,), noise_kind="normal")
+    whole = streams.action_noise(1, range(6), Counting(6, 2), normal)
+    part = streams.action_noise(1, [4, 2], Counting(2, 2), normal)
+    assert whole.shape == (6, 2, 4, 1)
+    assert whole.min() < 0
     assert np.array_equal(part, whole[[4, 2]])
     assert streams.env_seeds(1, [4, 2]) == [streams.env_seeds(1, range(6))[i] for i in (4, 2)]
-    uniform = streams.action_noise(0, range(2), (100,), "uniform")
+    uniform = streams.action_noise(
+        0, range(2), Counting(2, 50), SimpleNamespace(noise_shape=(1,), noise_kind="uniform")
+    )
     assert uniform.min() >= 0
     assert uniform.max() < 1
 
@@ -108,8 +117,8 @@ def test_a_task_gives_the_same_rollout_in_any_shard() -> None:
     learner = make_learner(config, distribution)
     params = learner.init().params
     tasks = distribution.sample(np.random.default_rng(0), 4)
-    whole = sample_shard(distribution.make(4, 3), learner, params, tasks, range(4), Streams(0, 0))
-    half = sample_shard(distribution.make(2, 3), learner, params, tasks[2:], [2, 3], Streams(0, 0))
+    whole = sample_shard(distribution.make(4, 3), learner, params, tasks, range(4), 3, Streams(0, 0))
+    half = sample_shard(distribution.make(2, 3), learner, params, tasks[2:], [2, 3], 3, Streams(0, 0))
     # Batch shapes differ, so products may round differently; the streams may not.
     np.testing.assert_allclose(half.returns, whole.returns[2:], rtol=1e-3)
     torch.testing.assert_close(half.batch.query.observation, whole.batch.query.observation[2:], rtol=0, atol=1e-3)

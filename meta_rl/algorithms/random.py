@@ -1,0 +1,103 @@
+"""The agent that learns nothing: uniformly random actions, before and after "adaptation"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl.config import NetworkConfig, RandomConfig
+from meta_rl.core.state import TrainState
+from meta_rl.core.trust_region import Metrics
+from meta_rl.core.types import MetaBatch, Params, Rollout
+
+
+class UniformPolicy:
+    """Uniform over the action space, from uniform noise."""
+
+    noise_kind = "uniform"
+
+    def __init__(self, action_space: gym.spaces.Box | gym.spaces.Discrete) -> None:
+        self.space = action_space
+        self.noise_shape: tuple[int, ...] = (
+            (1,) if isinstance(action_space, gym.spaces.Discrete) else action_space.shape
+        )
+
+    def act(self, noise: NDArray[np.float32]) -> NDArray[Any]:
+        """Actions for `noise` ``[..., *noise_shape]``."""
+        if isinstance(self.space, gym.spaces.Discrete):
+            return np.asarray(noise[..., 0] * self.space.n, np.int64)
+        return np.asarray(self.space.low + noise * (self.space.high - self.space.low), np.float32)
+
+
+def make_policy(
+    observation_space: gym.spaces.Box,
+    action_space: gym.spaces.Box | gym.spaces.Discrete,
+    network: NetworkConfig,
+    seed: int,
+) -> UniformPolicy:
+    """The random policy of `action_space`; the other arguments do not matter.
+
+    Raises:
+        ValueError: a Box without bounds.
+    """
+    if isinstance(action_space, gym.spaces.Box) and not action_space.is_bounded():
+        raise ValueError(f"random actions need a bounded action space, got {action_space}")
+    return UniformPolicy(action_space)
+
+
+class Random:
+    """The learner; also its own actor, since it remembers nothing.
+
+    It is judged like all others, by "mode" actions, for which it draws noise of its own: from a generator that is
+    fixed when the actor is made, so an evaluation repeats exactly.
+    """
+
+    parallel = True
+
+    def __init__(self, config: RandomConfig, policy: UniformPolicy) -> None:
+        self.policy = policy
+        self._rng = np.random.default_rng(0)
+
+    def init(self) -> TrainState:
+        """No parameters."""
+        return TrainState(0, 0, {})
+
+    def stages(self, episodes_per_task: int) -> int:
+        """No support."""
+        return 1
+
+    def start(self, params: Params, num_tasks: int) -> Params:
+        """Nothing."""
+        return params
+
+    def actor(self, adapted: Params) -> Random:
+        """Itself, from the start of its noise."""
+        self._rng = np.random.default_rng(0)
+        return self
+
+    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Nothing to forget."""
+
+    def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
+        """See `Actor.act`."""
+        if noise is None:
+            noise = self._rng.random((*observation.shape[:2], *self.policy.noise_shape), dtype=np.float32)
+        return self.policy.act(noise)
+
+    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
+        """Nothing to remember."""
+
+    def prepare(self, adapted: Params, rollout: Rollout) -> tuple[()]:
+        """Nothing to learn from."""
+        return ()
+
+    def adapt(self, adapted: Params, support: tuple[()], actor: object = None) -> Params:
+        """Nothing changes."""
+        return adapted
+
+    def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
+        """Nothing to learn."""
+        return {}

@@ -1,0 +1,92 @@
+"""Adam on a flat dict of parameters, its state as a flat dict of tensors that a checkpoint can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from meta_rl.core.types import Params
+
+Metrics = dict[str, float]
+
+
+class Adam:
+    """`torch.optim.Adam` between two dicts: ``optimizer`` in, :meth:`state` out.
+
+    Args:
+        params: what to optimise; the tensors are copied, not changed.
+        optimizer: :meth:`state` of an earlier one, or empty.
+        learning_rate: step size.
+    """
+
+    def __init__(self, params: Params, optimizer: dict[str, Tensor], learning_rate: float) -> None:
+        self.params = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
+        # capturable=False keeps the step count on the CPU, wherever the parameters are.
+        self._adam = torch.optim.Adam(self.params.values(), lr=learning_rate)
+        if optimizer:
+            for name, p in self.params.items():
+                self._adam.state[p] = {key: optimizer[f"{key}/{name}"].clone() for key in _STATE}
+                self._adam.state[p]["step"] = self._adam.state[p]["step"].cpu()
+
+    def step(self, gradients: Iterable[Tensor], max_norm: float = 0.0) -> float:
+        """One update; gradients above `max_norm` (0: none) are scaled down. Returns the norm before scaling; where it
+        is not finite, nothing is changed."""
+        for p, gradient in zip(self.params.values(), gradients, strict=True):
+            p.grad = gradient
+        norm = torch.nn.utils.clip_grad_norm_(self.params.values(), max_norm or float("inf"))
+        if bool(norm.isfinite()):
+            self._adam.step()
+        return float(norm)
+
+    def result(self) -> Params:
+        """The parameters now, without a graph."""
+        return {name: p.detach() for name, p in self.params.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and step counts, flat by name."""
+        return {
+            f"{key}/{name}": self._adam.state[p][key].detach()
+            for name, p in self.params.items()
+            if p in self._adam.state
+            for key in _STATE
+        }
+
+
+_STATE = ("step", "exp_avg", "exp_avg_sq")
+
+
+def descend(
+    params: Params,
+    optimizer: dict[str, Tensor],
+    loss: Callable[[Params], Tensor],
+    learning_rate: float,
+    epochs: int,
+    max_norm: float = 0.0,
+) -> tuple[Params, dict[str, Tensor], Metrics]:
+    """`epochs` Adam steps on ``loss(params)``.
+
+    A loss or gradient that is not finite abandons the update: parameters and optimizer stay as they were, bit for bit.
+
+    Returns:
+        New parameters, new optimizer state, and metrics: loss at the first and after the last step, norm of the first
+        gradient, one count for the guard.
+    """
+    adam = Adam(params, optimizer, learning_rate)
+    losses, norms = [], []
+    for _ in range(epochs):
+        value = loss(adam.params)
+        norms.append(adam.step(torch.autograd.grad(value, list(adam.params.values())), max_norm))
+        losses.append(float(value.detach()))
+    with torch.no_grad():
+        losses.append(float(loss(adam.params)))
+    metrics = {
+        "update/loss_before": losses[0],
+        "update/loss_after": losses[-1],
+        "update/gradient_norm": norms[0],
+        "guard/non_finite_gradient": 0.0,
+    }
+    if not torch.tensor(losses + norms).isfinite().all():
+        return params, optimizer, metrics | {"guard/non_finite_gradient": 1.0}
+    return adam.result(), adam.state(), metrics
