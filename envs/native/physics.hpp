@@ -3,6 +3,7 @@
 
 #include <mujoco/mujoco.h>
 
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -20,10 +21,46 @@ inline std::vector<mjtNum> get_state(const mjModel* model, const mjData* data) {
   return state;
 }
 
+// MuJoCo's scratch space (contacts, constraints, stack), one per thread rather than one per simulation: it is larger than
+// all else that a step touches, and shared it stays in the processor's cache.
+class Scratch {
+ public:
+  static constexpr size_t kBytes = size_t{4} << 20;  // Meta-World's models ask for far more than any state needs
+
+  static Scratch& of_this_thread() {
+    thread_local Scratch scratch;
+    return scratch;
+  }
+  void* memory() { return memory_.get(); }
+
+ private:
+  Scratch() : memory_(mju_malloc(kBytes), mju_free) {
+    if (!memory_) throw std::bad_alloc();
+  }
+  std::unique_ptr<void, void (*)(void*)> memory_;
+};
+
+// The same model, for an mjData without scratch space of its own and without what no step reads.
+inline mjModel lean(const mjModel& model) {
+  mjModel copy = model;
+  copy.narena = 1 << 10;
+  copy.ncam = copy.nlight = 0;  // their poses are for rendering
+  // A flag per node of the bounding volumes is cleared at every mj_step. Those of the bodies come first; those of the
+  // mesh triangles, tens of thousands, are for rays only, and no step casts any.
+  if (copy.nflex == 0) {
+    int nodes = 0;
+    for (int i = 0; i < copy.nbody; i++) {
+      if (copy.body_bvhnum[i]) nodes = std::max(nodes, copy.body_bvhadr[i] + copy.body_bvhnum[i]);
+    }
+    copy.nbvh = copy.nbvhstatic = nodes;
+  }
+  return copy;
+}
+
 class Simulation {
  public:
-  // Points the simulation at `model` and sets the whole state. Models of one `layout` (any key that is equal only for
-  // models with the same sizes) share the mjData, so changing between them allocates nothing.
+  // Points the simulation at `model`, a lean one, and sets the whole state. Models of one `layout` (any key that is equal
+  // only for models with the same sizes) share the mjData, so changing between them allocates nothing.
   void load(const mjModel* model, const void* layout, const mjtNum* state) {
     if (layout != layout_ || !data_) {
       data_.reset(mj_makeData(model));
@@ -31,27 +68,26 @@ class Simulation {
       layout_ = layout;
     }
     model_ = model;
+    plain_ = is_plain(*model);
     mj_setState(model_, data_.get(), state, kState);
     staged_ = false;  // the derived quantities in data_ belong to whatever ran here before
   }
 
-  // `substeps` times mj_step, with the ctrl and mocap pose that stand in `data()`.
-  void advance(int substeps) {
-    for (int i = 0; i < substeps; i++) {
-      if (staged_ && model_->opt.integrator == mjINT_EULER) {
-        step_from_forward();
-      } else {
-        mj_step(model_, data_.get());
-      }
-      staged_ = false;
+  // `substeps` times mj_step, with the ctrl and mocap pose that stand in `data()`, then mj_forward, which brings all
+  // derived quantities up to date with the state. (Its solve also renews the warm start, so it is part of the dynamics
+  // wherever the original loop calls it.) `read` sees the result; contacts and constraint forces are gone afterwards.
+  template <class Read>
+  auto advance(int substeps, const Read& read) {
+    const Borrowed scratch(*this);
+    for (int i = 0; i < substeps; i++) step();
+    if (plain_) {
+      position_and_velocity();
+      forces();
+    } else {
+      mj_forward(model_, data_.get());
     }
-  }
-
-  // Brings all derived quantities up to date with the state. Its solve also renews the warm start, so it is part of
-  // the dynamics wherever the original loop calls it.
-  void forward() {
-    mj_forward(model_, data_.get());
-    staged_ = true;
+    staged_ = plain_;
+    return read();
   }
 
   const mjModel* model() const { return model_; }
@@ -59,37 +95,108 @@ class Simulation {
   const mjData* data() const { return data_.get(); }
 
  private:
-  // mj_step right after mj_forward at the same qpos and qvel: whatever depends on those two alone (inertia, collisions,
-  // velocity terms) is still valid. Only what ctrl and the mocap pose reach is computed again: the mocap bodies' frames,
-  // the constraints, and all that follows. Bit-equal to mj_step and 6-12 % cheaper per environment step.
-  void step_from_forward() {
+  // Puts the thread's scratch space in place of the simulation's own. What the next step needs of it are the contacts.
+  class Borrowed {
+   public:
+    explicit Borrowed(Simulation& simulation) : s_(simulation), own_(s_.data_->arena), own_bytes_(s_.data_->narena) {
+      mjData* d = s_.data_.get();
+      d->arena = Scratch::of_this_thread().memory();
+      d->narena = Scratch::kBytes;
+      d->contact = static_cast<mjContact*>(d->arena);
+      if (s_.staged_) std::copy(s_.contacts_.begin(), s_.contacts_.end(), d->contact);
+      d->parena = s_.staged_ ? s_.contacts_.size() * sizeof(mjContact) : 0;
+    }
+    ~Borrowed() {
+      mjData* d = s_.data_.get();
+      s_.contacts_.assign(d->contact, d->contact + d->ncon);
+      d->arena = own_;
+      d->narena = own_bytes_;
+      d->contact = static_cast<mjContact*>(own_);
+    }
+
+   private:
+    Simulation& s_;
+    void* const own_;
+    const size_t own_bytes_;
+  };
+
+  // Whether mj_step on this model consists of the stages below and nothing else.
+  static bool is_plain(const mjModel& m) {
+    return m.opt.integrator == mjINT_EULER && m.nflex == 0 && m.ntendon == 0 && m.nsensor == 0 && m.nplugin == 0 &&
+           m.opt.enableflags == 0 && !mj_isDual(&m) && !mjcb_control && !mjcb_passive;
+  }
+
+  // mj_step, without cameras and lights. Right after `advance`, at the same qpos and qvel, whatever depends on those two
+  // alone (inertia, collisions, velocity terms) is still valid: only what ctrl and the mocap pose reach is computed
+  // again, the mocap bodies' frames, the constraints, and all that follows. Bit-equal to mj_step.
+  void step() {
     const mjModel* m = model_;
     mjData* d = data_.get();
-    mj_checkPos(m, d);
-    mj_checkVel(m, d);
-    if (d->warning[mjWARN_BADQPOS].number || d->warning[mjWARN_BADQVEL].number) {
-      mj_step(m, d);  // the check has reset the state: nothing is valid any more
+    if (!plain_) {
+      mj_step(m, d);
       return;
     }
-    mj_kinematics(m, d);
-    mj_makeConstraint(m, d);
-    mj_island(m, d);
-    mj_projectConstraint(m, d);
-    mj_referenceConstraint(m, d);
-    mj_fwdActuation(m, d);
-    mj_fwdAcceleration(m, d);
-    mj_fwdConstraint(m, d);
+    mj_checkPos(m, d);
+    mj_checkVel(m, d);
+    const bool sound = !d->warning[mjWARN_BADQPOS].number && !d->warning[mjWARN_BADQVEL].number;
+    if (staged_ && sound) {  // otherwise the check has reset the state: nothing is valid any more
+      move_mocap_bodies();
+      mj_makeConstraint(m, d);
+      mj_referenceConstraint(m, d);
+    } else {
+      position_and_velocity();
+    }
+    staged_ = false;
+    forces();
     mj_checkAcc(m, d);
     mj_Euler(m, d);
+  }
+
+  // The stages of mj_fwdPosition and mj_fwdVelocity that a plain model has.
+  void position_and_velocity() {
+    const mjModel* m = model_;
+    mjData* d = data_.get();
+    mj_kinematics(m, d);
+    mj_comPos(m, d);
+    mj_crb(m, d);
+    mj_factorM(m, d);
+    mj_collision(m, d);
+    mj_makeConstraint(m, d);
+    mj_transmission(m, d);
+    mj_fwdVelocity(m, d);
+  }
+
+  void forces() {
+    mj_fwdActuation(model_, data_.get());
+    mj_fwdAcceleration(model_, data_.get());
+    mj_fwdConstraint(model_, data_.get());
+  }
+
+  // What mj_kinematics does to a mocap body; everything else is where it was.
+  void move_mocap_bodies() {
+    const mjModel* m = model_;
+    mjData* d = data_.get();
+    for (int i = 1; i < m->nbody; i++) {
+      const int mocap = m->body_mocapid[i];
+      if (mocap < 0) continue;
+      std::copy_n(d->mocap_pos + 3 * mocap, 3, d->xpos + 3 * i);
+      std::copy_n(d->mocap_quat + 4 * mocap, 4, d->xquat + 4 * i);
+      mju_normalize4(d->xquat + 4 * i);
+      mju_quat2Mat(d->xmat + 9 * i, d->xquat + 4 * i);
+      mj_local2Global(d, d->xipos + 3 * i, d->ximat + 9 * i, m->body_ipos + 3 * i, m->body_iquat + 4 * i, i,
+                      m->body_sameframe[i]);
+    }
   }
 
   struct Delete {
     void operator()(mjData* data) const { mj_deleteData(data); }
   };
   std::unique_ptr<mjData, Delete> data_;
+  std::vector<mjContact> contacts_;  // after the last `advance`
   const mjModel* model_ = nullptr;
   const void* layout_ = nullptr;
-  bool staged_ = false;  // the last call on data_ was mj_forward
+  bool plain_ = false;
+  bool staged_ = false;  // what position and velocity stages derive is valid
 };
 
 }  // namespace physics

@@ -7,30 +7,11 @@
 namespace metaworld {
 namespace {
 
-// Contacts and solver scratch live in mjData's arena. Meta-World's models ask for far more than any state needs.
-constexpr size_t kArenaBytes = size_t{4} << 20;
-
 void require_size(const char* what, size_t got, size_t expected) {
   if (got != expected) {
     throw std::invalid_argument(std::string(what) + " must have " + std::to_string(expected) + " numbers, got " +
                                 std::to_string(got));
   }
-}
-
-// The same model with less scratch space in the mjData made from it.
-mjModel with_small_data(const mjModel* model) {
-  mjModel copy = *model;
-  copy.narena = std::min<decltype(copy.narena)>(copy.narena, kArenaBytes);
-  // A flag per node of the bounding volumes is cleared at every mj_step. Those of the bodies come first; those of the
-  // mesh triangles, tens of thousands, are for rays only, and no step casts any.
-  if (copy.nflex == 0) {
-    int nodes = 0;
-    for (int i = 0; i < copy.nbody; i++) {
-      if (copy.body_bvhnum[i]) nodes = std::max(nodes, copy.body_bvhadr[i] + copy.body_bvhnum[i]);
-    }
-    copy.nbvh = copy.nbvhstatic = nodes;
-  }
-  return copy;
 }
 
 // SawyerXYZEnv.set_xyz_action and the ctrl of do_simulation: the hand is dragged by a mocap body.
@@ -68,11 +49,11 @@ void write_info(const Outcome& outcome, double* info) {
 
 FamilyModel::FamilyModel(const std::string& name, const mjModel* source, std::shared_ptr<void> owner,
                          const Workspace& workspace)
-    : name(name), owner(std::move(owner)), model(with_small_data(source)), workspace(workspace) {
+    : name(name), owner(std::move(owner)), model(physics::lean(*source)), workspace(workspace) {
   const auto found = family_table().find(name);
   if (found == family_table().end()) throw std::invalid_argument("the native engine has no family " + name);
   if (model.nmocap != 1 || model.nu != 2) throw std::invalid_argument(name + ": expected 1 mocap body and 2 actuators");
-  family = found->second(model);
+  family = found->second(*source);  // names are found by way of the counts that lean() changes
 }
 
 Task::Task(std::shared_ptr<const FamilyModel> source, std::vector<double> body_pos, std::vector<double> site_pos,
@@ -132,12 +113,11 @@ bool Engine::advance(Slot& slot, const float* action, double* observation, doubl
   const FamilyModel& fm = *slot.task->family_model;
   physics::Simulation& simulation = slot.simulation;
   apply_action(fm.workspace, action, simulation.data());
-  simulation.advance(fm.workspace.frame_skip);
-  simulation.forward();
-
-  const World world(*simulation.model(), *simulation.data(), fm.family->robot(), slot.task->constants.data());
-  observe(slot, world, observation);
-  const Outcome outcome = fm.family->evaluate(Scene(world, observation, action, slot.memory));
+  const Outcome outcome = simulation.advance(fm.workspace.frame_skip, [&] {
+    const World world(*simulation.model(), *simulation.data(), fm.family->robot(), slot.task->constants.data());
+    observe(slot, world, observation);
+    return fm.family->evaluate(Scene(world, observation, action, slot.memory));
+  });
   *reward = outcome.reward;
   write_info(outcome, info);
 

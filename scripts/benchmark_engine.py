@@ -1,0 +1,344 @@
+"""Sampling speed of the native engine beside every other way to step Meta-World, in one process tree.
+
+``python scripts/benchmark.py engine [--cases pick-place ml10 ml45] [--rounds 5] [--seconds 3] [--envpool-python PATH]``
+
+Each contender runs in a process of its own; the rounds interleave all contenders, so that a noisy moment of the machine
+hits each of them alike. Prints and records medians of env-steps/s (random actions, float32) in results/engine.json, .md
+and .png. EnvPool is included where ``--envpool-python`` (default: this interpreter) can import it; its environments draw
+a new goal at every reset, so it is a measure of speed only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# case -> (name of the distribution, tasks, envs per task)
+CASES = {
+    "pick-place": ("metaworld/ml1-pick-place-v3", 16, 4),
+    "ml10": ("metaworld/ml10", 20, 10),
+    "ml45": ("metaworld/ml45", 45, 10),
+}
+GYM_SIZES = {"pick-place": (2, 8, 32), "ml10": (10, 20), "ml45": (45,)}
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def rate(step: Callable[[], int], seconds: float) -> float:
+    """Env-steps per second of `step`, which returns how many steps it took; the first call does not count."""
+    step()
+    started, steps = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        steps += step()
+    return steps / (time.perf_counter() - started)
+
+
+# -- contenders: (case, threads, size, seconds) -> env-steps/s -----------------------------------------------------------
+
+
+def engine(case: str, threads: int, size: int, seconds: float, family: str = "") -> float:
+    """Ours, whole episodes including their resets; `family`: only that one, in as many envs as the case has of it."""
+    import envs
+
+    name, tasks, per_task = CASES[case]
+    if family:
+        tasks, name = max(1, round(tasks / len(envs.families(name)))), f"metaworld/ml1-{family}"
+    distribution = envs.make(name, num_threads=threads, engine="native")
+    rng = np.random.default_rng(0)
+    with distribution.make(tasks, per_task) as env:
+        env.set_tasks(distribution.sample(rng, tasks))
+        actions = rng.uniform(-1, 1, (100, tasks, per_task, 4)).astype(np.float32)
+        clock = iter(range(10**9))
+
+        def step() -> int:
+            t = next(clock)
+            if t % env.horizon == 0:
+                env.reset(range(tasks))
+            env.step(actions[t % 100])
+            return tasks * per_task
+
+        return rate(step, seconds)
+
+
+def mujoco_rollout(case: str, threads: int, size: int, seconds: float) -> float:
+    """Physics only: `mujoco.rollout` of the families' models, 5 steps per env step, no observation and no reward. It is
+    handed 20 env steps of control and mocap motion at a time, which no policy could do."""
+    import mujoco
+    from mujoco.rollout import Rollout
+
+    import envs
+    from envs.metaworld.benchmarks import reset_to, to_metaworld
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+
+    name, tasks, per_task = CASES[case]
+    models, states, controls = [], [], []
+    rng = np.random.default_rng(0)
+    full, spec = mujoco.mjtState.mjSTATE_FULLPHYSICS, mujoco.mjtState.mjSTATE_CTRL | mujoco.mjtState.mjSTATE_MOCAP_POS
+    objects: dict[str, Any] = {}
+    for task in envs.make(name).sample(rng, tasks):
+        env = objects.setdefault(task.family, ALL_V3_ENVIRONMENTS[task.family]())
+        env.set_task(to_metaworld(task))
+        reset_to(env, task)
+        state = np.empty(mujoco.mj_stateSize(env.model, full))
+        mujoco.mj_getState(env.model, env.data, state, full)
+        path = env.data.mocap_pos + 0.01 * rng.uniform(-1, 1, (20, 3)).cumsum(0)
+        control = np.concatenate([rng.uniform(-1, 1, (20, 2)), path.clip(env.mocap_low, env.mocap_high)], 1)
+        for _ in range(per_task):
+            models.append(env.model)
+            states.append(state)
+            controls.append(np.repeat(control, 5, axis=0))
+    # States of different families differ in size, so each family rolls out as one batch.
+    groups = {id(m): [i for i, other in enumerate(models) if other is m] for m in models}
+    batches = []
+    for rows in groups.values():
+        model = models[rows[0]]
+        batches.append((model, np.array([states[i] for i in rows]), np.array([controls[i] for i in rows])))
+    data = {id(model): [mujoco.MjData(model) for _ in range(threads)] for model, _, _ in batches}
+    with Rollout(nthread=threads if threads > 1 else 0) as pool:
+
+        def step() -> int:
+            for i, (model, state, control) in enumerate(batches):
+                history, _ = pool.rollout(model, data[id(model)], state, control, control_spec=int(spec))
+                batches[i] = (model, history[:, -1].copy(), control)
+            return 20 * len(models)
+
+        return rate(step, seconds)
+
+
+def metaworld_loop(case: str, threads: int, size: int, seconds: float) -> float:
+    """Meta-World's own env objects in a plain Python loop, one thread."""
+    import envs
+
+    name, _, _ = CASES[case]
+    distribution = envs.make(name, engine="reference")
+    tasks = len(distribution.families)
+    rng = np.random.default_rng(0)
+    with distribution.make(tasks, 1) as env:
+        env.set_tasks(distribution.sample(rng, tasks))
+        clock = iter(range(10**9))
+
+        def step() -> int:
+            if next(clock) % env.horizon == 0:
+                env.reset(range(tasks))
+            env.step(rng.uniform(-1, 1, (tasks, 1, 4)).astype(np.float32))
+            return tasks
+
+        return rate(step, seconds)
+
+
+def gymnasium_vector(case: str, threads: int, size: int, seconds: float, strategy: str) -> float:
+    """`gymnasium.make_vec` as Meta-World registers it."""
+    import gymnasium as gym
+    import metaworld  # noqa: F401  (registers)
+
+    name, _, _ = CASES[case]
+    kind = name.removeprefix("metaworld/")
+    options: dict[str, Any] = {"meta_batch_size": size, "vector_strategy": strategy, "seed": 1}
+    if kind.startswith("ml1-"):
+        options["env_name"] = kind.removeprefix("ml1-")
+    vector = gym.make_vec(f"Meta-World/{'ML1' if kind.startswith('ml1-') else kind.upper()}-train", **options)
+    vector.reset()
+    rng = np.random.default_rng(0)
+
+    def step() -> int:
+        vector.step(rng.uniform(-1, 1, (vector.num_envs, 4)).astype(np.float32))
+        return vector.num_envs
+
+    result = rate(step, seconds)
+    vector.close()
+    return result
+
+
+def gymnasium_sync(case: str, threads: int, size: int, seconds: float) -> float:
+    """One process."""
+    return gymnasium_vector(case, threads, size, seconds, "sync")
+
+
+def gymnasium_async(case: str, threads: int, size: int, seconds: float) -> float:
+    """A process per environment."""
+    return gymnasium_vector(case, threads, size, seconds, "async")
+
+
+def envpool(case: str, threads: int, size: int, seconds: float) -> float:
+    """EnvPool's C++ port (draws its own goals); one family only."""
+    import envpool
+
+    _, tasks, per_task = CASES[case]
+    pool = envpool.make_gymnasium("MetaWorld/PickPlace-v3", num_envs=tasks * per_task, num_threads=threads)
+    pool.reset()
+    rng = np.random.default_rng(0)
+    dtype = pool.action_space.dtype
+
+    def step() -> int:
+        pool.step(rng.uniform(-1, 1, (tasks * per_task, 4)).astype(dtype))
+        return tasks * per_task
+
+    return rate(step, seconds)
+
+
+def construction(case: str, threads: int, size: int, seconds: float) -> dict[str, float]:
+    """Seconds to make the distribution and its environments and reset all goals once, and resident memory after
+    100 steps."""
+    import envs
+
+    name, tasks, per_task = CASES[case]
+    started = time.perf_counter()
+    distribution = envs.make(name, num_threads=threads, engine="native")
+    with distribution.make(tasks, per_task) as env:
+        goals = distribution.tasks() or []
+        for first in range(0, len(goals), tasks):
+            env.set_tasks([goals[i % len(goals)] for i in range(first, first + tasks)])
+        env.set_tasks(distribution.sample(np.random.default_rng(0), tasks))
+        env.reset(range(tasks))
+        made = time.perf_counter() - started
+        for _ in range(100):
+            env.step(np.zeros((tasks, per_task, 4), np.float32))
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return {"seconds": made, "resident_gb": pages * os.sysconf("SC_PAGE_SIZE") / 1e9, "goals": len(goals)}
+
+
+CONTENDERS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        engine, mujoco_rollout, metaworld_loop, gymnasium_sync, gymnasium_async, envpool, construction
+    )
+}  # fmt: skip
+
+
+# -- the parent --------------------------------------------------------------------------------------------------------
+
+
+def child(python: str, environment: dict[str, str] | None = None, **arguments: Any) -> Any:
+    """Run a contender in a process of its own."""
+    command = [python, __file__, "--child", json.dumps(arguments)]
+    # Numerical libraries must not bring threads of their own.
+    limits = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **limits, **(environment or {})}, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{arguments}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'died'}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def contenders(case: str, threads: list[int], envpool_python: str | None) -> dict[str, dict[str, Any]]:
+    """Label -> what to run, for one case."""
+    runs: dict[str, dict[str, Any]] = {}
+    for count in threads:
+        runs[f"engine, {count} threads"] = {"contender": "engine", "threads": count}
+        runs[f"mujoco.rollout (physics only), {count} threads"] = {"contender": "mujoco_rollout", "threads": count}
+        if case == "pick-place" and envpool_python:
+            runs[f"EnvPool, {count} threads"] = {"contender": "envpool", "threads": count, "python": envpool_python}
+    runs["Meta-World's own loop"] = {"contender": "metaworld_loop"}
+    for size in GYM_SIZES[case]:
+        runs[f"gymnasium sync, {size} envs"] = {"contender": "gymnasium_sync", "size": size}
+        runs[f"gymnasium async, {size} envs"] = {"contender": "gymnasium_async", "size": size}
+    return runs
+
+
+def measure(case: str, rounds: int, seconds: float, threads: list[int], envpool_python: str | None) -> dict[str, Any]:
+    """Medians of all contenders of one case, and for mixtures what single-family batches would predict."""
+    import envs
+
+    runs = contenders(case, threads, envpool_python)
+    families = sorted(set(envs.families(CASES[case][0])))
+    if len(families) > 1:
+        for family in families:
+            runs[family] = {"contender": "engine", "threads": threads[-1], "family": family}
+    rates: dict[str, list[float]] = {label: [] for label in runs}
+    for _ in range(rounds):
+        for label, run in runs.items():
+            options = {"case": case, "threads": 1, "size": 0, "seconds": seconds} | run
+            rates[label].append(child(options.pop("python", sys.executable), **options))
+    medians = {label: statistics.median(values) for label, values in rates.items()}
+    result = {"envs": CASES[case][1] * CASES[case][2], "rounds": rates, "medians": medians}
+    ours = medians[f"engine, {threads[-1]} threads"]
+    result["ratios"] = {
+        label: ours / value for label, value in medians.items() if label not in families and not label.startswith("eng")
+    }
+    if len(families) > 1:
+        predicted = len(families) / sum(1 / medians.pop(family) for family in families)
+        result["predicted_from_single_families"] = predicted
+        result["of_predicted"] = ours / predicted
+    return result
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and record."""
+    parser = argparse.ArgumentParser(prog="benchmark.py engine", description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--envpool-python", default=sys.executable)
+    parser.add_argument("--out", type=Path, default=Path("results/engine"))
+    options = parser.parse_args(arguments)
+    probe = subprocess.run([options.envpool_python, "-c", "import envpool"], capture_output=True, check=False)
+    envpool_python = options.envpool_python if probe.returncode == 0 else None
+    threads = sorted({1, CORES})
+    record: dict[str, Any] = {"command": " ".join(["scripts/benchmark.py engine", *arguments]), "cores": CORES}
+    for case in options.cases:
+        record[case] = measure(case, options.rounds, options.seconds, threads, envpool_python)
+        with tempfile.TemporaryDirectory() as cache:
+            one = {"contender": "construction", "case": case, "threads": CORES, "size": 0, "seconds": 0}
+            first, second = (child(sys.executable, {"META_RL_CACHE": cache}, **one) for _ in range(2))
+        record[case]["construction"] = {"first": first, "second": second}
+        print(table(case, record[case]), flush=True)
+    write(record, options.cases, options.out)
+
+
+def table(case: str, result: dict[str, Any]) -> str:
+    """One case in Markdown."""
+    lines = [f"## {case}, {result['envs']} envs", "", "| | env-steps/s (median) | engine / this |", "|---|---|---|"]
+    for label, value in result["medians"].items():
+        ratio = f"{result['ratios'][label]:.2f}" if label in result["ratios"] else ""
+        lines.append(f"| {label} | {value:,.0f} | {ratio} |")
+    if "of_predicted" in result:
+        lines += ["", f"Single-family batches predict {result['predicted_from_single_families']:,.0f} env-steps/s for "
+                  f"this mixture; it reaches {result['of_predicted']:.2f} of that."]  # fmt: skip
+    first, second = result["construction"]["first"], result["construction"]["second"]
+    lines += ["", f"Making the environments and all {first['goals']} goals: {first['seconds']:.1f} s the first time, "
+              f"{second['seconds']:.1f} s from the cache; {second['resident_gb']:.2f} GB resident."]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def write(record: dict[str, Any], cases: list[str], out: Path) -> None:
+    """JSON, Markdown, plot."""
+    from meta_rl.train import versions
+
+    record["versions"] = versions()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    text = [f"Command: `python {record['command']}` on {record['cores']} cores, random actions.", ""]
+    out.with_suffix(".md").write_text("\n".join(text + [table(case, record[case]) for case in cases]))
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(cases), figsize=(5 * len(cases), 3.4), dpi=80, constrained_layout=True)
+    for axis, case in zip(np.atleast_1d(axes), cases, strict=True):
+        medians = record[case]["medians"]
+        colours = ["C0" if label.startswith("engine") else "0.6" for label in medians]
+        axis.barh(list(medians), list(medians.values()), color=colours)
+        axis.invert_yaxis()
+        axis.tick_params(labelsize=7)
+        axis.set(title=f"{case}, {record[case]['envs']} envs", xlabel="env-steps/s")
+    figure.savefig(out.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        given = json.loads(sys.argv[2])
+        print(json.dumps(CONTENDERS[given.pop("contender")](**given)))
+    else:
+        main(sys.argv[1:])
