@@ -4,8 +4,8 @@
 
 Each contender runs in a process of its own; the rounds interleave all contenders, so that a noisy moment of the machine
 hits each of them alike. Prints and records medians of env-steps/s (random actions, float32) in results/engine.json, .md
-and .png. EnvPool is included where ``--envpool-python`` (default: this interpreter) can import it; its environments draw
-a new goal at every reset, so it is a measure of speed only.
+and .png. EnvPool is included where ``--envpool-python`` (default: this interpreter) can import it; its environments
+draw a new goal at every reset, so it is a measure of speed only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def rate(step: Callable[[], int], seconds: float) -> float:
     return steps / (time.perf_counter() - started)
 
 
-# -- contenders: (case, threads, size, seconds) -> env-steps/s -----------------------------------------------------------
+# -- contenders: (case, threads, size, seconds) -> env-steps/s ---------------------------------------------------------
 
 
 def engine(case: str, threads: int, size: int, seconds: float, family: str = "") -> float:
@@ -74,11 +74,11 @@ def mujoco_rollout(case: str, threads: int, size: int, seconds: float) -> float:
     """Physics only: `mujoco.rollout` of the families' models, 5 steps per env step, no observation and no reward. It is
     handed 20 env steps of control and mocap motion at a time, which no policy could do."""
     import mujoco
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
     from mujoco.rollout import Rollout
 
     import envs
     from envs.metaworld.benchmarks import reset_to, to_metaworld
-    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 
     name, tasks, per_task = CASES[case]
     models, states, controls = [], [], []

@@ -39,7 +39,8 @@ def load(entry: str) -> Arrays | None:
     if folder is None:
         return None
     try:
-        with np.load(folder / f"{entry}.npz", allow_pickle=False) as file:  # zip: every member carries a checksum
+        # A zip file: every member carries a checksum. (numpy leaves a damaged file open that it opened itself.)
+        with open(folder / f"{entry}.npz", "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
