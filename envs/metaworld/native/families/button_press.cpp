@@ -8,13 +8,16 @@ struct ButtonFamily : Family {
   const Constant<3> init_tcp = constant3("init_tcp");
 
   struct Press {
-    int axis;                  // along which the button moves
-    double near_radius;        // how close `near_button` wants the gripper
-    double success_dist;       // how far the button may be from its target
+    int axis;             // along which the button moves
+    double near_radius;   // how close `near_button` wants the gripper
+    double success_dist;  // how far the button may be from its target
     double obj_to_target_init;
   };
   virtual Press press(const World& world) const = 0;
-  virtual double reward(double opening, double tcp_to_obj, double near_button, double button_pressed) const = 0;
+  virtual double reward(double opening, double tcp_to_obj, double near_button, double button_pressed) const {
+    const double near = 2 * hamacher_product(opening, near_button);
+    return tcp_to_obj <= 0.05 ? near + 8 * button_pressed : near;
+  }
 
   Outcome evaluate(const Scene& scene) const final {
     const Press p = press(scene);
@@ -48,11 +51,6 @@ struct ButtonPress : ButtonFamily {
   }
 
   Press press(const World& world) const override { return {1, 0.05, 0.02, world[obj_to_target_init]}; }
-
-  double reward(double opening, double tcp_to_obj, double near_button, double button_pressed) const override {
-    const double near = 2 * hamacher_product(opening, near_button);
-    return tcp_to_obj <= 0.05 ? near + 8 * button_pressed : near;
-  }
 };
 REGISTER_FAMILY("button-press-v3", ButtonPress);
 
@@ -104,11 +102,6 @@ struct CoffeeButton final : ButtonFamily {
   }
 
   Press press(const World&) const override { return {1, 0.05, 0.02, 0.03}; }
-
-  double reward(double opening, double tcp_to_obj, double near_button, double button_pressed) const override {
-    const double near = 2 * hamacher_product(opening, near_button);
-    return tcp_to_obj <= 0.05 ? near + 8 * button_pressed : near;
-  }
 };
 REGISTER_FAMILY("coffee-button-v3", CoffeeButton);
 

@@ -8,7 +8,9 @@ struct DoorClose final : Family {
   const Constant<3> obj_init_pos = constant3("obj_init_pos");
   const Constant<3> hand_init_pos = constant3("hand_init_pos");
 
-  void objects(const World& world, Objects& out) const override { out.add(world.pos(handle), world.scipy_quat(handle)); }
+  void objects(const World& world, Objects& out) const override {
+    out.add(world.pos(handle), world.scipy_quat(handle));
+  }
 
   Outcome evaluate(const Scene& scene) const override {
     const double target_radius = 0.05;
