@@ -2,7 +2,7 @@
 
 namespace metaworld {
 
-struct Reach final : Family {
+struct Reach : Family {
   using Family::Family;
   const Body obj = body("obj");
   const Geom obj_geom = geom("objGeom");
@@ -27,5 +27,16 @@ struct Reach final : Family {
   }
 };
 REGISTER_FAMILY("reach-v3", Reach);
+
+struct ReachWall final : Reach {
+  using Reach::Reach;
+
+  Outcome evaluate(const Scene& scene) const override {
+    Outcome out = Reach::evaluate(scene);
+    out.near_object = out.grasp_success = out.grasp_reward = 0.0;
+    return out;
+  }
+};
+REGISTER_FAMILY("reach-wall-v3", ReachWall);
 
 }  // namespace metaworld
