@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import envs
 from envs.api import NonFiniteError, Task
+from envs.metaworld import benchmarks
 from envs.metaworld.engine import FAMILIES, EngineVectorEnv
 from tests.envs.oracle import draw_tasks
 
-SOME = tuple(f for f in ("reach-v3", "pick-place-v3", "door-open-v3", "button-press-topdown-v3") if f in FAMILIES)
+# Different sizes, contacts, live views of the simulation, and (bin-picking) a number remembered within an episode.
+SOME = ("reach-v3", "pick-place-v3", "door-open-v3", "bin-picking-v3", "basketball-v3", "door-lock-v3", "assembly-v3")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,42 @@ def test_masked_reset_restarts_only_those(tasks: list[Task]) -> None:
         np.testing.assert_array_equal(again[0, 0], first[0, 0])
         np.testing.assert_array_equal(again[0, 1], after_one[0, 1])
         np.testing.assert_array_equal(env.step(action).observation[0, 0], after_one[0, 0])
+
+
+def test_all_families_are_here() -> None:
+    assert sorted(FAMILIES) == sorted(benchmarks.FAMILIES)
+    assert len(FAMILIES) == 50
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts files through /proc")
+def test_a_rollout_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def use() -> None:
+        distribution = envs.make("metaworld/ml10", num_threads=3)
+        with distribution.make(10, 2) as env:
+            env.set_tasks(distribution.sample(np.random.default_rng(0), 10))
+            env.reset(range(10))
+            for _ in range(5):
+                env.step(np.zeros((10, 2, 4), np.float32))
+
+    monkeypatch.chdir(tmp_path)
+    use()  # imports, the cache folder
+    before = len(os.listdir("/proc/self/task")), sorted(os.listdir("/proc/self/fd"))
+    use()
+    assert (len(os.listdir("/proc/self/task")), sorted(os.listdir("/proc/self/fd"))) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_shapes_and_dtypes_are_refused_with_the_expected_ones(tasks: list[Task]) -> None:
+    with EngineVectorEnv(2, 1, num_threads=1) as env:
+        env.set_tasks(tasks[:2])
+        env.reset([0, 0])
+        for action in (np.zeros((2, 4), np.float32), np.zeros((2, 1, 3), np.float32), np.zeros((2, 1, 4), int)):
+            with pytest.raises(ValueError, match=r"a float numpy array of shape \(2, 1, 4\), got"):
+                env.step(action)
+        with pytest.raises(ValueError, match="2 tasks, got 1"):
+            env.set_tasks(tasks[:1])
+        with pytest.raises(ValueError, match="2 seeds"):
+            env.reset([0])
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads through /proc")
