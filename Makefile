@@ -30,14 +30,17 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed
-	$(BIN)/python scripts/benchmark.py
+bench: $(VENV)/.installed-dev
+	$(BIN)/python scripts/benchmark.py engine
+	$(BIN)/python scripts/benchmark.py training
 
 results: $(VENV)/.installed-dev
 	$(BIN)/python scripts/results.py navigation
 	$(BIN)/python scripts/results.py reach
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+ENGINE := $(shell find envs -name '*.cpp' -o -name '*.hpp')
+
+$(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(ENGINE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
