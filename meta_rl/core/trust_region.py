@@ -135,20 +135,52 @@ def step(
     if not (quadratic > 0 and quadratic < float("inf")):
         return params, metrics | {"guard/bad_curvature": 1.0}
     full = (2 * settings.max_kl / quadratic) ** 0.5 * direction
+    chosen = line_search(params, evaluate, full, loss_before, settings)
+    if chosen is None:
+        return params, metrics | {"guard/line_search_failed": 1.0}
+    index, loss, kl = chosen
+    change = settings.backtrack_ratio**index * full
+    metrics |= {
+        "update/loss_after": loss,
+        "update/kl": kl,
+        "update/step_norm": float(change.norm()),
+        "update/backtracks": float(index),
+        "update/accepted": 1.0,
+    }
+    # Own memory for each tensor, as after a resume: see `types.from_numpy` for why that matters.
+    new = unravel(ravel(list(params.values())) - change, params)
+    return {name: p.clone() for name, p in new.items()}, metrics
+
+
+CANDIDATES_AT_ONCE = {"cpu": 1}
+"""Candidates of the line search that are evaluated together, by device. A CPU gains nothing from a batch, and the first
+candidate is usually accepted. Elsewhere each one costs a wait for the device: default 5."""
+
+
+@torch.no_grad()
+def line_search(
+    params: Params,
+    evaluate: Callable[[Params], tuple[Tensor, Tensor]],
+    full: Tensor,
+    loss_before: float,
+    settings: TrustRegion,
+) -> tuple[int, float, float] | None:
+    """The first of the candidates ``params - backtrack_ratio ** i * full`` that lowers the loss within `max_kl`.
+
+    Returns:
+        Its index, loss and KL divergence, or None if there is none (a NaN is never accepted).
+    """
     flat = ravel(list(params.values()))
-    for i in range(settings.max_backtracks):
-        change = settings.backtrack_ratio**i * full
-        candidate = unravel(flat - change, params)
-        with torch.no_grad():
-            loss, kl = (float(x) for x in evaluate(candidate))
-        if loss < loss_before and kl <= settings.max_kl:  # a NaN fails both
-            metrics |= {
-                "update/loss_after": loss,
-                "update/kl": kl,
-                "update/step_norm": float(change.norm()),
-                "update/backtracks": float(i),
-                "update/accepted": 1.0,
-            }
-            # Own memory for each tensor, as after a resume: see `types.from_numpy` for why that matters.
-            return {name: p.clone() for name, p in candidate.items()}, metrics
-    return params, metrics | {"guard/line_search_failed": 1.0}
+    size = CANDIDATES_AT_ONCE.get(flat.device.type, 5)
+    for first in range(0, settings.max_backtracks, size):
+        indices = range(first, min(first + size, settings.max_backtracks))
+        candidates = [unravel(flat - settings.backtrack_ratio**i * full, params) for i in indices]
+        if size == 1:
+            losses, kls = (x.unsqueeze(0) for x in evaluate(candidates[0]))
+        else:
+            stacked = {name: torch.stack([c[name] for c in candidates]) for name in params}
+            losses, kls = torch.vmap(evaluate)(stacked)
+        for i, loss, kl in zip(indices, losses.tolist(), kls.tolist(), strict=True):
+            if loss < loss_before and kl <= settings.max_kl:
+                return i, loss, kl
+    return None

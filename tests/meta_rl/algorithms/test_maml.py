@@ -188,3 +188,18 @@ def test_sampling_adapts_exactly_as_learning_does() -> None:
     start = torch.vmap(learner.policy.apply)(learner.start(state.params, 4), first.observation)
     torch.testing.assert_close(start.log_prob(first.action), first.log_prob, rtol=0, atol=1e-5)
     source.close()
+
+
+@pytest.mark.parametrize("at_once", [2, 5, 100])
+def test_candidates_evaluated_together_give_the_same_step(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """As on a GPU. A tight region makes the line search go past the first candidates."""
+    results = []
+    for size in (1, at_once):
+        monkeypatch.setitem(trust_region.CANDIDATES_AT_ONCE, "cpu", size)
+        learner, params = make(inner_steps=1, max_kl=0.5, backtrack_ratio=0.7)
+        state = learner.init()
+        metrics = learner.meta_update(state, random_batch(learner, params))
+        results.append((metrics["update/backtracks"], state.params))
+    assert 0 < results[0][0] == results[1][0]
+    for name, p in results[0][1].items():
+        torch.testing.assert_close(results[1][1][name], p, rtol=0, atol=1e-12)
