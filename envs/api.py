@@ -169,7 +169,7 @@ class TaskVectorEnv(ABC):
         self._check_action(action, active)
         observation, reward, terminated, success = self._step(action, active)
         observation = np.asarray(observation, dtype=self.observation_space.dtype)
-        self._elapsed[active] += 1
+        self._elapsed += active
         self._terminated |= terminated & active
         if active.all():  # the usual case: no copying around the frozen ones
             self._observation = observation

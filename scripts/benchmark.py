@@ -1,14 +1,15 @@
-"""Speed on this machine: ``python scripts/benchmark.py engine|training [options]``; ``--help`` after the name.
+"""Speed on this machine: ``python scripts/benchmark.py engine|training|learner [options]``; ``--help`` after the name.
 
 engine    the native engine beside the other ways to step Meta-World
 training  whole iterations of meta-training, split into their parts
+learner   meta-updates on random data, batched over tasks and as a loop
 """
 
 import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("engine", "training")
+NAMES = ("engine", "training", "learner")
 
 
 def main() -> None:

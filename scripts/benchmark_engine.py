@@ -30,7 +30,7 @@ CASES = {
     "ml10": ("metaworld/ml10", 20, 10),
     "ml45": ("metaworld/ml45", 45, 10),
 }
-GYM_SIZES = {"pick-place": (2, 8, 32), "ml10": (10, 20), "ml45": (45,)}
+GYM_SIZES = {"pick-place": (5, 25), "ml10": (10,), "ml45": (45,)}
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -46,13 +46,27 @@ def rate(step: Callable[[], int], seconds: float) -> float:
 # -- contenders: (case, threads, size, seconds) -> env-steps/s ---------------------------------------------------------
 
 
-def engine(case: str, threads: int, size: int, seconds: float, family: str = "") -> float:
-    """Ours, whole episodes including their resets; `family`: only that one, in as many envs as the case has of it."""
+def engine(case: str, threads: int, size: int, seconds: float) -> float:
+    """Ours, whole episodes including their resets."""
+    name, tasks, per_task = CASES[case]
+    return engine_rate(name, tasks, per_task, threads, seconds)
+
+
+def families(case: str, threads: int, size: int, seconds: float) -> dict[str, float]:
+    """Ours, one family of a mixture at a time, in batches as large as the whole mixture."""
     import envs
 
     name, tasks, per_task = CASES[case]
-    if family:
-        tasks, name = max(1, round(tasks / len(envs.families(name)))), f"metaworld/ml1-{family}"
+    return {
+        family: engine_rate(f"metaworld/ml1-{family}", tasks, per_task, threads, seconds / 4)
+        for family in envs.families(name)
+    }
+
+
+def engine_rate(name: str, tasks: int, per_task: int, threads: int, seconds: float) -> float:
+    """Env-steps/s of the engine on a distribution."""
+    import envs
+
     distribution = envs.make(name, num_threads=threads, engine="native")
     rng = np.random.default_rng(0)
     with distribution.make(tasks, per_task) as env:
@@ -71,8 +85,8 @@ def engine(case: str, threads: int, size: int, seconds: float, family: str = "")
 
 
 def mujoco_rollout(case: str, threads: int, size: int, seconds: float) -> float:
-    """Physics only: `mujoco.rollout` of the families' models, 5 steps per env step, no observation and no reward. It is
-    handed 20 env steps of control and mocap motion at a time, which no policy could do."""
+    """Physics only: `mujoco.rollout` of the families' models, 5 steps per env step, no observation and no reward. One
+    call per env step, as a policy needs it; `size` env steps per call if it is given, which no policy could do."""
     import mujoco
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS
     from mujoco.rollout import Rollout
@@ -81,36 +95,32 @@ def mujoco_rollout(case: str, threads: int, size: int, seconds: float) -> float:
     from envs.metaworld.benchmarks import reset_to, to_metaworld
 
     name, tasks, per_task = CASES[case]
-    models, states, controls = [], [], []
-    rng = np.random.default_rng(0)
+    rng, length = np.random.default_rng(0), size or 1
     full, spec = mujoco.mjtState.mjSTATE_FULLPHYSICS, mujoco.mjtState.mjSTATE_CTRL | mujoco.mjtState.mjSTATE_MOCAP_POS
     objects: dict[str, Any] = {}
+    states: dict[str, list[Any]] = {}
     for task in envs.make(name).sample(rng, tasks):
         env = objects.setdefault(task.family, ALL_V3_ENVIRONMENTS[task.family]())
         env.set_task(to_metaworld(task))
         reset_to(env, task)
         state = np.empty(mujoco.mj_stateSize(env.model, full))
         mujoco.mj_getState(env.model, env.data, state, full)
-        path = env.data.mocap_pos + 0.01 * rng.uniform(-1, 1, (20, 3)).cumsum(0)
-        control = np.concatenate([rng.uniform(-1, 1, (20, 2)), path.clip(env.mocap_low, env.mocap_high)], 1)
-        for _ in range(per_task):
-            models.append(env.model)
-            states.append(state)
-            controls.append(np.repeat(control, 5, axis=0))
+        states.setdefault(task.family, []).extend([state] * per_task)
     # States of different families differ in size, so each family rolls out as one batch.
-    groups = {id(m): [i for i, other in enumerate(models) if other is m] for m in models}
-    batches = []
-    for rows in groups.values():
-        model = models[rows[0]]
-        batches.append((model, np.array([states[i] for i in rows]), np.array([controls[i] for i in rows])))
-    data = {id(model): [mujoco.MjData(model) for _ in range(threads)] for model, _, _ in batches}
+    now = {family: np.array(rows) for family, rows in states.items()}
+    hands = {family: np.repeat(objects[family].data.mocap_pos, len(rows), 0) for family, rows in now.items()}
+    data = {family: [mujoco.MjData(env.model) for _ in range(threads)] for family, env in objects.items()}
     with Rollout(nthread=threads if threads > 1 else 0) as pool:
 
         def step() -> int:
-            for i, (model, state, control) in enumerate(batches):
-                history, _ = pool.rollout(model, data[id(model)], state, control, control_spec=int(spec))
-                batches[i] = (model, history[:, -1].copy(), control)
-            return 20 * len(models)
+            for family, env in objects.items():
+                action = rng.uniform(-1, 1, (len(now[family]), length, 4))
+                path = hands[family][:, None] + 0.01 * action[..., :3].cumsum(1)
+                path = path.clip(env.mocap_low, env.mocap_high)
+                control = np.concatenate([action[..., 3:], -action[..., 3:], path], -1).repeat(5, 1)
+                history, _ = pool.rollout(env.model, data[family], now[family], control, control_spec=int(spec))
+                now[family], hands[family] = history[:, -1].copy(), path[:, -1]
+            return length * tasks * per_task
 
         return rate(step, seconds)
 
@@ -147,6 +157,7 @@ def gymnasium_vector(case: str, threads: int, size: int, seconds: float, strateg
     if kind.startswith("ml1-"):
         options["env_name"] = kind.removeprefix("ml1-")
     vector = gym.make_vec(f"Meta-World/{'ML1' if kind.startswith('ml1-') else kind.upper()}-train", **options)
+    vector.call("sample_tasks")  # resets fail before
     vector.reset()
     rng = np.random.default_rng(0)
 
@@ -210,7 +221,7 @@ def construction(case: str, threads: int, size: int, seconds: float) -> dict[str
 CONTENDERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        engine, mujoco_rollout, metaworld_loop, gymnasium_sync, gymnasium_async, envpool, construction
+        engine, families, mujoco_rollout, metaworld_loop, gymnasium_sync, gymnasium_async, envpool, construction
     )
 }  # fmt: skip
 
@@ -237,6 +248,9 @@ def contenders(case: str, threads: list[int], envpool_python: str | None) -> dic
     for count in threads:
         runs[f"engine, {count} threads"] = {"contender": "engine", "threads": count}
         runs[f"mujoco.rollout (physics only), {count} threads"] = {"contender": "mujoco_rollout", "threads": count}
+        runs[f"mujoco.rollout (20 env steps a call), {count} threads"] = {
+            "contender": "mujoco_rollout", "threads": count, "size": 20
+        }  # fmt: skip
         if case == "pick-place" and envpool_python:
             runs[f"EnvPool, {count} threads"] = {"contender": "envpool", "threads": count, "python": envpool_python}
     runs["Meta-World's own loop"] = {"contender": "metaworld_loop"}
@@ -251,23 +265,25 @@ def measure(case: str, rounds: int, seconds: float, threads: list[int], envpool_
     import envs
 
     runs = contenders(case, threads, envpool_python)
-    families = sorted(set(envs.families(CASES[case][0])))
-    if len(families) > 1:
-        for family in families:
-            runs[family] = {"contender": "engine", "threads": threads[-1], "family": family}
     rates: dict[str, list[float]] = {label: [] for label in runs}
+    of_mixture = []
     for _ in range(rounds):
         for label, run in runs.items():
             options = {"case": case, "threads": 1, "size": 0, "seconds": seconds} | run
             rates[label].append(child(options.pop("python", sys.executable), **options))
+        if len(envs.families(CASES[case][0])) > 1:
+            single = child(
+                sys.executable, contender="families", case=case, threads=threads[-1], size=0, seconds=seconds
+            )
+            predicted = len(single) / sum(1 / value for value in single.values())
+            of_mixture.append({"families": single, "predicted": predicted})
     medians = {label: statistics.median(values) for label, values in rates.items()}
     result = {"envs": CASES[case][1] * CASES[case][2], "rounds": rates, "medians": medians}
     ours = medians[f"engine, {threads[-1]} threads"]
-    result["ratios"] = {
-        label: ours / value for label, value in medians.items() if label not in families and not label.startswith("eng")
-    }
-    if len(families) > 1:
-        predicted = len(families) / sum(1 / medians.pop(family) for family in families)
+    result["ratios"] = {label: ours / value for label, value in medians.items() if not label.startswith("engine")}
+    if of_mixture:
+        result["single_families"] = of_mixture
+        predicted = statistics.median(one["predicted"] for one in of_mixture)
         result["predicted_from_single_families"] = predicted
         result["of_predicted"] = ours / predicted
     return result

@@ -80,11 +80,11 @@ class Pool {
 #endif
   }
 
-  // Waits for `done` a few microseconds, the usual gap inside a rollout, before the caller blocks in the kernel.
+  // Waits for `done` as long as a step or a gap between steps usually takes before the caller blocks in the kernel.
   // Yielding keeps this harmless where cores are shared.
   template <class Done>
   static void spin(const Done& done) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(150);
     while (!done() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
   }
 

@@ -1,0 +1,127 @@
+"""Seconds per meta-update at the shapes of ML10, batched over tasks and as a plain Python loop over tasks.
+
+``python scripts/benchmark.py learner [--iterations 3] [--tasks 20] [--episodes 10] [--horizon 500] [CASE ...]``
+
+A case is a recipe and its options in one argument. The data are random, of the shapes that Meta-World gives (39
+observations, 4 actions). On a GPU the time includes the copy of the data. Also recorded: the peak of resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from meta_rl.algorithms.base import MetaLearner
+from meta_rl.algorithms.maml import Maml
+from meta_rl.cli import parse_train
+from meta_rl.config import RECIPES, MamlConfig
+from meta_rl.core.types import MetaBatch, Params, Rollout, to_device
+from meta_rl.train import move_state, select_device, versions
+
+CASES = [
+    "maml-trpo --hidden 128 128", "maml-trpo --hidden 512 512", "maml-ppo --hidden 128 128", "reptile --hidden 128 128"
+]  # fmt: skip
+
+
+class LoopMaml(Maml):
+    """The same meta-update, one task after another: the slow obvious twin."""
+
+    def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
+        """See `Maml.adapted_policies`."""
+        policies = []
+        for task in range(len(batch.query.weight)):
+            support = tuple(type(b)(*(x[task] for x in b)) for b in batch.support)
+            adapted = self._adapt_one(params, support)
+            policies.append(self.policy.apply(adapted, batch.query.observation[task]))
+        return type(policies[0])(*(torch.stack(parts) for parts in zip(*policies, strict=True)))
+
+
+def random_rollout(rng: np.random.Generator, tasks: int, envs: int, horizon: int) -> Rollout:
+    """A rollout of Meta-World's shapes without Meta-World."""
+    shape = (tasks, envs, horizon)
+    observation = rng.uniform(-1, 1, (*shape, 39)).astype(np.float32)
+    action = rng.standard_normal((*shape, 4)).astype(np.float32)
+    reward = rng.uniform(0, 10, shape).astype(np.float32)
+    no, yes = np.zeros(shape, bool), np.ones(shape, bool)
+    return Rollout(observation, action, reward, yes, no, no[..., 0], observation[:, :, -1])
+
+
+def make(case: str, loop: bool) -> tuple[MetaLearner, Any]:
+    """The learner of a case, and its config."""
+    from importlib import import_module
+
+    config = parse_train([*case.split(), "--env", "metaworld/ml10"])
+    spaces = gym.spaces.Box(-np.inf, np.inf, (39,), np.float64), gym.spaces.Box(-1, 1, (4,), np.float32)
+    module, _, name = RECIPES[config.recipe].policy.partition(":")
+    policy = getattr(import_module(module), name)(*spaces, config.network, config.seed)
+    if loop:
+        assert isinstance(config.algorithm, MamlConfig)
+        return LoopMaml(config.algorithm, policy), config
+    module, _, name = RECIPES[config.recipe].learner.partition(":")
+    return getattr(import_module(module), name)(config.algorithm, policy), config
+
+
+def measure(case: str, sizes: tuple[int, int, int], iterations: int, device: torch.device, loop: bool) -> list[float]:
+    """Seconds of each meta-update, after one that does not count."""
+    learner, _ = make(case, loop)
+    tasks, episodes, horizon = sizes
+    rng = np.random.default_rng(0)
+    state = learner.init()
+    adapted = learner.start(state.params, tasks)
+    envs = episodes if learner.parallel else 1
+    rollouts = [random_rollout(rng, tasks, envs, horizon) for _ in range(learner.stages(episodes))]
+    prepared = [learner.prepare(adapted, rollout) for rollout in rollouts]
+    batch = MetaBatch(tuple(prepared[:-1]), prepared[-1])
+    move_state(state, device)
+    seconds = []
+    for _ in range(iterations + 1):
+        started = time.perf_counter()
+        learner.meta_update(state, to_device(batch, device))
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return seconds[1:]
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and record."""
+    parser = argparse.ArgumentParser(prog="benchmark.py learner", description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", default=CASES, metavar="CASE")
+    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--tasks", type=int, default=20)
+    parser.add_argument("--episodes", type=int, default=10)
+    parser.add_argument("--horizon", type=int, default=500)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", type=Path, default=Path("results/learner"))
+    options = parser.parse_args(arguments)
+    device = select_device(options.device)
+    sizes = (options.tasks, options.episodes, options.horizon)
+    record: dict[str, Any] = {"command": " ".join(["scripts/benchmark.py learner", *arguments]), "sizes": sizes}
+    record |= {"device": str(device), "cores": os.cpu_count(), "versions": versions(), "seconds": {}}
+    lines = [f"Command: `python {record['command']}`; {sizes[0]} tasks x {sizes[1]} episodes x {sizes[2]} steps, "
+             f"{device}, {torch.get_num_threads()} torch threads, medians of {options.iterations}.", "",
+             "| case | batched, s | loop over tasks, s | ratio |", "|---|---|---|---|"]  # fmt: skip
+    for case in options.cases:
+        batched = statistics.median(measure(case, sizes, options.iterations, device, False))
+        loop = None
+        if isinstance(make(case, False)[0], Maml):
+            loop = statistics.median(measure(case, sizes, options.iterations, device, True))
+        record["seconds"][case] = {"batched": batched, "loop": loop}
+        lines.append(f"| {case} | {batched:.2f} | " + (f"{loop:.2f} | {loop / batched:.2f} |" if loop else " | |"))
+        print(lines[-1], flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    record["peak_resident_gb"] = peak
+    lines += ["", f"Peak of resident memory over all cases: {peak:.1f} GB."]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    options.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
