@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -35,7 +37,8 @@ def exact_hessian(mdp: Mdp, logits: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def expected_loss(name: str, mdp: Mdp, acting: Tensor, baseline: Tensor | None = None) -> object:
+def expected_loss(name: str, mdp: Mdp, acting: Tensor, baseline: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """As a function of the flat logits that are learned, over trajectories of `acting`."""
     batch = mdp.batch(acting, baseline)
     return lambda flat: INNER[name](Categorical(batch.observation @ flat.view(STATES, ACTIONS)), batch)
 
@@ -73,7 +76,7 @@ def test_expected_gradient_is_the_policy_gradient(name: str, baseline: Tensor | 
     """A loss is a mean over steps: minus the return per step."""
     mdp, logits = at(seed)
     leaf = logits.flatten().requires_grad_()
-    gradient = torch.autograd.grad(expected_loss(name, mdp, logits, baseline)(leaf), leaf)[0]  # type: ignore[operator]
+    gradient = torch.autograd.grad(expected_loss(name, mdp, logits, baseline)(leaf), leaf)[0]
     exact = exact_gradient(mdp, logits).flatten()
     assert exact.norm() > 0.1
     torch.testing.assert_close(gradient, -exact / HORIZON, rtol=1e-12, atol=1e-13)
@@ -155,7 +158,7 @@ def test_clipping_by_hand(ratio: float, advantage: float, surrogate: float, move
     assert float(loss.detach()) == pytest.approx(-surrogate, rel=1e-12)
     gradient = torch.autograd.grad(loss, logits)[0]
     # d log pi(1) / d logits = (-p_0, 1 - p_1), both of size p_0
-    p0 = float(torch.softmax(logits, -1)[0, 0, 0])
+    p0 = float(torch.softmax(logits.detach(), -1)[0, 0, 0])
     size = ratio * advantage * p0 if moves else 0.0
     torch.testing.assert_close(gradient, torch.tensor([[[size, -size]]], dtype=torch.float64), rtol=1e-12, atol=1e-14)
 
