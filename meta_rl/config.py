@@ -293,6 +293,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "evaluate.adaptation_steps": 3,
         },
     ),
+    ("maml-vpg", "navigation", {"algorithm.meta_lr": 5e-3}),  # one step per iteration where PPO takes five
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
 ]
 
