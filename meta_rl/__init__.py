@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meta_rl.agent import Agent, load
-    from meta_rl.config import TrainConfig, default_config
+    from meta_rl.config import AlgorithmConfig, Recipe, TrainConfig, default_config, register_recipe
 
-__all__ = ["Agent", "TrainConfig", "default_config", "load"]
+__all__ = ["Agent", "AlgorithmConfig", "Recipe", "TrainConfig", "default_config", "load", "register_recipe"]
 
-_HOME = {"Agent": "agent", "load": "agent", "TrainConfig": "config", "default_config": "config"}
+_HOME = {"Agent": "agent", "load": "agent"} | dict.fromkeys(
+    ["AlgorithmConfig", "Recipe", "TrainConfig", "default_config", "register_recipe"], "config"
+)
 
 
 def __getattr__(name: str) -> Any:

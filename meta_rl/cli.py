@@ -43,7 +43,7 @@ USAGE = """usage: meta-rl COMMAND ...
   envs [TEXT]                                             list the task distributions whose name contains TEXT
 
 meta-rl train --help lists all options. Recipes:
-""" + "\n".join(f"  {name:<16} {recipe.summary}" for name, recipe in RECIPES.items())
+"""
 
 C = TypeVar("C")
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE)
+        print(USAGE + "\n".join(f"  {name:<16} {recipe.summary}" for name, recipe in RECIPES.items()))
         return 0 if argv else 2
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)

@@ -41,7 +41,12 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class MamlConfig:
+class AlgorithmConfig:
+    """Base of the algorithms' configs; each stands for itself."""
+
+
+@dataclass(frozen=True)
+class MamlConfig(AlgorithmConfig):
     """Policy-gradient MAML: inner loss, outer loss and outer step (see `meta_rl.algorithms.maml`)."""
 
     inner_lr: float = 0.1
@@ -86,7 +91,7 @@ class MamlConfig:
 
 
 @dataclass(frozen=True)
-class ReptileConfig:
+class ReptileConfig(AlgorithmConfig):
     """Reptile (see `meta_rl.algorithms.reptile`). ``--meta-batch-size 1`` is the serial version."""
 
     inner_lr: float = 0.1
@@ -105,7 +110,7 @@ class ReptileConfig:
     meta_lr: float = 1.0
     """Interpolation step (sgd), or Adam's step size."""
     final_meta_lr: float = 1.0
-    """Factor on meta-lr that is reached linearly at the last iteration of meta-lr-iterations."""
+    """Factor on meta-lr that is reached linearly after meta-lr-iterations."""
     meta_lr_iterations: int = 0
     """Length of the annealing; 0: none."""
     discount: float = 0.99
@@ -115,7 +120,7 @@ class ReptileConfig:
 
 
 @dataclass(frozen=True)
-class Rl2Config:
+class Rl2Config(AlgorithmConfig):
     """RL^2: a recurrent policy trained by PPO over whole trials (see `meta_rl.algorithms.rl2`)."""
 
     discount: float = 0.99
@@ -143,11 +148,8 @@ class Rl2Config:
 
 
 @dataclass(frozen=True)
-class RandomConfig:
+class RandomConfig(AlgorithmConfig):
     """Uniformly random actions; nothing to set."""
-
-
-AlgorithmConfig = MamlConfig | ReptileConfig | Rl2Config | RandomConfig
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,18 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
+
+def register_recipe(name: str, recipe: Recipe) -> None:
+    """Make `recipe` known as `name`, to everything that takes the name of a recipe.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in RECIPES:
+        raise ValueError(f"{name!r} is already a recipe")
+    RECIPES[name] = recipe
+
+
 # (recipes, environments, field path -> value): what differs from the dataclasses' defaults. Patterns as in the shell;
 # all matching rows apply, later ones win.
 DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
@@ -279,6 +293,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "evaluate.adaptation_steps": 3,
         },
     ),
+    ("maml-vpg", "navigation", {"algorithm.meta_lr": 5e-3}),  # one step per iteration where PPO takes five
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
 ]
 

@@ -34,7 +34,7 @@ class Adam:
         """One update; gradients above `max_norm` (0: none) are scaled down. Returns the norm before scaling; where it
         is not finite, nothing is changed."""
         for p, gradient in zip(self.params.values(), gradients, strict=True):
-            p.grad = gradient
+            p.grad = gradient.clone()  # scaled in place below; autograd's may be expanded or shared
         norm = torch.nn.utils.clip_grad_norm_(self.params.values(), max_norm or float("inf"))
         if bool(norm.isfinite()):
             self._adam.step()

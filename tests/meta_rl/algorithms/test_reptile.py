@@ -1,0 +1,215 @@
+"""Reptile against closed forms and plain loops, in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import envs
+from meta_rl.algorithms.base import make_learner
+from meta_rl.algorithms.reptile import Reptile
+from meta_rl.config import ReptileConfig, default_config, replace_paths
+from meta_rl.core import losses
+from meta_rl.core.state import TrainState
+from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
+from meta_rl.networks.policy import make_policy
+from meta_rl.sources.in_process import InProcess
+from tests.meta_rl.algorithms import test_maml
+from tests.meta_rl.algorithms.test_maml import CONTINUOUS, DISCRETE, NET, OBSERVATION
+
+# -- a quadratic ---------------------------------------------------------------------------------------------------
+
+CURVATURE = torch.tensor([[2.0, 0.3, 0.0], [0.3, 1.0, -0.2], [0.0, -0.2, 0.5]], dtype=torch.float64)
+START = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+
+
+class Quadratic(Reptile):
+    """The loss of a task is 0.5 (theta - c)^T A (theta - c); its "rollouts" hold the centre c."""
+
+    def _loss(self, params: Params, batch: Batch) -> Tensor:
+        offset = params["theta"] - batch.observation
+        return 0.5 * offset @ CURVATURE @ offset
+
+
+def quadratic(**config: Any) -> tuple[Quadratic, TrainState]:
+    policy = make_policy(OBSERVATION, CONTINUOUS, NET, 0)
+    return Quadratic(ReptileConfig(**{"inner_lr": 0.1, **config}), policy), TrainState(0, 0, {"theta": START.clone()})
+
+
+def centres(tasks: int, seed: int = 0) -> Tensor:
+    return torch.randn(tasks, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def rollouts(learner: Quadratic, centre: Tensor) -> MetaBatch:
+    unused = torch.zeros(len(centre))
+    batch = Batch(centre, unused, unused, unused, unused)
+    return MetaBatch((batch,) * learner.config.inner_steps, batch)
+
+
+def closed_form(theta: Tensor, centre: Tensor, steps: int) -> Tensor:
+    """theta_K = c + (I - inner_lr A)^K (theta - c), for every task."""
+    shrink = torch.linalg.matrix_power(torch.eye(3, dtype=torch.float64) - 0.1 * CURVATURE, steps)
+    return centre + (theta - centre) @ shrink.mT
+
+
+@pytest.mark.parametrize("inner_epochs", [1, 4])
+@pytest.mark.parametrize("inner_steps", [1, 3])
+@pytest.mark.parametrize("meta_lr", [1.0, 0.3])
+def test_update_on_a_quadratic_in_closed_form(meta_lr: float, inner_steps: int, inner_epochs: int) -> None:
+    """The query is learned from like the support: (inner_steps + 1) * inner_epochs steps."""
+    learner, state = quadratic(meta_lr=meta_lr, inner_steps=inner_steps, inner_epochs=inner_epochs)
+    centre = centres(5)
+    metrics = learner.meta_update(state, rollouts(learner, centre))
+    moved = closed_form(START, centre, (inner_steps + 1) * inner_epochs).mean(0) - START
+    torch.testing.assert_close(state.params["theta"], START + meta_lr * moved, rtol=0, atol=1e-13)
+    assert metrics["update/displacement"] == pytest.approx(float(moved.norm()))
+    assert metrics["update/meta_lr"] == meta_lr
+    assert state.optimizer == {}
+
+
+def test_many_updates_reach_the_point_from_which_tasks_are_near() -> None:
+    """With one curvature for all tasks that is the mean of their centres, whatever the number of steps."""
+    learner, state = quadratic(inner_steps=3)
+    centre = centres(5)
+    for _ in range(300):
+        learner.meta_update(state, rollouts(learner, centre))
+    torch.testing.assert_close(state.params["theta"], centre.mean(0), rtol=0, atol=1e-10)
+
+
+def test_a_meta_batch_of_one_is_serial_reptile() -> None:
+    learner, state = quadratic(meta_lr=0.4)
+    theta = START
+    for centre in centres(2):
+        learner.meta_update(state, rollouts(learner, centre.unsqueeze(0)))
+        adapted = theta
+        for _ in range(4):
+            adapted = adapted - 0.1 * CURVATURE @ (adapted - centre)
+        theta = theta + 0.4 * (adapted - theta)
+    torch.testing.assert_close(state.params["theta"], theta, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("settings", "values"),
+    [
+        ({}, [0.8] * 6),
+        ({"final_meta_lr": 0.5}, [0.8] * 6),  # no length, no annealing
+        ({"final_meta_lr": 0.0, "meta_lr_iterations": 4}, [0.8, 0.6, 0.4, 0.2, 0.0, 0.0]),
+        ({"final_meta_lr": 0.5, "meta_lr_iterations": 4}, [0.8, 0.7, 0.6, 0.5, 0.4, 0.4]),
+    ],
+)
+def test_annealing(settings: dict[str, Any], values: list[float]) -> None:
+    learner, state = quadratic(meta_lr=0.8, **settings)
+    theta, centre = START, centres(3)
+    for value in values:
+        metrics = learner.meta_update(state, rollouts(learner, centre))
+        state.iteration += 1
+        theta = theta + value * (closed_form(theta, centre, 4).mean(0) - theta)
+        assert metrics["update/meta_lr"] == pytest.approx(value, abs=1e-15)
+        torch.testing.assert_close(state.params["theta"], theta, rtol=0, atol=1e-13)
+
+
+def test_adam_takes_theta_minus_the_mean_for_its_gradient() -> None:
+    learner, state = quadratic(meta_optimizer="adam", meta_lr=0.05, final_meta_lr=0.2, meta_lr_iterations=4)
+    leaf = START.clone().requires_grad_()
+    adam = torch.optim.Adam([leaf], lr=0.05)
+    for iteration, rate in enumerate([0.05, 0.04, 0.03, 0.02, 0.01]):
+        centre = centres(3, seed=iteration)
+        learner.meta_update(state, rollouts(learner, centre))
+        state.iteration += 1
+        leaf.grad = leaf.detach() - closed_form(leaf.detach(), centre, 4).mean(0)
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+        torch.testing.assert_close(state.params["theta"], leaf.detach(), rtol=0, atol=1e-12)
+    assert float(state.optimizer["step/theta"]) == 5
+
+
+@pytest.mark.parametrize("meta_optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_leaves_parameters_and_optimizer_bitwise(meta_optimizer: str, bad: float) -> None:
+    learner, state = quadratic(meta_optimizer=meta_optimizer)
+    learner.meta_update(state, rollouts(learner, centres(3)))
+    params, optimizer = state.params["theta"].clone(), {k: v.clone() for k, v in state.optimizer.items()}
+    broken = centres(3)
+    broken[1, 2] = bad
+    metrics = learner.meta_update(state, rollouts(learner, broken))
+    assert metrics["guard/non_finite_gradient"] == 1
+    assert torch.equal(state.params["theta"], params)
+    assert optimizer.keys() == state.optimizer.keys()
+    assert all(torch.equal(optimizer[name], state.optimizer[name]) for name in optimizer)
+    assert bool(optimizer) == (meta_optimizer == "adam")
+
+
+# -- policies ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action_space", [CONTINUOUS, DISCRETE])
+@pytest.mark.parametrize("settings", [{"inner_loss": "lvc"}, {"inner_loss": "ppo", "inner_epochs": 3, "clip_eps": 0.1}])
+def test_update_equals_a_loop_over_tasks(action_space: Any, settings: dict[str, Any]) -> None:
+    """`torch.autograd.grad`, one task and one step after another, no vmap, no torch.func."""
+    maml, params = test_maml.make(action_space, inner_steps=2)
+    batch = test_maml.random_batch(maml, params)
+    learner = Reptile(ReptileConfig(inner_lr=0.2, inner_steps=2, meta_lr=0.7, **settings), maml.policy)
+    state = learner.init()
+    mean = {name: torch.zeros_like(p) for name, p in state.params.items()}
+    for task in range(3):
+        adapted = map_tensors(torch.Tensor.detach, params)
+        for rollout in (*batch.support, batch.query):
+            mine = Batch(*(x[task] for x in rollout))
+            for _ in range(learner.config.inner_epochs):
+                adapted = {name: p.detach().requires_grad_() for name, p in adapted.items()}
+                distribution = learner.policy.apply(adapted, mine.observation)
+                if learner.config.inner_loss == "lvc":
+                    loss = losses.likelihood_ratio(distribution, mine)
+                else:
+                    loss = losses.clipped(distribution, mine, 0.1)
+                grads = torch.autograd.grad(loss, list(adapted.values()))
+                adapted = {k: p.detach() - 0.2 * g for (k, p), g in zip(adapted.items(), grads, strict=True)}
+        mean = {name: m + adapted[name] / 3 for name, m in mean.items()}
+    learner.meta_update(state, batch)
+    for name, p in params.items():
+        expected = p.detach() + 0.7 * (mean[name] - p.detach())
+        torch.testing.assert_close(state.params[name], expected, rtol=0, atol=1e-12)
+        assert (expected - p.detach()).abs().max() > 1e-6
+        assert not state.params[name].requires_grad
+
+
+@pytest.mark.parametrize("settings", [{}, {"algorithm.inner_loss": "ppo", "algorithm.inner_epochs": 3}])
+def test_learning_retraces_the_adaptation_that_sampling_made(settings: dict[str, Any]) -> None:
+    """From the meta-parameters over the recorded support: the policies that recorded the query; and `adapt`, which
+    evaluation calls, is the same step."""
+    config = replace_paths(default_config("reptile", "navigation"), {"algorithm.inner_steps": 2, **settings})
+    distribution = envs.make("navigation")
+    learner = make_learner(config, distribution)
+    assert isinstance(learner, Reptile)
+    source = InProcess(distribution, learner, 4, 3, seed=0)
+    state = learner.init()
+    batch = source.sample(state.params, 0).batch
+    source.close()
+    assert len(batch.support) == 2
+    adapted = learner.start(state.params, 4)
+    for rollout in (*batch.support, batch.query):
+        log_prob = torch.vmap(learner.policy.apply)(adapted, rollout.observation).log_prob(rollout.action)
+        torch.testing.assert_close(log_prob, rollout.log_prob, rtol=0, atol=1e-4)
+        adapted = learner.adapt(adapted, rollout)
+    before = state.params
+    learner.meta_update(state, batch)
+    for name, p in state.params.items():
+        torch.testing.assert_close(p, adapted[name].mean(0), rtol=0, atol=1e-5)
+        assert not torch.equal(p, before[name])
+
+
+def test_the_query_counts() -> None:
+    """Another query, another update."""
+    maml, params = test_maml.make(inner_steps=1)
+    batch = test_maml.random_batch(maml, params)
+    other = batch._replace(query=batch.query._replace(advantage=-batch.query.advantage))
+    results = []
+    for each in (batch, other):
+        learner = Reptile(ReptileConfig(inner_steps=1), maml.policy)
+        state = learner.init()
+        learner.meta_update(state, each)
+        results.append(state.params)
+    assert all(not torch.equal(results[0][name], results[1][name]) for name in params)

@@ -1,0 +1,58 @@
+"""The code on the pages of `docs/` runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """The fenced blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The first block of the page as the file it says it is, the others beside it."""
+    algorithm, training, test = blocks("adding-an-algorithm.md", "python")
+    (tmp_path / "anil.py").write_text(algorithm)
+    (tmp_path / "training.py").write_text(training)
+    (tmp_path / "test_anil.py").write_text(test)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> str:
+    # One thread: the runs are tiny. The checkout comes second, so that the file of the page is found first.
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_algorithm_of_the_page_trains_and_evaluates(folder: Path) -> None:
+    curve = run(folder, "training.py").splitlines()[-1]
+    numbers = [float(x) for x in curve.strip("[]").split()]
+    assert len(numbers) == 4  # 0 to 3 adaptation steps
+    assert all(-300 < x < 0 for x in numbers)
+    assert sorted(p.name for p in (folder / "runs/anil/checkpoints").iterdir())[-1] == "00000003"
+
+
+def test_the_commands_of_the_page_work(folder: Path) -> None:
+    (commands,) = blocks("adding-an-algorithm.md", "sh")
+    train, help_ = (line.removeprefix("python ").split() for line in commands.splitlines())
+    assert "report: " in run(folder, *train)
+    assert (folder / "runs/anil-cli/evaluation.json").exists()
+    assert "--epochs INT" in run(folder, *help_)
+
+
+def test_the_test_of_the_page_passes(folder: Path) -> None:
+    assert "1 passed" in run(folder, "-m", "pytest", "-p", "no:cacheprovider", "test_anil.py")
