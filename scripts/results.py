@@ -1,6 +1,6 @@
 """The learning runs behind the figures in results/: train every group over several seeds, then compare.
 
-``python scripts/results.py navigation`` or ``reach``; interrupted, it goes on where it was when started again.
+``python scripts/results.py NAME [JOBS]``; interrupted, it goes on where it was when started again.
 """
 
 import os
@@ -9,13 +9,31 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# Equal training budgets in env steps: an iteration of multi-task training has one rollout stage, MAML's has two.
-REACH = ["--env", "metaworld/ml1-reach-v3", "--meta-batch-size", "10", "--episodes-per-task", "5"]
+# Equal training budgets in env steps: an iteration of multi-task training has one rollout stage, MAML's two, Reptile's
+# four; RL2's has a trial of 4 episodes on 40 tasks.
 NAVIGATION = ["--env", "navigation"]
-EXPERIMENTS = {
-    "navigation": (5, {"maml-trpo": [*NAVIGATION, "80"], "multitask-trpo": [*NAVIGATION, "160"]}),
-    "reach": (3, {"maml-trpo": [*REACH, "40"], "multitask-trpo": [*REACH, "80"]}),
+MAML_NAVIGATION = [*NAVIGATION, "80"]
+EXPERIMENTS: dict[str, tuple[int, dict[str, list[str]]]] = {
+    "navigation": (5, {"maml-trpo": MAML_NAVIGATION, "multitask-trpo": [*NAVIGATION, "160"]}),
+    "navigation-all": (
+        5,
+        {
+            "maml-trpo": MAML_NAVIGATION,
+            "fomaml-trpo": MAML_NAVIGATION,
+            "maml-dice-trpo": MAML_NAVIGATION,
+            "metasgd-trpo": MAML_NAVIGATION,
+            "maml-ppo": MAML_NAVIGATION,
+            "maml-vpg": MAML_NAVIGATION,
+            "promp": MAML_NAVIGATION,
+            "reptile": [*NAVIGATION, "40"],
+            "multitask-trpo": [*NAVIGATION, "160"],
+            "multitask-ppo": [*NAVIGATION, "160"],
+        },
+    ),
 }
+for family in ("reach", "push", "door-open"):
+    options = ["--env", f"metaworld/ml1-{family}-v3", "--meta-batch-size", "10", "--episodes-per-task", "5"]
+    EXPERIMENTS[family] = (3, {"maml-trpo": [*options, "40"], "multitask-trpo": [*options, "80"]})
 JOBS = 2
 
 
@@ -31,9 +49,9 @@ def run(job: tuple[str, int, list[str], str, Path]) -> None:
 
 def main() -> None:
     """Train, evaluate and compare one experiment."""
-    name = sys.argv[1] if len(sys.argv) == 2 else ""
+    name, jobs_at_once = (*sys.argv[1:], "", "")[:2]
     if name not in EXPERIMENTS:
-        sys.exit(f"usage: results.py {'|'.join(EXPERIMENTS)}")
+        sys.exit(f"usage: results.py {'|'.join(EXPERIMENTS)} [JOBS]")
     seeds, groups = EXPERIMENTS[name]
     folder = Path("runs/results") / name
     jobs = []
@@ -42,7 +60,7 @@ def main() -> None:
             jobs.append((recipe, seed, options, iterations, folder / f"{recipe}_s{seed}"))
         recipe, (*options, _) = next(iter(groups.items()))
         jobs.append((recipe, seed, options, "0", folder / f"untrained_s{seed}"))
-    with ThreadPoolExecutor(JOBS) as pool:
+    with ThreadPoolExecutor(int(jobs_at_once or JOBS)) as pool:
         list(pool.map(run, jobs))
     command = [sys.executable, "-m", "meta_rl.cli", "compare", *(str(job[-1]) for job in jobs)]
     subprocess.run([*command, "--out", f"results/{name}"], check=True)

@@ -21,8 +21,8 @@ inline std::vector<mjtNum> get_state(const mjModel* model, const mjData* data) {
   return state;
 }
 
-// MuJoCo's scratch space (contacts, constraints, stack), one per thread rather than one per simulation: it is larger than
-// all else that a step touches, and shared it stays in the processor's cache.
+// MuJoCo's scratch space (contacts, constraints, stack), one per thread rather than one per simulation: it is larger
+// than all else that a step touches, and shared it stays in the processor's cache.
 class Scratch {
  public:
   static constexpr size_t kBytes = size_t{4} << 20;  // Meta-World's models ask for far more than any state needs
@@ -59,8 +59,8 @@ inline mjModel lean(const mjModel& model) {
 
 class Simulation {
  public:
-  // Points the simulation at `model`, a lean one, and sets the whole state. Models of one `layout` (any key that is equal
-  // only for models with the same sizes) share the mjData, so changing between them allocates nothing.
+  // Points the simulation at `model`, a lean one, and sets the whole state. Models of one `layout` (any key that is
+  // equal only for models with the same sizes) share the mjData, so changing between them allocates nothing.
   void load(const mjModel* model, const void* layout, const mjtNum* state) {
     if (layout != layout_ || !data_) {
       data_.reset(mj_makeData(model));
@@ -126,8 +126,8 @@ class Simulation {
            m.opt.enableflags == 0 && !mj_isDual(&m) && !mjcb_control && !mjcb_passive;
   }
 
-  // mj_step, without cameras and lights. Right after `advance`, at the same qpos and qvel, whatever depends on those two
-  // alone (inertia, collisions, velocity terms) is still valid: only what ctrl and the mocap pose reach is computed
+  // mj_step, without cameras and lights. Right after `advance`, at the same qpos and qvel, whatever depends on those
+  // two alone (inertia, collisions, velocity terms) is still valid: only what ctrl and the mocap pose reach is computed
   // again, the mocap bodies' frames, the constraints, and all that follows. Bit-equal to mj_step.
   void step() {
     const mjModel* m = model_;

@@ -7,7 +7,9 @@ struct DoorOpen final : Family {
   const Geom handle = geom("handle");
   const Joint hinge = joint("doorjoint");
 
-  void objects(const World& world, Objects& out) const override { out.add(world.pos(handle), world.scipy_quat(handle)); }
+  void objects(const World& world, Objects& out) const override {
+    out.add(world.pos(handle), world.scipy_quat(handle));
+  }
 
   // How ready the hand is to open the door: behind the handle, having come there over a funnel-shaped floor.
   static double ready_to_open(const Vec3& hand, const Vec3& handle) {
