@@ -280,7 +280,12 @@ def measure(case: str, rounds: int, seconds: float, threads: list[int], envpool_
     medians = {label: statistics.median(values) for label, values in rates.items()}
     result = {"envs": CASES[case][1] * CASES[case][2], "rounds": rates, "medians": medians}
     ours = medians[f"engine, {threads[-1]} threads"]
-    result["ratios"] = {label: ours / value for label, value in medians.items() if not label.startswith("engine")}
+    # At equal numbers of threads; all of our threads against what has no such number.
+    result["ratios"] = {
+        label: medians[f"engine, {runs[label].get('threads', threads[-1])} threads"] / value
+        for label, value in medians.items()
+        if not label.startswith("engine")
+    }
     if of_mixture:
         result["single_families"] = of_mixture
         predicted = statistics.median(one["predicted"] for one in of_mixture)
