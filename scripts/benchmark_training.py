@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import statistics
 import time
 from collections.abc import Callable
@@ -96,7 +97,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("results/training"))
     options = parser.parse_args(arguments)
-    record: dict[str, Any] = {"command": " ".join(["scripts/benchmark.py training", *arguments])}
+    record: dict[str, Any] = {"command": shlex.join(["scripts/benchmark.py", "training", *arguments])}
     record |= {"cores": os.cpu_count(), "torch_threads": torch.get_num_threads(), "versions": versions()}
     lines = [f"Command: `python {record['command']}`; medians of {options.iterations} iterations, "
              f"{record['torch_threads']} torch threads.", ""]  # fmt: skip
