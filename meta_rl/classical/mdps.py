@@ -11,7 +11,7 @@ state after the last step of an episode nor anything else but states, actions an
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -41,6 +41,12 @@ BAYES = Prior(1.0, 0.0, 1.0)
 """Where the tasks come from, but for the mean: see the module docstring."""
 VAGUE = Prior(1e-4, 0.0, 1e-4)
 """Next to none: after one visit only the data count, and a pair never tried seems to pay 0."""
+
+
+def _by_episodes(*constants: float) -> dict[tuple[int, ...], float]:
+    """Constants for 10, 25, 50, 75 and 100 episodes of the paper's MDPs, chosen with
+    ``scripts/classical.py tabular --tune`` (seed 0, 1000 tuning tasks)."""
+    return {MdpSetting(10, 5, 10, n): c for n, c in zip((10, 25, 50, 75, 100), constants, strict=True)}
 
 
 def plan(reward: Array, expect: Callable[[Array], Array]) -> Array:
@@ -167,6 +173,7 @@ class EpsilonGreedy(MdpAgent):
     prior = VAGUE
     grid = tuple(round(0.1 * i, 1) for i in range(1, 11))
     default = 0.1
+    tuned: ClassVar[Mapping[tuple[int, ...], float]] = _by_episodes(0.1, 0.1, 0.1, 0.1, 0.1)
 
     def plan(self) -> Array:
         """Value iteration on the estimates."""
@@ -181,6 +188,7 @@ class Greedy(EpsilonGreedy):
     """Epsilon-greedy with epsilon 0."""
 
     grid = ()
+    tuned: ClassVar[Mapping[tuple[int, ...], float]] = {}
     default = 0.0
 
 
@@ -188,6 +196,7 @@ class Random(EpsilonGreedy):
     """Uniformly random actions: epsilon 1, without planning."""
 
     grid = ()
+    tuned: ClassVar[Mapping[tuple[int, ...], float]] = {}
     default = 1.0
 
     def plan(self) -> Array:
@@ -200,6 +209,7 @@ class Opsrl(MdpAgent):
 
     grid: ClassVar[tuple[float, ...]] = (1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0)
     default = 10.0
+    tuned: ClassVar[Mapping[tuple[int, ...], float]] = _by_episodes(15.0, 15.0, 20.0, 15.0, 15.0)
 
     def plan(self) -> Array:
         """The upper envelope of the samples' values."""
@@ -219,6 +229,7 @@ class Psrl(Opsrl):
     """Posterior sampling (Strens 2000; Osband et al. 2013): act as is best in one MDP drawn from the posterior."""
 
     grid = ()
+    tuned: ClassVar[Mapping[tuple[int, ...], float]] = {}
     default = 1.0
 
 
@@ -231,7 +242,8 @@ class Beb(MdpAgent):
     """
 
     grid = tuple(float(c) for c in np.geomspace(1e-4, 1.0, 21))
-    default = 1e-3
+    default = 1.585e-3
+    tuned = _by_episodes(2.512e-3, 1.585e-3, 1.585e-3, 1.585e-3, 1.585e-3)
 
     def plan(self) -> Array:
         """Value iteration on the posterior mean, with bonuses."""
@@ -251,7 +263,8 @@ class Ucrl2(MdpAgent):
 
     prior = VAGUE._replace(weight=1e-5)
     grid = tuple(float(c) for c in np.geomspace(1e-4, 1.0, 21))
-    default = 0.4
+    default = 0.3981
+    tuned = _by_episodes(0.3981, 0.3981, 0.3981, 0.3981, 0.3981)
 
     def plan(self) -> Array:
         """Extended value iteration."""

@@ -54,7 +54,7 @@ def bandit(num_arms: int, num_pulls: int) -> Row:
     """One episode of pulls; published numbers where the paper has that size."""
     published = dict(zip(bandits.AGENTS, _BANDITS.get((num_pulls, num_arms), ()), strict=False))
     setting = bandits.BanditSetting(num_arms, num_pulls)
-    num_tasks = 20000 if num_pulls <= 10 else 8000
+    num_tasks = 20000 if num_pulls <= 10 else 5000
     return Row(f"bandit/k{num_arms}-n{num_pulls}", setting, 1, bandits.AGENTS, published, num_tasks)
 
 
@@ -62,7 +62,7 @@ def tabular(num_episodes: int) -> Row:
     """Episodes of 10 steps in a random MDP; published numbers where the paper has that many."""
     published = dict(zip(mdps.AGENTS, _TABULAR.get(num_episodes, ()), strict=False))
     setting = mdps.MdpSetting(num_states=10, num_actions=5, horizon=10, num_episodes=num_episodes)
-    return Row("tabular", setting, num_episodes, mdps.AGENTS, published, 4000)
+    return Row("tabular", setting, num_episodes, mdps.AGENTS, published, 4000 if num_episodes <= 10 else 2000)
 
 
 def play(
