@@ -6,7 +6,9 @@ This package needs numpy, gymnasium and mujoco, never torch and never meta_rl.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from envs.api import (
@@ -50,8 +52,29 @@ def _navigation(split: str, **options: Any) -> TaskDistribution:
     return Navigation(split, **options)
 
 
+def _tabular(split: str, **options: Any) -> TaskDistribution:
+    from envs.tabular import Tabular
+
+    return Tabular(split, **options)
+
+
+def _bandit(num_arms: int, horizon: int, split: str, **options: Any) -> TaskDistribution:
+    from envs.bandit import Bandit
+
+    return Bandit(split, num_arms=num_arms, horizon=horizon, **options)
+
+
 # name -> maker(split, **options). Makers import lazily, so that listing names costs nothing.
-_REGISTRY: dict[str, Callable[..., TaskDistribution]] = {"navigation": _navigation}
+_REGISTRY: dict[str, Callable[..., TaskDistribution]] = {"navigation": _navigation, "tabular": _tabular}
+_BANDIT = re.compile(r"bandit/k([1-9]\d*)-n([1-9]\d*)")
+_BANDIT_NAMES = [f"bandit/k{arms}-n{pulls}" for pulls in (10, 100, 500) for arms in (5, 10, 50)]
+
+
+def _maker(name: str) -> Callable[..., TaskDistribution] | None:
+    """Who makes `name`; None for Meta-World's names and for unknown ones."""
+    if sizes := _BANDIT.fullmatch(name):
+        return partial(_bandit, int(sizes[1]), int(sizes[2]))
+    return _REGISTRY.get(name)
 
 
 def register(name: str, maker: Callable[..., TaskDistribution]) -> None:
@@ -60,14 +83,15 @@ def register(name: str, maker: Callable[..., TaskDistribution]) -> None:
     Raises:
         ValueError: the name is taken.
     """
-    if name in list_names():
+    if name in list_names() or _maker(name):
         raise ValueError(f"{name!r} is already a task distribution")
     _REGISTRY[name] = maker
 
 
 def list_names() -> list[str]:
-    """Every name that `make` knows (custom Meta-World lists, ``metaworld/FAMILY,FAMILY[:FAMILY,...]``, aside)."""
-    return [*_REGISTRY, *(f"metaworld/{name}" for name in _benchmarks.list_names())]
+    """Every name that `make` knows, aside from bandits of other sizes, ``bandit/kARMS-nPULLS``, and custom Meta-World
+    lists, ``metaworld/FAMILY,FAMILY[:FAMILY,...]``."""
+    return [*_REGISTRY, *_BANDIT_NAMES, *(f"metaworld/{name}" for name in _benchmarks.list_names())]
 
 
 def check_name(name: str, split: str = "train") -> None:
@@ -78,8 +102,10 @@ def check_name(name: str, split: str = "train") -> None:
     """
     if split not in SPLITS:
         raise UnknownNameError(f"unknown split {split!r}; valid: {', '.join(SPLITS)}")
-    if name in _REGISTRY:
+    if _maker(name):
         return
+    if name.startswith("bandit"):
+        raise UnknownNameError(f"bad bandit {name!r}: write bandit/kARMS-nPULLS, both at least 1, like bandit/k5-n10")
     if name.startswith("metaworld/"):
         try:
             _benchmarks.parse(name.removeprefix("metaworld/"))
@@ -98,7 +124,7 @@ def check_name(name: str, split: str = "train") -> None:
 def families(name: str, split: str = "train") -> tuple[str, ...]:
     """The family names of a distribution; for Meta-World without importing metaworld."""
     check_name(name, split)
-    if name in _REGISTRY:
+    if _maker(name):
         return make(name, split).families
     return _benchmarks.parse(name.removeprefix("metaworld/")).families(split)
 
@@ -107,16 +133,17 @@ def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
     """The task distribution called `name`.
 
     Args:
-        name: see `list_names`; for example ``navigation``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, or a custom
-            Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3`` (train families : test families).
+        name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``metaworld/ml10``,
+            ``metaworld/ml1-push-v3``, or a custom Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3``
+            (train families : test families).
         split: ``"train"`` or ``"test"``.
         options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.
     Raises:
         UnknownNameError: unknown name or split.
     """
     check_name(name, split)
-    if name in _REGISTRY:
-        return _REGISTRY[name](split, **options)
+    if maker := _maker(name):
+        return maker(split, **options)
     from envs.metaworld.distribution import MetaWorld
 
     return MetaWorld(name.removeprefix("metaworld/"), split, **options)
