@@ -305,6 +305,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "episodes_per_task": 4,
             "network.hidden": (64,),
             "algorithm.chunk": 200,
+            "algorithm.minibatches": 4,
             "algorithm.learning_rate": 1e-3,
             "evaluate.adaptation_steps": 3,
         },
