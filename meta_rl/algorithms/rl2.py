@@ -219,7 +219,7 @@ class Rl2:
         observation, action, reward, done, _ = (x[trial, index] for x in joined)
         recall = self.recall(action, reward, done)
         previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)
-        return Trials(self.policy.inputs(observation, previous), action, reward * weight, weight)
+        return Trials(self.policy.inputs(observation, previous), action, reward, weight)
 
     @torch.no_grad()
     def rows(self, params: Params, trials: Trials, moments: Moments) -> tuple[Rows, Moments, Metrics]:
