@@ -301,6 +301,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         "rl2*",
         "navigation",
         {
+            "iterations": 200,
             "meta_batch_size": 40,
             "episodes_per_task": 4,
             "network.hidden": (64,),

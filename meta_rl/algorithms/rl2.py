@@ -42,9 +42,6 @@ from meta_rl.core.trust_region import Metrics
 from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, from_numpy, map_tensors
 from meta_rl.networks.recurrent import RecurrentPolicy
 
-ROWS_AT_ONCE = {"cpu": 100}
-"""Chunks that are unrolled together, by device: what a time step touches should fit a CPU's cache. Default: all."""
-
 
 class Memory(NamedTuple):
     """What an actor remembers; zeros at the start of a trial."""
@@ -276,7 +273,7 @@ class Rl2:
     def gradient(self, params: Params, rows: Rows) -> tuple[list[Tensor], Metrics]:
         """Gradient of `loss` over all `rows` with respect to `params` (which require grad), and metrics: means over
         all valid steps."""
-        size = ROWS_AT_ONCE.get(rows.start.device.type, len(rows.start))
+        size = self.policy.recurrent.rows_on_cpu if rows.start.device.type == "cpu" else len(rows.start)
         total = rows.batch.weight.sum()
         gradient = [torch.zeros_like(p) for p in params.values()]
         metrics: dict[str, Tensor] = {}

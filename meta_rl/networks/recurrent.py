@@ -33,9 +33,12 @@ class Recurrent(nn.Module):
 
     Attributes:
         state_size: width of the state.
+        rows_on_cpu: sequences to unroll together when gradients are taken on a CPU, the fastest number by measurement:
+            few, so that all that one time step touches stays in the cache, or many, to call fewer operations.
     """
 
     gates: int
+    rows_on_cpu: int
 
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__()
@@ -74,6 +77,7 @@ class Lstm(Recurrent):
     """
 
     gates = 4
+    rows_on_cpu = 40  # oneDNN: the whole sequence is one operation
 
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__(inputs, units)
@@ -97,6 +101,7 @@ class Gru(Recurrent):
     """Gated recurrent unit (Cho et al. 2014), in the variant of torch and cuDNN."""
 
     gates = 3
+    rows_on_cpu = 200  # torch: several operations per time step
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """See `Recurrent.step`."""

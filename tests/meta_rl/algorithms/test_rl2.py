@@ -18,7 +18,6 @@ from torch import Tensor
 import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agent import Agent, MetaWorldAgent
-from meta_rl.algorithms import rl2
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.rl2 import Episode, RecurrentActor, Remembered, Rl2, Rows, Trials, without_gaps
 from meta_rl.config import EvaluateConfig, NetworkConfig, Rl2Config, TrainConfig, default_config, replace_paths
@@ -227,8 +226,8 @@ def looped_loss(learner: Rl2, new: Params, trials: Trials, rows: Rows) -> Tensor
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_the_gradient_equals_a_loop_over_trials_and_steps(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Off-policy (parameters moved since the trials were recorded), chunks shorter than the trials, rows in parts."""
-    monkeypatch.setattr(rl2, "ROWS_AT_ONCE", {"cpu": 3})
     learner = make(cell=cell, entropy_coef=0.1)
+    monkeypatch.setattr(learner.policy.recurrent, "rows_on_cpu", 3)
     trials, rows, _ = recorded(learner)
     assert (rows.batch.log_prob - rows.batch.log_prob.mean()).abs().max() > 0.1
     generator = torch.Generator().manual_seed(1)
