@@ -70,6 +70,7 @@ class MetaWorldAgent:
         self._adapted: Adapted = None
         self._actor: Actor | None = None
         self._timesteps: list[Any] = []
+        self._judged = False
 
     def reset(self, env_mask: NDArray[np.bool_]) -> None:
         """Episodes begin in the environments of `env_mask` ``[env]``."""
@@ -78,6 +79,7 @@ class MetaWorldAgent:
 
     def adapt_action(self, observations: NDArray[np.float64]) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
         """Sampled actions ``[env, action]`` for the adaptation episodes."""
+        self._judged = False
         policy = self._learner.policy
         shape = (len(observations), 1, *policy.noise_shape)
         draw = self._rng.standard_normal if policy.noise_kind == "normal" else self._rng.random
@@ -85,7 +87,17 @@ class MetaWorldAgent:
 
     def eval_action(self, observations: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mode actions ``[env, action]``."""
+        self._judged = True
         return self._act(observations, None)
+
+    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
+        """What followed an `eval_action`, ``[env]`` each; after an `adapt_action` (see `step`) it does nothing.
+
+        Not part of the protocol, which keeps rewards to itself while it judges. An agent with a memory acts without
+        it, but as if all its rewards were 0.
+        """
+        if self._judged and self._actor is not None:
+            self._actor.observe(np.asarray(reward, np.float64)[:, None], np.asarray(done, bool)[:, None])
 
     def step(self, timestep: Any) -> None:
         """Record one `metaworld.evaluation.Timestep` of all environments."""

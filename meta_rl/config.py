@@ -226,6 +226,8 @@ class Recipe:
 
 
 _MAML = "meta_rl.algorithms.maml:Maml"
+_RL2 = "meta_rl.algorithms.rl2:Rl2"
+_RECURRENT = "meta_rl.networks.recurrent:make_policy"
 
 RECIPES: dict[str, Recipe] = {
     "maml-trpo": Recipe(
@@ -248,6 +250,10 @@ RECIPES: dict[str, Recipe] = {
     "reptile": Recipe(
         "meta_rl.algorithms.reptile:Reptile", ReptileConfig(), "Reptile with policy-gradient steps (Nichol et al. 2018)"
     ),
+    "rl2": Recipe(
+        _RL2, Rl2Config(), "RL^2: an LSTM that remembers its episodes, trained by PPO (Duan et al. 2016)", _RECURRENT
+    ),
+    "rl2-gru": Recipe(_RL2, Rl2Config(), "the same with a GRU", _RECURRENT),
     "multitask-trpo": Recipe(
         _MAML,
         MamlConfig(inner_steps=0),
@@ -294,6 +300,32 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("maml-vpg", "navigation", {"algorithm.meta_lr": 5e-3}),  # one step per iteration where PPO takes five
+    (
+        "rl2*",
+        "*",
+        {
+            "network.hidden": (256,),
+            # One episode after another: the curve has a point after each.
+            "evaluate.adaptation_episodes": 1,
+            "evaluate.adaptation_steps": 10,
+        },
+    ),
+    ("rl2-gru", "*", {"network.cell": "gru"}),
+    ("rl2*", "metaworld/*", {"algorithm.reward_scale": 0.1}),  # rewards are in [0, 10]
+    (
+        "rl2*",
+        "navigation",
+        {
+            "iterations": 200,
+            "meta_batch_size": 40,
+            "episodes_per_task": 4,
+            "network.hidden": (64,),
+            "algorithm.chunk": 200,
+            "algorithm.minibatches": 4,
+            "algorithm.learning_rate": 1e-3,
+            "evaluate.adaptation_steps": 3,
+        },
+    ),
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
 ]
 

@@ -7,9 +7,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from meta_rl.agent import Agent
+from meta_rl.agent import Agent, MetaWorldAgent
 from meta_rl.config import EvaluateConfig
 from meta_rl.errors import ConfigError
+
+
+class Telling:
+    """Meta-World's vector env, whose `step` also tells the agent what followed its actions.
+
+    The evaluator tells an agent rewards and ends of episodes while it adapts, but not while it is judged. RL^2 reads
+    both at every step, and would act on inputs it has never seen. Nothing else changes.
+    """
+
+    def __init__(self, vector_env: Any, agent: MetaWorldAgent) -> None:
+        self._vector_env, self._agent = vector_env, agent
+
+    def step(self, actions: Any) -> tuple[Any, ...]:
+        """As the vector env's."""
+        observation, reward, terminated, truncated, info = self._vector_env.step(actions)
+        self._agent.observe(reward, terminated | truncated)
+        return observation, reward, terminated, truncated, info
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vector_env, name)
 
 
 def stock_evaluation(agent: Agent, protocol: EvaluateConfig, goals_per_family: int) -> dict[str, Any]:
@@ -44,10 +64,11 @@ def stock_evaluation(agent: Agent, protocol: EvaluateConfig, goals_per_family: i
         total_tasks_per_cls=goals_per_family,
         **options,
     )
+    judged = agent.as_metaworld_agent(agent.config.seed)
     try:
         success, mean_return, by_family = metalearning_evaluation(
-            agent.as_metaworld_agent(agent.config.seed),
-            vector_env,
+            judged,
+            Telling(vector_env, judged),
             num_evals=1,
             adaptation_steps=protocol.adaptation_steps,
             adaptation_episodes=protocol.adaptation_episodes,

@@ -22,6 +22,7 @@ class Purpose(enum.IntEnum):
     TEST_NOISE = 5
     TEST_ENV = 6
     BOOTSTRAP = 7
+    MINIBATCHES = 8
 
 
 def sequence(seed: int, purpose: Purpose, iteration: int = 0, task: int = 0, stage: int = 0) -> np.random.SeedSequence:

@@ -76,10 +76,14 @@ def make_policy(
     """
     if len(observation_space.shape) != 1:
         raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
-    observation_dim = observation_space.shape[0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(seed, Purpose.INIT))
-        if isinstance(action_space, gym.spaces.Discrete):
-            return CategoricalPolicy(observation_dim, int(action_space.n), config)
-        assert action_space.shape is not None
-        return GaussianPolicy(observation_dim, action_space.shape[0], config)
+        return policy_for(action_space, observation_space.shape[0], config)
+
+
+def policy_for(action_space: gym.spaces.Space[Any], input_dim: int, config: NetworkConfig) -> Policy:
+    """The kind of policy that fits `action_space`, on inputs ``[..., input_dim]``."""
+    if isinstance(action_space, gym.spaces.Discrete):
+        return CategoricalPolicy(input_dim, int(action_space.n), config)
+    assert action_space.shape is not None
+    return GaussianPolicy(input_dim, action_space.shape[0], config)

@@ -1,0 +1,343 @@
+"""RL^2: a recurrent policy that learns a task by remembering it (Duan et al. 2016; Wang et al. 2016).
+
+A trial is K episodes on one task, one after another. The network reads what it did and what came of it, and its memory
+lasts from the first step of the trial to the last, so that its dynamics are a learning algorithm, which plain PPO over
+trials optimises:
+
+    for every task of the meta-batch:
+        memory = 0;  repeat K times: run an episode, memory carries over          (each episode is a stage)
+    with the network that acted, over the whole trial: log-probabilities, values, memory at the start of each chunk
+    A = GAE over the trial;  R = A + value                                     (one episode to the learner)
+    repeat for `epochs`, for every minibatch of whole trials:
+        loss = clipped surrogate(A) + value_coef * (value - R)^2 - entropy_coef * entropy
+        Adam step on its gradient through `chunk` steps of time               (truncated back-propagation)
+
+* The trial is the episode of the learner: rewards are discounted across the borders of episodes and a terminal state
+  inside a trial cuts nothing, so what pays off is exploring early to earn later. After the last step comes nothing.
+* Episodes that end early leave gaps, which are closed first: the memory stood still meanwhile.
+* The first step of a trial reads zeros for the previous action, reward and done; the first step of every later episode
+  reads the last step of the one before, with done = 1.
+* Values are learned and predicted in units of the running standard deviation of R around its running mean.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+
+from meta_rl.config import Rl2Config
+from meta_rl.core import losses, returns
+from meta_rl.core.gradient_step import Adam
+from meta_rl.core.moments import Moments
+from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.state import TrainState
+from meta_rl.core.trust_region import Metrics
+from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, from_numpy, map_tensors
+from meta_rl.networks.recurrent import RecurrentPolicy
+
+
+class Memory(NamedTuple):
+    """What an actor remembers; zeros at the start of a trial."""
+
+    state: Tensor
+    """``[task, env, state_size]`` of the recurrent layer."""
+    recall: Tensor
+    """``[task, env, recall_size]``: the previous step as the next one reads it."""
+
+
+class Remembered(NamedTuple):
+    """RL^2's `Adapted`: parameters, the same for all tasks, and the memory of each."""
+
+    params: Params
+    memory: Memory
+
+
+class Episode(NamedTuple):
+    """One stage as the learner reads it, ``[task, env, time, ...]``."""
+
+    observation: Tensor
+    action: Tensor
+    reward: Tensor
+    done: Tensor
+    """float: 1 at the last valid step."""
+    weight: Tensor
+    """float: 1 for valid steps, 0 for padding."""
+
+
+class Trials(NamedTuple):
+    """Whole trials ``[trial, time, ...]``: valid steps without gaps, then padding up to a multiple of the chunk."""
+
+    inputs: Tensor
+    action: Tensor
+    reward: Tensor
+    weight: Tensor
+
+
+class Rows(NamedTuple):
+    """Chunks of trials, each a row: ``[row, time, ...]``; rows ``i * n ... (i + 1) * n - 1`` are trial i."""
+
+    batch: Batch
+    """Its observations are the inputs of the network."""
+    target: Tensor
+    """Values to learn, normalised."""
+    start: Tensor
+    """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
+
+
+Recall = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(action, reward, done) of a step as the next step reads it."""
+
+
+class RecurrentActor:
+    """A recurrent policy and its memory of each environment; see `meta_rl.algorithms.base.Actor` for the verbs.
+
+    Environments whose episode is over stand still until the next one begins. A memory with one environment per task
+    serves any number of them, each from a copy.
+    """
+
+    def __init__(self, policy: RecurrentPolicy, adapted: Remembered, recall: Recall) -> None:
+        self._policy = copy.deepcopy(policy).requires_grad_(False)
+        self._policy.load_state_dict(adapted.params)
+        self._dtype = adapted.memory.state.dtype
+        self._recall = recall
+        self._frozen = torch.zeros(adapted.memory.state.shape[:2], dtype=torch.bool)
+        self._action = torch.empty(0)
+        self.memory = adapted.memory
+
+    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """See `Actor.begin`."""
+        self._frozen = torch.zeros_like(self._frozen) if mask is None else self._frozen & ~torch.from_numpy(mask)
+
+    @torch.no_grad()
+    def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
+        """See `Actor.act`."""
+        shape = observation.shape[:2]
+        self._spread(shape)
+        inputs = self._policy.inputs(from_numpy(observation).to(self._dtype), self.memory.recall)
+        distribution, state = self._policy.step(inputs.flatten(0, 1), self.memory.state.flatten(0, 1))
+        action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise).flatten(0, 1))
+        self._action = action.reshape(*shape, *action.shape[1:])
+        self.memory = self.memory._replace(state=self._keep_frozen(state.reshape(*shape, -1), self.memory.state))
+        self.observe(np.zeros(shape), np.zeros(shape, bool))  # unless told otherwise, nothing followed
+        return np.asarray(self._action.numpy())
+
+    @torch.no_grad()
+    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
+        """See `Actor.observe`."""
+        over = torch.from_numpy(done)
+        recall = self._recall(self._action, torch.from_numpy(reward).to(self._dtype), over.to(self._dtype))
+        self.memory = self.memory._replace(recall=self._keep_frozen(recall, self.memory.recall))
+        self._frozen = self._frozen | over
+
+    def _keep_frozen(self, new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(self._frozen.unsqueeze(-1), old, new)
+
+    def _spread(self, shape: tuple[int, ...]) -> None:
+        """One memory per environment, from one per task."""
+        if self._frozen.shape != shape:
+            self._frozen = self._frozen.expand(shape)
+            self.memory = Memory(*(x.expand(*shape, x.shape[-1]) for x in self.memory))
+
+
+class Rl2:
+    """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
+
+    parallel = False
+
+    def __init__(self, config: Rl2Config, policy: RecurrentPolicy) -> None:
+        self.config, self.policy = config, policy
+
+    def init(self) -> TrainState:
+        """Parameters as the policy was initialised, and empty statistics of the returns."""
+        params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
+        return TrainState(0, 0, params, extras=Moments.empty()._asdict())
+
+    def stages(self, episodes_per_task: int) -> int:
+        """Every episode of a trial is a stage."""
+        return episodes_per_task
+
+    def start(self, params: Params, num_tasks: int) -> Remembered:
+        """Nothing remembered."""
+        state, recall = (
+            torch.zeros(num_tasks, 1, size, dtype=next(iter(params.values())).dtype)
+            for size in (self.policy.state_size, self.policy.recall_size)
+        )
+        return Remembered(params, Memory(state, recall))
+
+    def actor(self, adapted: Remembered) -> RecurrentActor:
+        """Acts on from what is remembered."""
+        return RecurrentActor(self.policy, adapted, self.recall)
+
+    def prepare(self, adapted: Remembered, rollout: Rollout) -> Episode:
+        """The rollout as it is; what losses need beyond it depends on the whole trial."""
+        valid = from_numpy(rollout.valid)
+        last = valid & ~pad(valid[..., 1:], (0, 1))
+        observation, action, reward = map(from_numpy, (rollout.observation, rollout.action, rollout.reward))
+        return Episode(observation, action, reward, last.float(), valid.float())
+
+    def adapt(self, adapted: Remembered, support: Episode, actor: RecurrentActor) -> Remembered:
+        """To adapt is to remember: the memory that the actor had after its last step."""
+        return Remembered(adapted.params, actor.memory)
+
+    def recall(self, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
+        """What the next step reads of this one, in acting as in learning; see `RecurrentPolicy.recall`."""
+        return self.policy.recall(action, reward * self.config.reward_scale, done)
+
+    def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
+        """PPO on whole trials. A loss or gradient that is not finite abandons the update: `state` stays as it was,
+        bit for bit."""
+        trials = self.trials(batch)
+        moments = Moments(**state.extras)
+        rows, moments, recorded = self.rows(state.params, trials, moments)
+        adam = Adam(state.params, state.optimizer, self.config.learning_rate)
+        steps: list[Metrics] = []
+        for part in self._minibatches(rows, len(trials.weight), state.iteration):
+            gradient, metrics = self.gradient(adam.params, part)
+            metrics["update/gradient_norm"] = adam.step(gradient, self.config.max_grad_norm)
+            steps.append(metrics)
+            if not np.isfinite(list(metrics.values())).all():
+                return recorded | summary(steps) | {"guard/non_finite_gradient": 1.0}
+        state.params, state.optimizer, state.extras = adam.result(), adam.state(), moments._asdict()
+        return recorded | summary(steps) | {"guard/non_finite_gradient": 0.0}
+
+    def trials(self, batch: MetaBatch) -> Trials:
+        """The episodes of each trial, joined without gaps, and what the network read at each step."""
+        episodes: list[Episode] = [*batch.support, batch.query]
+        joined = Episode(*(torch.cat(parts, 2).flatten(0, 1) for parts in zip(*episodes, strict=True)))
+        index, weight = without_gaps(joined.weight, self.config.chunk)
+        trial = torch.arange(len(index), device=index.device).unsqueeze(1)
+        observation, action, reward, done, _ = (x[trial, index] for x in joined)
+        recall = self.recall(action, reward, done)
+        previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)
+        return Trials(self.policy.inputs(observation, previous), action, reward, weight)
+
+    @torch.no_grad()
+    def rows(self, params: Params, trials: Trials, moments: Moments) -> tuple[Rows, Moments, Metrics]:
+        """What PPO needs of the policy that acted: one pass over the trials from start to end, chunk by chunk.
+
+        Returns:
+            The trials' chunks, `moments` of the returns with these trials, and metrics.
+        """
+        c, weight = self.config, trials.weight
+        length = min(c.chunk, weight.shape[1])
+        log_prob, value, entropy, start = self._replay(params, trials, length)
+        value = (value.double() * moments.std + moments.mean) * weight
+        valid, end = weight.bool(), torch.zeros_like(value[:, 0])
+        advantage = returns.gae(trials.reward.double(), value, valid, end, c.discount, c.gae_lambda)
+        target = advantage + value
+        moments = moments.update(target, weight)
+        normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0)).squeeze(0)
+        batch = Batch(trials.inputs, trials.action, log_prob, normalised.to(weight.dtype), weight)
+        target_normalised = ((target - moments.mean) / moments.std).to(weight.dtype)
+        batch, target_normalised = map_tensors(
+            lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised)
+        )
+        spread = losses.weighted_mean((target - losses.weighted_mean(target, weight)).square(), weight)
+        explained = 1 - losses.weighted_mean(advantage.square(), weight) / spread
+        metrics = {
+            "policy/entropy": float(losses.weighted_mean(entropy, weight)),
+            "value/explained_variance": float(explained),
+        }
+        return Rows(batch, target_normalised, start), moments, metrics
+
+    def _replay(self, params: Params, trials: Trials, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
+        ``[trial * chunk, state_size]``."""
+        state = trials.inputs.new_zeros(len(trials.inputs), self.policy.state_size)
+        steps, states = [], []
+        for inputs, action in zip(*(torch.split(x, length, 1) for x in (trials.inputs, trials.action)), strict=True):
+            states.append(state)
+            distribution, value, state = self.policy.unroll(params, inputs, state)
+            steps.append((distribution.log_prob(action), value, distribution.entropy()))
+        log_prob, value, entropy = (torch.cat(parts, 1) for parts in zip(*steps, strict=True))
+        return log_prob, value, entropy, torch.stack(states, 1).flatten(0, 1)
+
+    def _minibatches(self, rows: Rows, trials: int, iteration: int) -> Iterator[Rows]:
+        """For every epoch, the trials in a new order, cut into minibatches; without chunks that are all padding."""
+        chunks = torch.arange(len(rows.start)).reshape(trials, -1)
+        used = rows.batch.weight.cpu().any(1)
+        for epoch in range(self.config.epochs):
+            # The order of trials that are random themselves needs no seed of its own.
+            order = generator(0, Purpose.MINIBATCHES, iteration, stage=epoch).permutation(trials)
+            for part in np.array_split(order, min(self.config.minibatches, trials)):
+                index = chunks[torch.from_numpy(part)].flatten()
+                yield select(rows, index[used[index]])
+
+    def gradient(self, params: Params, rows: Rows) -> tuple[list[Tensor], Metrics]:
+        """Gradient of `loss` over all `rows` with respect to `params` (which require grad), and metrics: means over
+        all valid steps."""
+        size = self.policy.recurrent.rows_on_cpu if rows.start.device.type == "cpu" else len(rows.start)
+        total = rows.batch.weight.sum()
+        gradient = [torch.zeros_like(p) for p in params.values()]
+        metrics: dict[str, Tensor] = {}
+        for index in torch.split(torch.arange(len(rows.start)), size):
+            part = select(rows, index)
+            share = part.batch.weight.sum() / total
+            loss, terms = self.loss(params, part)
+            for mine, theirs in zip(gradient, torch.autograd.grad(loss * share, list(params.values())), strict=True):
+                mine += theirs
+            for name, value in terms.items():
+                metrics[name] = metrics.get(name, torch.zeros_like(share)) + value.detach() * share
+        return gradient, {name: float(value) for name, value in metrics.items()}
+
+    def loss(self, params: Params, rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
+        """Clipped surrogate, value error and entropy bonus: means over the valid steps of `rows`."""
+        c, batch = self.config, rows.batch
+        distribution, value, _ = self.policy.unroll(params, batch.observation, rows.start)
+        policy_loss = losses.clipped(distribution, batch, c.clip_eps)
+        value_loss = losses.weighted_mean((value - rows.target).square(), batch.weight)
+        entropy = losses.weighted_mean(distribution.entropy(), batch.weight)
+        loss = policy_loss + c.value_coef * value_loss - c.entropy_coef * entropy
+        with torch.no_grad():
+            log_ratio = distribution.log_prob(batch.action) - batch.log_prob
+            kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
+            clipped = losses.weighted_mean((log_ratio.exp() - 1).abs().gt(c.clip_eps).float(), batch.weight)
+        return loss, {
+            "update/loss": loss,
+            "update/value_loss": value_loss,
+            "update/kl": kl,
+            "update/clip_fraction": clipped,
+        }
+
+
+def without_gaps(weight: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
+    """Indices that move valid steps to the front, in order.
+
+    Args:
+        weight: ``[trial, time]``, 1 for valid steps.
+        multiple: the result is padded to a multiple of this, unless it is shorter.
+    Returns:
+        Indices into time ``[trial, length]``, and the weights of what they pick.
+    """
+    count = weight.sum(1).long()
+    longest = int(count.max())
+    length = longest if longest < multiple else -(-longest // multiple) * multiple
+    order = torch.argsort(1 - weight, dim=1, stable=True)
+    index = pad(order, (0, max(length - order.shape[1], 0)))[:, :length]
+    return index, (torch.arange(length, device=weight.device) < count.unsqueeze(1)).to(weight.dtype)
+
+
+def select(rows: Rows, index: Tensor) -> Rows:
+    """The rows at `index`."""
+    return map_tensors(lambda x: x[index.to(x.device)], rows)  # type: ignore[no-any-return]
+
+
+def summary(steps: list[Metrics]) -> Metrics:
+    """Metrics of an update from those of its gradient steps. The KL divergence, estimated from samples (Schulman
+    2020), and the share of clipped ratios are those just before the last step."""
+    first, last = steps[0], steps[-1]
+    return {
+        "update/loss_before": first["update/loss"],
+        "update/loss_after": last["update/loss"],
+        "update/value_loss": first["update/value_loss"],
+        "update/kl": last["update/kl"],
+        "update/clip_fraction": last["update/clip_fraction"],
+        "update/gradient_norm": first["update/gradient_norm"],
+    }

@@ -1,0 +1,485 @@
+"""RL^2: the learner sees what the actor saw, step for step, and learns from whole trials."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import envs
+from envs import Task, TaskDistribution, TaskVectorEnv
+from meta_rl.agent import Agent, MetaWorldAgent
+from meta_rl.algorithms.base import make_learner
+from meta_rl.algorithms.rl2 import Episode, RecurrentActor, Remembered, Rl2, Rows, Trials, without_gaps
+from meta_rl.config import EvaluateConfig, NetworkConfig, Rl2Config, TrainConfig, default_config, replace_paths
+from meta_rl.core.moments import Moments
+from meta_rl.core.state import TrainState
+from meta_rl.core.types import Batch, MetaBatch, Params
+from meta_rl.evaluate import evaluate
+from meta_rl.networks.recurrent import make_policy
+from meta_rl.sources.collect import Shard, Streams, sample_shard
+from meta_rl.sources.in_process import InProcess
+from meta_rl.stock_evaluation import Telling, stock_evaluation
+from meta_rl.train import train
+from tests.meta_rl.test_train import assert_same_run, final, quiet
+
+OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+CONTINUOUS = gym.spaces.Box(-1, 1, (2,), np.float32)
+DISCRETE = gym.spaces.Discrete(4)
+
+
+class Uneven(TaskVectorEnv):
+    """Random observations; the n-th episode of task i terminates after ``1 + (i + 2 n) % 5`` of 5 steps."""
+
+    def __init__(self, num_tasks: int, action_space: gym.Space) -> None:
+        super().__init__(num_tasks, 1, OBSERVATION, action_space, horizon=5)  # type: ignore[arg-type]
+        self.episode = -1
+        self.rng = np.random.default_rng(0)
+
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        pass
+
+    def _reset(self, seeds: list[int], mask: NDArray[np.bool_]) -> Any:
+        self.episode, self.elapsed = self.episode + 1, 0
+        return self.rng.normal(size=(*self.shape, 3))
+
+    def _step(self, action: NDArray[Any], active: NDArray[np.bool_]) -> Any:
+        self.elapsed += 1
+        length = 1 + (np.arange(self.num_tasks)[:, None] + 2 * self.episode) % 5
+        ended = self.elapsed >= length
+        return self.rng.normal(size=(*self.shape, 3)), self.rng.normal(size=self.shape), ended, ended
+
+
+def make(space: gym.Space = CONTINUOUS, cell: str = "lstm", dtype: torch.dtype = torch.float64, **config: Any) -> Rl2:
+    network = NetworkConfig(hidden=(7, 6), cell=cell)  # type: ignore[arg-type]
+    policy = make_policy(OBSERVATION, space, network, seed=0)
+    for p in policy.parameters():  # away from the small initial gains
+        p.data += 0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+    return Rl2(Rl2Config(**{"chunk": 4, "reward_scale": 0.5, **config}), policy.to(dtype))
+
+
+def collect(learner: Rl2, space: gym.Space, episodes: int = 4) -> Shard:
+    """Trials of 5 tasks whose episodes are of different lengths."""
+    tasks = [Task("uneven", (i,)) for i in range(5)]
+    params = learner.init().params
+    return sample_shard(Uneven(5, space), learner, params, tasks, range(5), episodes, Streams(0, 0))
+
+
+def as_dtype(batch: MetaBatch, dtype: torch.dtype) -> MetaBatch:
+    """Recorded numbers are float32."""
+
+    def convert(episode: Episode) -> Episode:
+        return Episode(*(x.to(dtype) if x.is_floating_point() else x for x in episode))
+
+    return MetaBatch(tuple(map(convert, batch.support)), convert(batch.query))
+
+
+def recorded(learner: Rl2, space: gym.Space = CONTINUOUS) -> tuple[Trials, Rows, Moments]:
+    trials = learner.trials(as_dtype(collect(learner, space).batch, torch.float64))
+    rows, moments, _ = learner.rows(learner.init().params, trials, Moments.empty())
+    return trials, rows, moments
+
+
+class Recorder(Rl2):
+    """Remembers the distributions its actors acted by, ``[stage][time]``."""
+
+    def actor(self, adapted: Remembered) -> RecurrentActor:
+        actor = super().actor(adapted)
+        step, seen = actor._policy.step, []
+
+        def recording(*args: Tensor) -> Any:
+            result = step(*args)
+            seen.append(result[0])
+            return result
+
+        actor._policy.step = recording  # type: ignore[method-assign]
+        self.__dict__.setdefault("stages_seen", []).append(seen)
+        return actor
+
+
+@pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
+def test_recomputed_log_probs_equal_those_of_the_actor(
+    space: gym.Space, cell: str, dtype: torch.dtype, tolerance: float
+) -> None:
+    plain = make(space, cell, dtype)
+    learner = Recorder(plain.config, plain.policy)
+    batch = as_dtype(collect(learner, space).batch, dtype)
+    trials = learner.trials(batch)
+    rows, _, _ = learner.rows(learner.init().params, trials, Moments.empty())
+    log_prob = rows.batch.log_prob.reshape(trials.weight.shape)
+    episodes = [*batch.support, batch.query]
+    lengths = [[1 + (task + 2 * stage) % 5 for stage in range(4)] for task in range(5)]
+    assert trials.weight.sum(1).tolist() == [sum(mine) for mine in lengths]
+    for task, mine in enumerate(lengths):
+        t = 0
+        for stage, length in enumerate(mine):
+            for step in range(length):
+                action = episodes[stage].action[:, 0, step]
+                acted = learner.stages_seen[stage][step].log_prob(action)[task]  # type: ignore[attr-defined]
+                assert log_prob[task, t].item() == pytest.approx(acted.item(), abs=tolerance)
+                t += 1
+        assert not trials.weight[task, t:].any()
+
+
+def test_the_network_reads_the_previous_step() -> None:
+    learner = make(reward_scale=0.5)
+    batch = as_dtype(collect(learner, CONTINUOUS).batch, torch.float64)
+    trials = learner.trials(batch)
+    first, second = batch.support[:2]
+    # Task 1: an episode of 2 steps, then one of 4. Recall: action (2), reward / 2, done.
+    recall = trials.inputs[1, :, 3:]
+    assert recall[0].tolist() == [0, 0, 0, 0]
+    for t, (episode, step, done) in enumerate([(first, 0, 0), (first, 1, 1), (second, 0, 0), (second, 1, 0)]):
+        expected = [*episode.action[1, 0, step].tolist(), episode.reward[1, 0, step].item() / 2, done]
+        assert recall[t + 1].tolist() == expected
+    assert torch.equal(trials.inputs[1, 2, :3], second.observation[1, 0, 0])
+
+
+def test_gaps_are_closed_and_padding_follows() -> None:
+    weight = torch.tensor([[1.0, 0, 0, 1, 1, 0], [1, 1, 1, 1, 0, 0]])
+    index, valid = without_gaps(weight, 3)
+    assert index[0, :3].tolist() == [0, 3, 4]
+    assert index[1, :4].tolist() == [0, 1, 2, 3]
+    assert valid.tolist() == [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0]]
+    assert without_gaps(weight, 8)[1].shape == (2, 4)  # shorter than a chunk: no padding
+    assert without_gaps(torch.ones(2, 6), 4)[1].tolist() == [[1] * 6 + [0] * 2] * 2
+
+
+def test_advantages_run_across_the_border_of_episodes() -> None:
+    """Episodes of 2 of 3 steps (terminated) and 3 steps; the value is 2 everywhere; discount and lambda 0.5.
+
+    delta_t = r_t + 0.5 * 2 - 2 = r_t - 1, but the last: r - 2; rewards 1, 3 | 5, 7, 9
+    A_4 = 7; A_3 = 6 + 7 / 4 = 7.75; A_2 = 4 + 7.75 / 4 = 5.9375; A_1 = 2 + A_2 / 4 = 3.484375; A_0 = 0.87109375
+    """
+    learner = make(discount=0.5, gae_lambda=0.5)
+    for name, p in learner.policy.named_parameters():
+        if name.startswith("value."):
+            p.data.zero_()
+    zeros = torch.zeros(1, 1, 3, dtype=torch.float64)
+    observation, action = zeros.unsqueeze(-1).expand(1, 1, 3, 3), zeros.unsqueeze(-1).expand(1, 1, 3, 2)
+    first = Episode(
+        observation, action, torch.tensor([[[1.0, 3, 0]]]), torch.tensor([[[0.0, 1, 0]]]), torch.tensor([[[1.0, 1, 0]]])
+    )
+    second = Episode(
+        observation, action, torch.tensor([[[5.0, 7, 9]]]), torch.tensor([[[0.0, 0, 1]]]), torch.ones(1, 1, 3)
+    )
+    trials = learner.trials(as_dtype(MetaBatch((first,), second), torch.float64))
+    before = Moments.empty().update(torch.tensor([1.0, 3.0]), torch.ones(2))  # mean 2
+    rows, after, _ = learner.rows(learner.init().params, trials, before)
+    expected = torch.tensor([0.87109375, 3.484375, 5.9375, 7.75, 7], dtype=torch.float64)
+    target = (rows.target * after.std + after.mean).flatten()
+    torch.testing.assert_close(target[:5], expected + 2)
+    torch.testing.assert_close(after, before.update(expected + 2, torch.ones(5)))
+    normalised = (expected - expected.mean()) / expected.std(correction=0)
+    torch.testing.assert_close(rows.batch.advantage.flatten()[:5], normalised)
+    assert rows.batch.weight.tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
+    assert rows.batch.advantage.flatten()[5:].tolist() == [0, 0, 0]
+
+
+def test_running_moments_are_those_of_all_values() -> None:
+    values = torch.randn(3, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 4 + 7
+    weight = (torch.arange(50) < torch.tensor([[50], [20], [3]])).double()
+    moments = Moments.empty()
+    assert (moments.mean.item(), moments.std.item()) == (0, 1)
+    for v, w in zip(values, weight, strict=True):
+        moments = moments.update(v, w)
+    seen = values[weight.bool()]
+    torch.testing.assert_close(moments.mean, seen.mean())
+    torch.testing.assert_close(moments.std, seen.std(correction=0))
+
+
+def looped_loss(learner: Rl2, new: Params, trials: Trials, rows: Rows) -> Tensor:
+    """Trial by trial, step by step; memories of the policy that acted at the start of every chunk, the new policy's
+    within. `new` are parameters of the policy itself."""
+    c, total, steps = learner.config, torch.zeros((), dtype=torch.float64), 0
+    acted = make(cell="lstm" if learner.policy.state_size == 12 else "gru").policy
+    for i, (inputs, action, weight) in enumerate(zip(trials.inputs, trials.action, trials.weight, strict=True)):
+        chunks = len(inputs) // c.chunk
+        old_state = torch.zeros(1, learner.policy.state_size, dtype=torch.float64)
+        for t in range(int(weight.sum())):
+            if t % c.chunk == 0:
+                state = old_state.detach()
+            _, old_state = acted.step(inputs[t : t + 1], old_state)
+            distribution, state = learner.policy.step(inputs[t : t + 1], state)
+            value = learner.policy.value(learner.policy.recurrent.output(state))[0, 0]
+            row, column = i * chunks + t // c.chunk, t % c.chunk
+            advantage = rows.batch.advantage[row, column]
+            ratio = (distribution.log_prob(action[t : t + 1])[0] - rows.batch.log_prob[row, column]).exp()
+            gain = torch.minimum(ratio * advantage, ratio.clamp(1 - c.clip_eps, 1 + c.clip_eps) * advantage)
+            error = (value - rows.target[row, column]).square()
+            total = total - gain + c.value_coef * error - c.entropy_coef * distribution.entropy()[0]
+            steps += 1
+    return total / steps
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_gradient_equals_a_loop_over_trials_and_steps(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off-policy (parameters moved since the trials were recorded), chunks shorter than the trials, rows in parts."""
+    learner = make(cell=cell, entropy_coef=0.1)
+    monkeypatch.setattr(learner.policy.recurrent, "rows_on_cpu", 3)
+    trials, rows, _ = recorded(learner)
+    assert (rows.batch.log_prob - rows.batch.log_prob.mean()).abs().max() > 0.1
+    generator = torch.Generator().manual_seed(1)
+    for p in learner.policy.parameters():
+        p.data += 0.1 * torch.randn(p.shape, dtype=p.dtype, generator=generator)
+    params = dict(learner.policy.named_parameters())
+    gradient, metrics = learner.gradient(params, rows)
+    slow = looped_loss(learner, params, trials, rows)
+    assert metrics["update/loss"] == pytest.approx(slow.item(), abs=1e-12)
+    assert 0 < metrics["update/clip_fraction"] < 1
+    assert metrics["update/kl"] > 0
+    for fast, expected in zip(gradient, torch.autograd.grad(slow, list(params.values())), strict=True):
+        torch.testing.assert_close(fast, expected, rtol=1e-9, atol=1e-12)
+        assert expected.abs().max() > 1e-5
+
+
+def test_minibatches_are_whole_trials_in_a_new_order_every_epoch() -> None:
+    """5 trials of 3 chunks, of which the last of trials 1 and 3 is padding, in 2 minibatches."""
+    learner = make(epochs=3, minibatches=2)
+    number = torch.arange(15.0)
+    weight = torch.ones(15, 4)
+    weight[[5, 11]] = 0
+    ids = number.unsqueeze(1).expand(15, 4)
+    rows = Rows(Batch(ids, ids, ids, ids, weight), ids, ids)
+
+    def order(iteration: int) -> list[list[float]]:
+        return [part.start[:, 0].tolist() for part in learner._minibatches(rows, 5, iteration)]
+
+    parts = order(0)
+    assert len(parts) == 6
+    whole = [[0, 1, 2], [3, 4], [6, 7, 8], [9, 10], [12, 13, 14]]
+    for epoch in range(3):
+        both = parts[2 * epoch] + parts[2 * epoch + 1]
+        assert sorted(both) == [i for i in range(15) if i not in (5, 11)]
+        for part in parts[2 * epoch : 2 * epoch + 2]:
+            assert all(set(trial) <= set(part) or not set(trial) & set(part) for trial in whole)
+    assert parts[:2] != parts[2:4]
+    assert order(0) == parts
+    assert order(1) != parts
+
+
+@pytest.mark.parametrize("where", ["reward", "observation"])
+def test_a_nan_skips_the_update_bitwise(where: str) -> None:
+    learner = make(dtype=torch.float32, epochs=2, minibatches=2)
+    batch = collect(learner, CONTINUOUS).batch
+    state = learner.init()
+    assert learner.meta_update(state, batch)["guard/non_finite_gradient"] == 0
+    before = copy.deepcopy(state)
+    getattr(batch.support[1], where)[1, 0, 0] = torch.nan
+    assert learner.meta_update(state, batch)["guard/non_finite_gradient"] == 1
+    for group in ("params", "optimizer", "extras"):
+        mine, theirs = getattr(state, group), getattr(before, group)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_an_update_improves_the_surrogate() -> None:
+    learner = make(dtype=torch.float32, epochs=5)
+    state = learner.init()
+    metrics = learner.meta_update(state, collect(learner, CONTINUOUS).batch)
+    assert metrics["update/loss_after"] < metrics["update/loss_before"]
+    assert metrics["update/kl"] > 0
+    assert metrics["value/explained_variance"] < 1
+    assert not any(p.requires_grad for p in state.params.values())
+    assert state.extras["seen"] > 0
+
+
+# -- the actor ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_environment_stands_still_from_the_end_of_its_episode_to_the_next() -> None:
+    learner = make()
+    actor = learner.actor(learner.start(learner.init().params, 2))
+    rng = np.random.default_rng(0)
+
+    def advance(done: list[bool]) -> None:
+        actor.act(rng.normal(size=(2, 1, 3)), None)
+        actor.observe(np.ones((2, 1)), np.array(done)[:, None])
+
+    actor.begin()
+    advance([True, False])
+    first = actor.memory
+    assert first.recall[:, 0, -2:].tolist() == [[0.5, 1], [0.5, 0]]
+    advance([True, False])
+    for before, after in zip(first, actor.memory, strict=True):
+        assert torch.equal(before[0], after[0])
+        assert not torch.equal(before[1], after[1])
+    actor.begin(np.array([[True], [False]]))
+    second = actor.memory
+    advance([False, False])
+    assert not torch.equal(second.state[0], actor.memory.state[0])
+
+
+def test_one_memory_serves_several_environments() -> None:
+    learner = make()
+    adapted = learner.start(learner.init().params, 2)
+    memory = adapted.memory._replace(state=torch.randn_like(adapted.memory.state))
+    rng = np.random.default_rng(0)
+    observation = rng.normal(size=(2, 3, 3))
+    many = learner.actor(adapted._replace(memory=memory))
+    many.begin()
+    actions = many.act(observation, None)
+    assert many.memory.state.shape == (2, 3, learner.policy.state_size)
+    for env in range(3):
+        one = learner.actor(adapted._replace(memory=memory))
+        np.testing.assert_allclose(one.act(observation[:, env : env + 1], None)[:, 0], actions[:, env], atol=1e-12)
+    assert memory.state.shape[1] == 1
+
+
+# -- learning ----------------------------------------------------------------------------------------------------------
+
+
+class Arms(TaskVectorEnv):
+    """One pull an episode; the arm that is the task pays 1, the other 0."""
+
+    def __init__(self, num_tasks: int, envs_per_task: int) -> None:
+        box = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        super().__init__(num_tasks, envs_per_task, box, gym.spaces.Discrete(2), horizon=1)
+
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        self.paying = np.array([[t.vector[0]] for t in tasks])
+
+    def _reset(self, seeds: list[int], mask: NDArray[np.bool_]) -> Any:
+        return np.zeros((*self.shape, 1))
+
+    def _step(self, action: NDArray[Any], active: NDArray[np.bool_]) -> Any:
+        paid = action == self.paying
+        return np.zeros((*self.shape, 1)), paid.astype(np.float64), np.zeros(self.shape, bool), paid
+
+
+class TwoArmed(TaskDistribution):
+    name, split, families, horizon, deterministic = "two-armed", "train", ("two-armed",), 1, False
+    observation_space, action_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32), gym.spaces.Discrete(2)
+
+    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
+        return [Task("two-armed", (int(i),)) for i in rng.integers(2, size=count)]
+
+    def tasks(self) -> list[Task]:
+        return [Task("two-armed", (i % 2,)) for i in range(7)]
+
+    def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        return Arms(num_tasks, envs_per_task)
+
+
+@cache
+def trained() -> tuple[Rl2, TrainState, list[list[float]]]:
+    """An agent for two arms, and the mean reward of each episode in every iteration."""
+    config = Rl2Config(learning_rate=1e-2, epochs=4, minibatches=2, chunk=3, entropy_coef=1e-3)
+    policy = make_policy(TwoArmed.observation_space, TwoArmed.action_space, NetworkConfig(hidden=(8,)), seed=0)
+    learner = Rl2(config, policy)
+    state, curve = learner.init(), []
+    source = InProcess(TwoArmed(), learner, meta_batch_size=50, episodes_per_task=5, seed=0)
+    for state.iteration in range(40):
+        shard = source.sample(state.params, state.iteration)
+        learner.meta_update(state, shard.batch)
+        curve.append(shard.returns.mean((0, 2)).tolist())
+    source.close()
+    return learner, state, curve
+
+
+def test_it_learns_to_stay_with_the_arm_that_pays() -> None:
+    _, _, curve = trained()
+    start, end = np.mean(curve[:3], 0), np.mean(curve[-3:], 0)
+    assert (abs(start - 0.5) < 0.15).all()
+    assert abs(end[0] - 0.5) < 0.15  # nobody knows before the first pull
+    assert (end[1:] > 0.9).all()
+
+
+def test_evaluation_puts_every_number_where_it_belongs() -> None:
+    learner, state, _ = trained()
+    protocol = EvaluateConfig(adaptation_episodes=1, adaptation_steps=3, evaluation_episodes=2, tasks_at_once=3)
+    result = evaluate(learner, state.params, TwoArmed(), protocol)
+    assert result.returns.shape == (7, 4, 2)
+    assert result.practice_returns.shape == (7, 3, 1)
+    # Before any pull the policy has one favourite, which pays in every other task; afterwards it knows.
+    assert {tuple(row) for row in result.returns[:, 0].tolist()} == {(0, 0), (1, 1)}
+    assert len({tuple(row) for row in result.returns[::2, 0].tolist()}) == 1
+    assert (result.returns[:, 1:] == 1).all()
+    assert result.env_steps == 7 * (4 * 2 + 3)
+    one_by_one = evaluate(learner, state.params, TwoArmed(), replace_paths(protocol, {"tasks_at_once": 1}))
+    np.testing.assert_array_equal(one_by_one.returns, result.returns)
+    np.testing.assert_array_equal(one_by_one.practice_returns, result.practice_returns)
+    several = evaluate(learner, state.params, TwoArmed(), replace_paths(protocol, {"adaptation_episodes": 4}))
+    assert (several.practice_returns[:, 0, 1:] == 1).mean() > 0.8  # within an adaptation each episode follows another
+
+
+@pytest.mark.parametrize("recipe", ["rl2", "rl2-gru"])
+def test_stop_and_resume_equals_an_uninterrupted_run(tiny: Callable[..., TrainConfig], recipe: str) -> None:
+    def run(name: str, iterations: int) -> TrainConfig:
+        config = replace_paths(default_config(recipe, "navigation"), {"algorithm.minibatches": 2})
+        sizes = {
+            "episodes_per_task": 2,
+            "meta_batch_size": 3,
+            "network": replace_paths(config.network, {"hidden": (8,)}),
+        }
+        changes = {"recipe": recipe, "algorithm": config.algorithm, "checkpoint_every": 1, **sizes}
+        return tiny(name, iterations=iterations, **changes)
+
+    whole = train(run("whole", 3), quiet)
+    train(run("parts", 2), quiet)
+    parts = train(run("parts", 3), quiet)
+    assert_same_run(whole, parts)
+    assert final(whole).extras.keys() == {"seen", "mean", "square"}
+    assert final(whole).optimizer
+
+
+# -- Meta-World's own evaluator ----------------------------------------------------------------------------------------
+
+
+def reach_agent() -> Agent:
+    """An untrained agent for ML1 reach-v3."""
+    config = replace_paths(default_config("rl2", "metaworld/ml1-reach-v3"), {"network.hidden": (16,)})
+    learner = make_learner(config, envs.make(config.env))
+    return Agent(config, learner, learner.init().params, 0)
+
+
+def test_while_judged_the_agent_is_told_what_followed() -> None:
+    """Three environments; the vector env's `step` gives reward 1, 2, 3, and the second one's episode ends."""
+    rewards, done = np.array([1.0, 2.0, 3.0]), np.array([False, True, False])
+    nothing = np.zeros(3, bool)
+
+    def make_env(agent: MetaWorldAgent) -> Telling:
+        def step(actions: Any) -> tuple[Any, ...]:
+            return np.zeros((3, 39)), rewards, nothing, done, {}
+
+        return Telling(SimpleNamespace(step=step, num_envs=3), agent)
+
+    told, alone = (reach_agent().as_metaworld_agent() for _ in range(2))
+    env = make_env(told)
+    assert env.num_envs == 3
+    observation = np.ones((3, 39))
+    for agent in (told, alone):
+        first = agent.adapt_action(observation)[0]
+        agent.step(
+            SimpleNamespace(
+                observation=observation, action=first, reward=rewards, terminated=done | True, truncated=nothing
+            )
+        )
+        env.step(first)  # the protocol has told it already, and the next episodes have begun
+        agent.adapt()
+    np.testing.assert_array_equal(told.eval_action(observation), alone.eval_action(observation))
+    env.step(None)
+    memory = told._actor.memory.recall[:, 0]  # type: ignore[union-attr]
+    assert memory[:, -2:].numpy() == pytest.approx(np.array([[0.1, 0], [0.2, 1], [0.3, 0]]))
+    assert alone._actor.memory.recall[:, 0, -2:].eq(0).all()  # type: ignore[union-attr]
+    for agent in (told, alone):
+        agent.reset(done)
+    assert (told.eval_action(observation) != alone.eval_action(observation)).any(1).all()
+
+
+def test_metaworlds_own_evaluator_runs_it() -> None:
+    protocol = EvaluateConfig(adaptation_episodes=1, adaptation_steps=2, evaluation_episodes=1)
+    result = stock_evaluation(reach_agent(), protocol, goals_per_family=2)
+    assert 0 <= result["success"] <= 1
+    assert 0 < result["return"] < 5000

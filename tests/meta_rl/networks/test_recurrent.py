@@ -1,0 +1,90 @@
+"""Stepping equals unrolling equals torch's own layers."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from meta_rl.config import NetworkConfig
+from meta_rl.errors import ConfigError
+from meta_rl.networks.recurrent import CELLS, RecurrentPolicy, make_policy
+
+OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+CONTINUOUS = gym.spaces.Box(-1, 1, (2,), np.float32)
+DISCRETE = gym.spaces.Discrete(4)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
+def test_steps_and_unrolling_equal_torchs_layer(cell: str, dtype: torch.dtype, tolerance: float) -> None:
+    torch.manual_seed(0)
+    mine = CELLS[cell](5, 32).to(dtype)
+    layer = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](5, 32, batch_first=True, dtype=dtype)
+    layer.load_state_dict({f"{name}_l0": p for name, p in mine.state_dict().items()})
+    inputs, start = torch.randn(7, 40, 5, dtype=dtype), 0.5 * torch.randn(7, mine.state_size, dtype=dtype)
+    parts = tuple(part.unsqueeze(0).contiguous() for part in start.split(32, 1))
+    expected, last = layer(inputs, parts if cell == "lstm" else parts[0])
+    final = torch.cat(last, -1)[0] if cell == "lstm" else last[0]
+    outputs, state = mine.unroll(inputs, start)
+    torch.testing.assert_close(outputs, expected, rtol=0, atol=tolerance)
+    torch.testing.assert_close(state, final, rtol=0, atol=tolerance)
+    state, stepped = start, []
+    for t in range(40):
+        state = mine.step(inputs[:, t], state)
+        stepped.append(mine.output(state))
+    torch.testing.assert_close(torch.stack(stepped, 1), expected, rtol=0, atol=tolerance)
+    torch.testing.assert_close(state, final, rtol=0, atol=tolerance)
+
+
+def test_an_lstm_begins_by_remembering() -> None:
+    lstm = CELLS["lstm"](5, 8)
+    assert (lstm.bias_ih + lstm.bias_hh).tolist() == [0.0] * 8 + [1.0] * 8 + [0.0] * 16
+    for weight in lstm.weight_hh.split(8):
+        torch.testing.assert_close(weight @ weight.T, torch.eye(8))
+
+
+@pytest.mark.parametrize("hidden", [(8,), (6, 5, 8)])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
+def test_a_policy_unrolls_what_it_steps(hidden: tuple[int, ...], cell: str, space: gym.Space) -> None:
+    policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=hidden, cell=cell), seed=0).double()  # type: ignore[arg-type]
+    params = {name: p.detach() + 0.3 * torch.randn_like(p) for name, p in policy.named_parameters()}
+    inputs = torch.randn(4, 9, 3 + policy.recall_size, dtype=torch.float64)
+    state = torch.zeros(4, policy.state_size, dtype=torch.float64)
+    distribution, value, last = policy.unroll(params, inputs, state)
+    assert value.shape == (4, 9)
+    policy.load_state_dict(params)
+    for t in range(9):
+        one, state = policy.step(inputs[:, t], state)
+        for stepped, unrolled in zip(one, distribution, strict=True):
+            torch.testing.assert_close(stepped, unrolled[:, t])
+    torch.testing.assert_close(state, last)
+
+
+def test_the_recall_of_a_step() -> None:
+    def policy(space: gym.Space) -> RecurrentPolicy:
+        return make_policy(OBSERVATION, space, NetworkConfig(hidden=(4,)), seed=0)
+
+    def recall(space: gym.Space, action: Tensor) -> list[list[float]]:
+        after = policy(space).recall(action, torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]))
+        return policy(space).inputs(torch.zeros(2, 3), after)[:, 3:].tolist()  # type: ignore[no-any-return]
+
+    assert recall(CONTINUOUS, torch.tensor([[3.0, 4.0], [5.0, 6.0]])) == [[3, 4, 0.5, 0], [5, 6, 2, 1]]
+    assert recall(DISCRETE, torch.tensor([2, 0])) == [[0, 0, 1, 0, 0.5, 0], [1, 0, 0, 0, 2, 1]]
+
+
+def test_the_seed_makes_the_parameters_and_torchs_generator_stays() -> None:
+    config = NetworkConfig(hidden=(6, 8))
+    before = torch.random.get_rng_state()
+    first, again, other = (make_policy(OBSERVATION, CONTINUOUS, config, seed).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["recurrent.weight_hh"], other["recurrent.weight_hh"])
+
+
+def test_no_layer_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--hidden"):
+        make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=()), seed=0)
