@@ -1,7 +1,7 @@
 """What the classical agents share: they act on many tasks at once, and some have one constant to tune.
 
 Each is an `Actor` (see `meta_rl.algorithms.base`) and learns only through `act` and `observe`. Its statistics last
-over consecutive rollouts, so the life of an agent is one trial.
+over consecutive rollouts, so unlike other actors one of these lasts for a whole trial.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ class ClassicalAgent(ABC):
     ) -> None:
         self.shape, self.rng = shape, rng
         self.constant = self.tuned.get(tuple(setting), self.default) if constant is None else constant
+
+    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:  # noqa: B027  (nothing to do)
+        """A new episode of the same trial: nothing is forgotten."""
 
     @abstractmethod
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[np.int64]:
