@@ -12,20 +12,21 @@ import argparse
 import json
 import os
 import resource
+import shlex
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 
-from meta_rl.algorithms.base import MetaLearner
+import envs
+from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.maml import Maml
 from meta_rl.cli import parse_train
-from meta_rl.config import RECIPES, MamlConfig
 from meta_rl.core.types import MetaBatch, Params, Rollout, to_device
+from meta_rl.sources.collect import envs_per_task
 from meta_rl.train import move_state, select_device, versions
 
 CASES = [
@@ -56,30 +57,25 @@ def random_rollout(rng: np.random.Generator, tasks: int, envs: int, horizon: int
     return Rollout(observation, action, reward, yes, no, no[..., 0], observation[:, :, -1])
 
 
-def make(case: str, loop: bool) -> tuple[MetaLearner, Any]:
-    """The learner of a case, and its config."""
-    from importlib import import_module
-
+def make(case: str, loop: bool) -> MetaLearner:
+    """The learner of a case; `loop`: its slow twin."""
     config = parse_train([*case.split(), "--env", "metaworld/ml10"])
-    spaces = gym.spaces.Box(-np.inf, np.inf, (39,), np.float64), gym.spaces.Box(-1, 1, (4,), np.float32)
-    module, _, name = RECIPES[config.recipe].policy.partition(":")
-    policy = getattr(import_module(module), name)(*spaces, config.network, config.seed)
+    learner = make_learner(config, envs.make(config.env))
     if loop:
-        assert isinstance(config.algorithm, MamlConfig)
-        return LoopMaml(config.algorithm, policy), config
-    module, _, name = RECIPES[config.recipe].learner.partition(":")
-    return getattr(import_module(module), name)(config.algorithm, policy), config
+        assert isinstance(learner, Maml)
+        return LoopMaml(learner.config, learner.policy)
+    return learner
 
 
 def measure(case: str, sizes: tuple[int, int, int], iterations: int, device: torch.device, loop: bool) -> list[float]:
     """Seconds of each meta-update, after one that does not count."""
-    learner, _ = make(case, loop)
+    learner = make(case, loop)
     tasks, episodes, horizon = sizes
     rng = np.random.default_rng(0)
     state = learner.init()
     adapted = learner.start(state.params, tasks)
-    envs = episodes if learner.parallel else 1
-    rollouts = [random_rollout(rng, tasks, envs, horizon) for _ in range(learner.stages(episodes))]
+    parallel = envs_per_task(learner, episodes)
+    rollouts = [random_rollout(rng, tasks, parallel, horizon) for _ in range(learner.stages(episodes))]
     prepared = [learner.prepare(adapted, rollout) for rollout in rollouts]
     batch = MetaBatch(tuple(prepared[:-1]), prepared[-1])
     move_state(state, device)
@@ -106,7 +102,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     device = select_device(options.device)
     sizes = (options.tasks, options.episodes, options.horizon)
-    record: dict[str, Any] = {"command": " ".join(["scripts/benchmark.py learner", *arguments]), "sizes": sizes}
+    record: dict[str, Any] = {"command": shlex.join(["scripts/benchmark.py", "learner", *arguments]), "sizes": sizes}
     record |= {"device": str(device), "cores": os.cpu_count(), "versions": versions(), "seconds": {}}
     lines = [f"Command: `python {record['command']}`; {sizes[0]} tasks x {sizes[1]} episodes x {sizes[2]} steps, "
              f"{device}, {torch.get_num_threads()} torch threads, medians of {options.iterations}.", "",
@@ -114,7 +110,7 @@ def main(arguments: list[str]) -> None:
     for case in options.cases:
         batched = statistics.median(measure(case, sizes, options.iterations, device, False))
         loop = None
-        if isinstance(make(case, False)[0], Maml):
+        if isinstance(make(case, False), Maml):
             loop = statistics.median(measure(case, sizes, options.iterations, device, True))
         record["seconds"][case] = {"batched": batched, "loop": loop}
         lines.append(f"| {case} | {batched:.2f} | " + (f"{loop:.2f} | {loop / batched:.2f} |" if loop else " | |"))

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # Equal training budgets in env steps: an iteration of multi-task training has one rollout stage, MAML's two, Reptile's
-# four; RL2's has a trial of 4 episodes on 40 tasks.
+# four.
 NAVIGATION = ["--env", "navigation"]
 MAML_NAVIGATION = [*NAVIGATION, "80"]
 EXPERIMENTS: dict[str, tuple[int, dict[str, list[str]]]] = {

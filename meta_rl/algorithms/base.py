@@ -13,9 +13,9 @@ from torch import Tensor
 
 import envs
 from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.core import baseline, returns
 from meta_rl.core.state import TrainState
-from meta_rl.core.trust_region import Metrics
-from meta_rl.core.types import Adapted, MetaBatch, Params, Rollout, from_numpy
+from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.networks.policy import Policy
 
 
@@ -106,6 +106,29 @@ class PolicyActor:
 
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
         """Nothing to remember."""
+
+
+def spread(params: Params, num_tasks: int) -> Params:
+    """The same parameters for every task (a view ``[task, ...]``)."""
+    return {name: p.expand(num_tasks, *p.shape) for name, p in params.items()}
+
+
+@torch.no_grad()
+def policy_batch(policy: Policy, params: Params, rollout: Rollout, discount: float, gae_lambda: float) -> Batch:
+    """Advantages by GAE over a linear baseline of this very rollout, normalised per task; no bootstrap, because the
+    objective is the return up to the horizon.
+
+    Args:
+        params: of the policies that acted, ``[task, ...]``.
+    """
+    observation, action = from_numpy(rollout.observation), from_numpy(rollout.action)
+    reward, valid = from_numpy(rollout.reward).double(), from_numpy(rollout.valid)
+    feature = baseline.features(observation)
+    target = returns.discounted_returns(reward, discount)
+    value = baseline.predict(feature, baseline.fit(feature, target, valid), valid)
+    advantage = returns.gae(reward, value, valid, torch.zeros_like(value[..., 0]), discount, gae_lambda)
+    log_prob = torch.vmap(policy.apply)(params, observation).log_prob(action)
+    return Batch(observation, action, log_prob, returns.normalise(advantage, valid).float(), valid.float())
 
 
 def make_learner(config: TrainConfig, distribution: envs.TaskDistribution) -> MetaLearner:

@@ -28,12 +28,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from meta_rl.algorithms.base import PolicyActor
+from meta_rl.algorithms.base import PolicyActor, policy_batch, spread
 from meta_rl.config import MamlConfig
-from meta_rl.core import baseline, gradient_step, inner_loop, losses, returns, trust_region
+from meta_rl.core import gradient_step, inner_loop, losses, trust_region
 from meta_rl.core.state import TrainState
-from meta_rl.core.trust_region import Metrics
-from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, from_numpy, map_tensors
+from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, map_tensors
 from meta_rl.networks.policy import Policy
 
 INNER_LOSSES: dict[str, losses.Loss] = {
@@ -193,29 +192,6 @@ def split(params: Params) -> tuple[Params, Params]:
     """The policy's parameters, and the learned step sizes (none if they are not learned)."""
     rates = {name: p for name, p in params.items() if name.startswith(RATE)}
     return {name: p for name, p in params.items() if name not in rates}, rates
-
-
-def spread(params: Params, num_tasks: int) -> Params:
-    """The same parameters for every task (a view ``[task, ...]``)."""
-    return {name: p.expand(num_tasks, *p.shape) for name, p in params.items()}
-
-
-@torch.no_grad()
-def policy_batch(policy: Policy, params: Params, rollout: Rollout, discount: float, gae_lambda: float) -> Batch:
-    """Advantages by GAE over a linear baseline of this very rollout, normalised per task; no bootstrap, because the
-    objective is the return up to the horizon.
-
-    Args:
-        params: of the policies that acted, ``[task, ...]``.
-    """
-    observation, action = from_numpy(rollout.observation), from_numpy(rollout.action)
-    reward, valid = from_numpy(rollout.reward).double(), from_numpy(rollout.valid)
-    feature = baseline.features(observation)
-    target = returns.discounted_returns(reward, discount)
-    value = baseline.predict(feature, baseline.fit(feature, target, valid), valid)
-    advantage = returns.gae(reward, value, valid, torch.zeros_like(value[..., 0]), discount, gae_lambda)
-    log_prob = torch.vmap(policy.apply)(params, observation).log_prob(action)
-    return Batch(observation, action, log_prob, returns.normalise(advantage, valid).float(), valid.float())
 
 
 def detach(distributions: Any) -> Any:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from meta_rl.config import NetworkConfig, RandomConfig
 from meta_rl.core.state import TrainState
-from meta_rl.core.trust_region import Metrics
-from meta_rl.core.types import MetaBatch, Params, Rollout
+from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout
 
 
 class UniformPolicy:

@@ -21,14 +21,12 @@ import functools
 import torch
 from torch import Tensor
 
-from meta_rl.algorithms.base import PolicyActor
-from meta_rl.algorithms.maml import policy_batch, spread
+from meta_rl.algorithms.base import PolicyActor, policy_batch, spread
 from meta_rl.config import ReptileConfig
 from meta_rl.core import inner_loop, losses
 from meta_rl.core.gradient_step import Adam
 from meta_rl.core.state import TrainState
-from meta_rl.core.trust_region import Metrics
-from meta_rl.core.types import Batch, MetaBatch, Params, Rollout
+from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout
 from meta_rl.networks.policy import Policy
 
 
@@ -59,7 +57,7 @@ class Reptile:
         return PolicyActor(self.policy, adapted)
 
     def prepare(self, adapted: Params, rollout: Rollout) -> Batch:
-        """See `meta_rl.algorithms.maml.policy_batch`."""
+        """See `meta_rl.algorithms.base.policy_batch`."""
         return policy_batch(self.policy, adapted, rollout, self.config.discount, self.config.gae_lambda)
 
     def adapt(self, adapted: Params, support: Batch, actor: object = None) -> Params:

@@ -38,8 +38,7 @@ from meta_rl.core.gradient_step import Adam
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
-from meta_rl.core.trust_region import Metrics
-from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, from_numpy, map_tensors
+from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors
 from meta_rl.networks.recurrent import RecurrentPolicy
 
 

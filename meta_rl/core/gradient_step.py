@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from meta_rl.core.types import Params
-
-Metrics = dict[str, float]
+from meta_rl.core.types import Metrics, Params
 
 
 class Adam:

@@ -15,9 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from meta_rl.core.types import Params
-
-Metrics = dict[str, float]
+from meta_rl.core.types import Metrics, Params
 
 
 class TrustRegion(NamedTuple):

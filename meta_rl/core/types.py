@@ -13,6 +13,9 @@ from torch import Tensor
 Params = dict[str, Tensor]
 """Named parameters, as `torch.func.functional_call` takes them. Adapted parameters carry a leading task axis."""
 
+Metrics = dict[str, float]
+"""What an update reports; names ``group/name``."""
+
 Adapted = Any
 """What a learner makes of support data; see `meta_rl.algorithms.base.MetaLearner`."""
 

@@ -2,14 +2,16 @@
 
 namespace metaworld {
 
-struct Push final : Family {
+// The gripper brings a puck to its goal.
+struct Bring : Family {
   using Family::Family;
   const Body obj = body("obj");
   const Geom obj_geom = geom("objGeom");
   const Constant<3> obj_init_pos = constant3("obj_init_pos");
   const Constant<3> init_tcp = constant3("init_tcp");
 
-  void objects(const World& world, Objects& out) const override { out.add(world.pos(obj), world.scipy_quat(obj_geom)); }
+  // The reward short of the goal; `held`: the gripper is at the object and open.
+  virtual Num on_the_way(const Num& object_grasped, double in_place, bool held) const = 0;
 
   Outcome evaluate(const Scene& scene) const override {
     const double target_radius = 0.05;
@@ -26,9 +28,8 @@ struct Push final : Family {
     caging.density = Caging::kHigh;
     const Num object_grasped = gripper_caging_reward(scene.gripper(), obj, obj_init, scene[init_tcp], caging);
 
-    Num reward = 2 * object_grasped;
-    if (tcp_to_obj < 0.02 && scene.gripper_opening() > 0) reward = reward + (1.0 + reward + 5.0 * in_place);
-    if (target_to_obj < target_radius) reward = 10.0;
+    const bool held = tcp_to_obj < 0.02 && scene.gripper_opening() > 0;
+    const Num reward = target_to_obj < target_radius ? Num(10.0) : on_the_way(object_grasped, in_place, held);
 
     Outcome out;
     out.reward = reward.item();
@@ -41,6 +42,29 @@ struct Push final : Family {
     return out;
   }
 };
+
+struct Push final : Bring {
+  using Bring::Bring;
+
+  void objects(const World& world, Objects& out) const override { out.add(world.pos(obj), world.scipy_quat(obj_geom)); }
+
+  Num on_the_way(const Num& object_grasped, double in_place, bool held) const override {
+    const Num reward = 2 * object_grasped;
+    return held ? reward + (1.0 + reward + 5.0 * in_place) : reward;
+  }
+};
 REGISTER_FAMILY("push-v3", Push);
+
+struct HandInsert final : Bring {
+  using Bring::Bring;
+
+  void objects(const World& world, Objects& out) const override { out.add(world.pos(obj), world.quat(obj)); }
+
+  Num on_the_way(const Num& object_grasped, double in_place, bool held) const override {
+    const Num reward = hamacher_product(object_grasped, in_place);
+    return held ? reward + (1.0 + 7.0 * in_place) : reward;
+  }
+};
+REGISTER_FAMILY("hand-insert-v3", HandInsert);
 
 }  // namespace metaworld
