@@ -72,8 +72,9 @@ class MamlConfig(AlgorithmConfig):
     """trpo: conjugate-gradient iterations."""
     cg_damping: float = 1e-5
     """trpo: added to the curvature matrix."""
-    curvature_stride: int = 5
-    """trpo: curvature products use every n-th step of each episode (the line search checks the KL on all of them)."""
+    curvature_stride: int = 10
+    """trpo: curvature products use every n-th step of each episode (the line search checks the KL on all of them); see
+    results/curvature.md for what that costs and saves."""
     backtrack_ratio: float = 0.8
     """trpo: factor between the candidates of the line search."""
     max_backtracks: int = 15
@@ -324,6 +325,36 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.minibatches": 4,
             "algorithm.learning_rate": 1e-3,
             "evaluate.adaptation_steps": 3,
+        },
+    ),
+    (
+        "rl2*",
+        "bandit/*",
+        {
+            "iterations": 600,
+            "meta_batch_size": 1000,
+            "episodes_per_task": 1,  # the trial is one episode, all pulls
+            "network.hidden": (128,),
+            "algorithm.minibatches": 4,
+            "algorithm.epochs": 5,
+            "algorithm.learning_rate": 1e-3,
+            "algorithm.entropy_coef": 1e-3,
+            "evaluate.adaptation_steps": 1,
+        },
+    ),
+    (
+        "rl2*",
+        "tabular",
+        {
+            "iterations": 600,
+            "meta_batch_size": 400,
+            "network.hidden": (128,),
+            "algorithm.minibatches": 4,
+            "algorithm.epochs": 5,
+            "algorithm.learning_rate": 1e-3,
+            "algorithm.entropy_coef": 1e-3,
+            "evaluate.adaptation_steps": 1,
+            "evaluate.adaptation_episodes": 10,
         },
     ),
     ("random", "*", {"iterations": 0}),  # there is nothing to learn

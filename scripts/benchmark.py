@@ -1,15 +1,18 @@
-"""Speed on this machine: ``python scripts/benchmark.py engine|training|learner [options]``; ``--help`` after the name.
+"""Speed on this machine: ``python scripts/benchmark.py NAME [options]``; ``--help`` after the name.
 
 engine    the native engine beside the other ways to step Meta-World
 training  whole iterations of meta-training, split into their parts
 learner   meta-updates on random data, batched over tasks and as a loop
+curvature curvature products on a part of the states: cost and worth
 """
 
 import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("engine", "training", "learner")
+import meta_rl  # noqa: F401  before torch, see there
+
+NAMES = ("engine", "training", "learner", "curvature")
 
 
 def main() -> None:

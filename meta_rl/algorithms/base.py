@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
@@ -14,7 +15,9 @@ from torch import Tensor
 import envs
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core import baseline, returns
+from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.state import TrainState
+from meta_rl.core.threads import threads_for
 from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.networks.policy import Policy
 
@@ -90,6 +93,7 @@ class PolicyActor:
 
     def __init__(self, policy: Policy, params: Params) -> None:
         self._distribution: Callable[[Params, Tensor], Any] = torch.vmap(policy.apply)
+        self._size = sum(p[0].numel() for p in params.values())
         if all(p.stride(0) == 0 for p in params.values()):  # nothing adapted yet: one product serves all tasks
             params, self._distribution = {name: p[0] for name, p in params.items()}, policy.apply
         self._params = params
@@ -100,8 +104,9 @@ class PolicyActor:
     @torch.no_grad()
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         """See `Actor.act`."""
-        distribution = self._distribution(self._params, from_numpy(observation.astype(np.float32, copy=False)))
-        action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise))
+        with threads_for(2 * self._size * math.prod(observation.shape[:2])):
+            distribution = self._distribution(self._params, from_numpy(observation.astype(np.float32, copy=False)))
+            action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise))
         return np.asarray(action.numpy())
 
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
@@ -127,8 +132,9 @@ def policy_batch(policy: Policy, params: Params, rollout: Rollout, discount: flo
     target = returns.discounted_returns(reward, discount)
     value = baseline.predict(feature, baseline.fit(feature, target, valid), valid)
     advantage = returns.gae(reward, value, valid, torch.zeros_like(value[..., 0]), discount, gae_lambda)
-    log_prob = torch.vmap(policy.apply)(params, observation).log_prob(action)
-    return Batch(observation, action, log_prob, returns.normalise(advantage, valid).float(), valid.float())
+    weight = valid.float()
+    policies = torch.vmap(policy.apply, chunk_size=tasks_at_once(params, weight))(params, observation)
+    return Batch(observation, action, policies.log_prob(action), returns.normalise(advantage, valid).float(), weight)
 
 
 def make_learner(config: TrainConfig, distribution: envs.TaskDistribution) -> MetaLearner:

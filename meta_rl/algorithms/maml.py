@@ -31,6 +31,7 @@ from torch import Tensor
 from meta_rl.algorithms.base import PolicyActor, policy_batch, spread
 from meta_rl.config import MamlConfig
 from meta_rl.core import gradient_step, inner_loop, losses, trust_region
+from meta_rl.core.groups import task_groups, tasks_at_once
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, map_tensors
 from meta_rl.networks.policy import Policy
@@ -40,6 +41,8 @@ INNER_LOSSES: dict[str, losses.Loss] = {
     "dice": losses.dice,
     "score": losses.score,
 }
+Groups = list[tuple[MetaBatch, float]]
+"""Groups of tasks and their shares of the meta-batch."""
 RATE = "inner_lr."
 """Prefix of learned step sizes among the parameters."""
 
@@ -85,7 +88,8 @@ class Maml:
         def one(params: Params, support: Batch) -> Params:
             return self._adapt_one(params, (support,))
 
-        return {name: p.detach() for name, p in torch.vmap(one)(adapted, support).items()}
+        at_once = tasks_at_once(adapted, support.weight)
+        return {name: p.detach() for name, p in torch.vmap(one, chunk_size=at_once)(adapted, support).items()}
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One outer step on the meta-parameters through the adaptation of all tasks."""
@@ -93,62 +97,90 @@ class Maml:
 
     def _trust_region_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
         params = {name: p.detach().requires_grad_() for name, p in state.params.items()}
-        policies = self.adapted_policies(params, batch)
-        loss = torch.vmap(losses.likelihood_ratio)(policies, batch.query).mean()
-        gradient = trust_region.ravel(torch.autograd.grad(loss, list(params.values())))
-        old, weight = detach(policies), mean_weight(batch.query)
+        groups, c = self._groups(params, batch), self.config
+        old: list[Any] = []
+
+        def surrogate(part: MetaBatch) -> gradient_step.Loss:
+            def loss(params: Params) -> Tensor:
+                policies = self.adapted_policies(params, part)
+                old.append(detach(policies))
+                return torch.vmap(losses.likelihood_ratio)(policies, part.query).mean()
+
+            return loss
 
         def evaluate(candidate: Params) -> tuple[Tensor, Tensor]:
-            new = self.adapted_policies(candidate, batch)
-            loss = torch.vmap(losses.likelihood_ratio)(new, batch.query).mean()
-            return loss, (old.kl(new) * weight).sum()
+            loss, kl = [], []
+            for (part, share), before in zip(groups, old, strict=True):
+                new = self.adapted_policies(candidate, part)
+                loss.append(torch.vmap(losses.likelihood_ratio)(new, part.query).mean() * share)
+                kl.append((before.kl(new) * mean_weight(part.query)).sum() * share)
+            return torch.stack(loss).sum(0), torch.stack(kl).sum(0)
 
-        c = self.config
+        loss, gradient = gradient_step.accumulate(params, shares(surrogate, groups))
         product = self.curvature_product(params, thin(batch, c.curvature_stride))
         start = {name: p.detach() for name, p in params.items()}
         settings = trust_region.TrustRegion(c.max_kl, c.cg_iters, c.cg_damping, c.backtrack_ratio, c.max_backtracks)
-        state.params, metrics = trust_region.step(start, evaluate, gradient, product, settings)
-        metrics["policy/entropy"] = float((old.entropy() * weight).sum())
-        return metrics
+        flat = trust_region.ravel(gradient)
+        state.params, metrics = trust_region.step(start, float(loss), flat, evaluate, product, settings)
+        return metrics | {"policy/entropy": mean_entropy(old, groups)}
 
     def _ppo_steps(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        old = detach(self.support_policies(state.params, batch)) if self.config.inner_kl_coef else ()
+        c = self.config
 
-        def loss(params: Params) -> Tensor:
-            new = self.adapted_policies(params, batch)
-            value: Tensor = torch.vmap(losses.clipped, in_dims=(0, 0, None))(
-                new, batch.query, self.config.clip_eps
-            ).mean()
-            if not old:
-                return value
-            kl: Tensor = sum(
-                (before.kl(after) * mean_weight(support)).sum()
-                for before, after, support in zip(old, self.support_policies(params, batch), batch.support, strict=True)
-            )
-            return value + self.config.inner_kl_coef * kl / len(old)
+        def objective(part: MetaBatch) -> gradient_step.Loss:
+            old = detach(self.support_policies(state.params, part)) if c.inner_kl_coef else []
 
-        return self._descend(state, batch, loss, self.config.epochs)
+            def loss(params: Params) -> Tensor:
+                new = self.adapted_policies(params, part)
+                value: Tensor = torch.vmap(losses.clipped, in_dims=(0, 0, None))(new, part.query, c.clip_eps).mean()
+                if not old:
+                    return value
+                pairs = zip(old, self.support_policies(params, part), part.support, strict=True)
+                kl: Tensor = sum((a.kl(b) * mean_weight(support)).sum() for a, b, support in pairs)
+                return value + c.inner_kl_coef * kl / len(old)
+
+            return loss
+
+        return self._descend(state, batch, objective, c.epochs)
 
     def _vpg_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        def loss(params: Params) -> Tensor:
-            return torch.vmap(losses.score)(self.adapted_policies(params, batch), batch.query).mean()
+        def objective(part: MetaBatch) -> gradient_step.Loss:
+            return lambda params: torch.vmap(losses.score)(self.adapted_policies(params, part), part.query).mean()
 
-        return self._descend(state, batch, loss, epochs=1)
+        return self._descend(state, batch, objective, epochs=1)
 
-    def _descend(self, state: TrainState, batch: MetaBatch, loss: Callable[[Params], Tensor], epochs: int) -> Metrics:
-        weight = mean_weight(batch.query)
+    def _descend(
+        self, state: TrainState, batch: MetaBatch, objective: Callable[[MetaBatch], gradient_step.Loss], epochs: int
+    ) -> Metrics:
+        groups, c = self._groups(state.params, batch), self.config
         with torch.no_grad():
-            old = self.adapted_policies(state.params, batch)
+            old = [self.adapted_policies(state.params, part) for part, _ in groups]
         state.params, state.optimizer, metrics = gradient_step.descend(
-            state.params, state.optimizer, loss, self.config.meta_lr, epochs, self.config.max_grad_norm
+            state.params, state.optimizer, shares(objective, groups), c.meta_lr, epochs, c.max_grad_norm
         )
+        kl = 0.0
         with torch.no_grad():
-            kl = (old.kl(self.adapted_policies(state.params, batch)) * weight).sum()
-        return metrics | {"update/kl": float(kl), "policy/entropy": float((old.entropy() * weight).sum())}
+            for (part, share), before in zip(groups, old, strict=True):
+                new = self.adapted_policies(state.params, part)
+                kl += share * float((before.kl(new) * mean_weight(part.query)).sum())
+        return metrics | {"update/kl": kl, "policy/entropy": mean_entropy(old, groups)}
+
+    def _groups(self, params: Params, batch: MetaBatch) -> Groups:
+        return task_groups(params, batch, batch.query.weight)
 
     def curvature_product(self, params: Params, batch: MetaBatch) -> Callable[[Tensor], Tensor]:
         """``v -> H v`` with H the Hessian, at `params` (which require grad), of the mean KL divergence from the
         present post-adaptation policies."""
+        groups = self._groups(params, batch)
+        products = [self._curvature_product(params, part) for part, _ in groups]
+
+        def product(vector: Tensor) -> Tensor:
+            parts = [share * one(vector) for one, (_, share) in zip(products, groups, strict=True)]
+            return torch.stack(parts).sum(0)
+
+        return product
+
+    def _curvature_product(self, params: Params, batch: MetaBatch) -> Callable[[Tensor], Tensor]:
         policies = self.adapted_policies(params, batch)
         old, weight = detach(policies), mean_weight(batch.query).unsqueeze(-1)
 
@@ -197,6 +229,21 @@ def split(params: Params) -> tuple[Params, Params]:
 def detach(distributions: Any) -> Any:
     """The same distributions without a graph."""
     return map_tensors(Tensor.detach, distributions)
+
+
+def shares(objective: Callable[[MetaBatch], gradient_step.Loss], groups: Groups) -> list[gradient_step.Loss]:
+    """The objective of each group times its share: their sum is the objective of the whole meta-batch."""
+
+    def scaled(loss: gradient_step.Loss, share: float) -> gradient_step.Loss:
+        return lambda params: loss(params) * share
+
+    return [scaled(objective(part), share) for part, share in groups]
+
+
+def mean_entropy(policies: Sequence[Any], groups: Groups) -> float:
+    """Mean over each task's valid steps, then over tasks."""
+    pairs = zip(policies, groups, strict=True)
+    return sum(share * float((old.entropy() * mean_weight(part.query)).sum()) for old, (part, share) in pairs)
 
 
 def mean_weight(batch: Batch) -> Tensor:

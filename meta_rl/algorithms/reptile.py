@@ -25,6 +25,7 @@ from meta_rl.algorithms.base import PolicyActor, policy_batch, spread
 from meta_rl.config import ReptileConfig
 from meta_rl.core import inner_loop, losses
 from meta_rl.core.gradient_step import Adam
+from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout
 from meta_rl.networks.policy import Policy
@@ -62,13 +63,17 @@ class Reptile:
 
     def adapt(self, adapted: Params, support: Batch, actor: object = None) -> Params:
         """The inner steps on one rollout, from each task's own parameters."""
-        moved = torch.vmap(lambda params, batch: self._adapt_one(params, (batch,)))(adapted, support)
+        at_once = tasks_at_once(adapted, support.weight)
+        moved = torch.vmap(lambda params, batch: self._adapt_one(params, (batch,)), chunk_size=at_once)(
+            adapted, support
+        )
         return {name: p.detach() for name, p in moved.items()}
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """The step towards the mean of the adapted parameters."""
         rollouts = (*batch.support, batch.query)
-        adapted = torch.vmap(self._adapt_one, in_dims=(None, 0))(state.params, rollouts)
+        at_once = tasks_at_once(state.params, batch.query.weight)
+        adapted = torch.vmap(self._adapt_one, in_dims=(None, 0), chunk_size=at_once)(state.params, rollouts)
         gradient = {name: (p - adapted[name].mean(0)).detach() for name, p in state.params.items()}
         flat = torch.cat([g.reshape(-1) for g in gradient.values()])
         metrics = {

@@ -23,6 +23,7 @@ trials optimises:
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ from meta_rl.core.gradient_step import Adam
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
+from meta_rl.core.threads import thread_map, threads_for
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors
 from meta_rl.networks.recurrent import RecurrentPolicy
 
@@ -104,45 +106,62 @@ class RecurrentActor:
     def __init__(self, policy: RecurrentPolicy, adapted: Remembered, recall: Recall) -> None:
         self._policy = copy.deepcopy(policy).requires_grad_(False)
         self._policy.load_state_dict(adapted.params)
+        self._size = sum(p.numel() for p in adapted.params.values())
         self._dtype = adapted.memory.state.dtype
         self._recall = recall
         self._frozen = torch.zeros(adapted.memory.state.shape[:2], dtype=torch.bool)
-        self._action = torch.empty(0)
-        self.memory = adapted.memory
+        self._any_frozen = False
+        self._action: Tensor | None = None  # whose consequences are not known yet
+        self._memory = adapted.memory
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered now. Of a last action that nothing is known to have followed: that nothing followed."""
+        if self._action is not None:
+            shape = self._frozen.shape
+            self.observe(np.zeros(shape), np.zeros(shape, bool))
+        return self._memory
 
     def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
         """See `Actor.begin`."""
-        self._frozen = torch.zeros_like(self._frozen) if mask is None else self._frozen & ~torch.from_numpy(mask)
+        self._freeze(torch.zeros_like(self._frozen) if mask is None else self._frozen & ~torch.from_numpy(mask))
 
     @torch.no_grad()
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         """See `Actor.act`."""
         shape = observation.shape[:2]
         self._spread(shape)
-        inputs = self._policy.inputs(from_numpy(observation).to(self._dtype), self.memory.recall)
-        distribution, state = self._policy.step(inputs.flatten(0, 1), self.memory.state.flatten(0, 1))
-        action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise).flatten(0, 1))
+        state, recall = self.memory
+        with threads_for(2 * self._size * math.prod(shape)):
+            inputs = self._policy.inputs(from_numpy(observation).to(self._dtype), recall)
+            distribution, new = self._policy.step(inputs.flatten(0, 1), state.flatten(0, 1))
+            action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise).flatten(0, 1))
         self._action = action.reshape(*shape, *action.shape[1:])
-        self.memory = self.memory._replace(state=self._keep_frozen(state.reshape(*shape, -1), self.memory.state))
-        self.observe(np.zeros(shape), np.zeros(shape, bool))  # unless told otherwise, nothing followed
+        self._memory = Memory(self._keep_frozen(new.reshape(*shape, -1), state), recall)
         return np.asarray(self._action.numpy())
 
     @torch.no_grad()
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
         """See `Actor.observe`."""
+        assert self._action is not None, "observe follows act"
         over = torch.from_numpy(done)
         recall = self._recall(self._action, torch.from_numpy(reward).to(self._dtype), over.to(self._dtype))
-        self.memory = self.memory._replace(recall=self._keep_frozen(recall, self.memory.recall))
-        self._frozen = self._frozen | over
+        self._memory = self._memory._replace(recall=self._keep_frozen(recall, self._memory.recall))
+        self._action = None
+        if done.any():
+            self._freeze(self._frozen | over)
+
+    def _freeze(self, frozen: Tensor) -> None:
+        self._frozen, self._any_frozen = frozen, bool(frozen.any())
 
     def _keep_frozen(self, new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(self._frozen.unsqueeze(-1), old, new)
+        return torch.where(self._frozen.unsqueeze(-1), old, new) if self._any_frozen else new
 
     def _spread(self, shape: tuple[int, ...]) -> None:
         """One memory per environment, from one per task."""
         if self._frozen.shape != shape:
             self._frozen = self._frozen.expand(shape)
-            self.memory = Memory(*(x.expand(*shape, x.shape[-1]) for x in self.memory))
+            self._memory = Memory(*(x.expand(*shape, x.shape[-1]) for x in self.memory))
 
 
 class Rl2:
@@ -249,14 +268,24 @@ class Rl2:
     def _replay(self, params: Params, trials: Trials, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
         ``[trial * chunk, state_size]``."""
-        state = trials.inputs.new_zeros(len(trials.inputs), self.policy.state_size)
-        steps, states = [], []
-        for inputs, action in zip(*(torch.split(x, length, 1) for x in (trials.inputs, trials.action)), strict=True):
-            states.append(state)
-            distribution, value, state = self.policy.unroll(params, inputs, state)
-            steps.append((distribution.log_prob(action), value, distribution.entropy()))
-        log_prob, value, entropy = (torch.cat(parts, 1) for parts in zip(*steps, strict=True))
-        return log_prob, value, entropy, torch.stack(states, 1).flatten(0, 1)
+
+        @torch.no_grad()  # which is a thread's own
+        def part(inputs: Tensor, action: Tensor) -> list[Tensor]:
+            state = inputs.new_zeros(len(inputs), self.policy.state_size)
+            steps, states = [], []
+            for x, a in zip(torch.split(inputs, length, 1), torch.split(action, length, 1), strict=True):
+                states.append(state)
+                distribution, value, state = self.policy.unroll(params, x, state)
+                steps.append((distribution.log_prob(a), value, distribution.entropy()))
+            return [*(torch.cat(parts, 1) for parts in zip(*steps, strict=True)), torch.stack(states, 1)]
+
+        size = len(trials.inputs)
+        if trials.inputs.device.type == "cpu":
+            size = min(size, self.policy.recurrent.rows_on_cpu // 2)  # few and long
+        parts = zip(torch.split(trials.inputs, size), torch.split(trials.action, size), strict=True)
+        results = thread_map(lambda pair: part(*pair), parts)
+        log_prob, value, entropy, states = (torch.cat(one) for one in zip(*results, strict=True))
+        return log_prob, value, entropy, states.flatten(0, 1)
 
     def _minibatches(self, rows: Rows, trials: int, iteration: int) -> Iterator[Rows]:
         """For every epoch, the trials in a new order, cut into minibatches; without chunks that are all padding."""
@@ -272,19 +301,24 @@ class Rl2:
     def gradient(self, params: Params, rows: Rows) -> tuple[list[Tensor], Metrics]:
         """Gradient of `loss` over all `rows` with respect to `params` (which require grad), and metrics: means over
         all valid steps."""
-        size = self.policy.recurrent.rows_on_cpu if rows.start.device.type == "cpu" else len(rows.start)
         total = rows.batch.weight.sum()
-        gradient = [torch.zeros_like(p) for p in params.values()]
-        metrics: dict[str, Tensor] = {}
-        for index in torch.split(torch.arange(len(rows.start)), size):
-            part = select(rows, index)
-            share = part.batch.weight.sum() / total
-            loss, terms = self.loss(params, part)
-            for mine, theirs in zip(gradient, torch.autograd.grad(loss * share, list(params.values())), strict=True):
-                mine += theirs
-            for name, value in terms.items():
-                metrics[name] = metrics.get(name, torch.zeros_like(share)) + value.detach() * share
-        return gradient, {name: float(value) for name, value in metrics.items()}
+
+        def part(index: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+            mine = rows if len(index) == len(rows.start) else select(rows, index)
+            share = mine.batch.weight.sum() / total
+            loss, terms = self.loss(params, mine)
+            gradient = torch.autograd.grad(loss * share, list(params.values()))
+            return list(gradient), {name: value.detach() * share for name, value in terms.items()}
+
+        everything = torch.arange(len(rows.start))
+        if rows.start.device.type == "cpu":
+            gradients, terms = zip(
+                *thread_map(part, torch.split(everything, self.policy.recurrent.rows_on_cpu)), strict=True
+            )
+        else:
+            gradients, terms = zip(part(everything), strict=True)
+        gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
+        return gradient, {name: float(sum(mine[name] for mine in terms)) for name in terms[0]}
 
     def loss(self, params: Params, rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
         """Clipped surrogate, value error and entropy bonus: means over the valid steps of `rows`."""

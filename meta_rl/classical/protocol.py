@@ -131,6 +131,15 @@ _TABULAR = {
     75: (749.9, 1417.1, 1449.2, 1427.6, 1422.6, 1293.9, 1172.9),
     100: (999.4, 1939.5, 1973.9, 1942.1, 1935.1, 1778.2, 1578.5),
 }
+_RL2_BANDITS = {
+    (10, 5): 6.7, (10, 10): 6.7, (10, 50): 6.8, (100, 5): 78.7, (100, 10): 83.5, (100, 50): 84.9,
+    (500, 5): 401.6, (500, 10): 432.5, (500, 50): 438.9,
+}  # fmt: skip
+_RL2_TABULAR = {10: 156.2, 25: 445.7, 50: 936.1, 75: 1428.8, 100: 1913.7}
+RL2_PUBLISHED = {(f"bandit/k{arms}-n{pulls}", 1): mean for (pulls, arms), mean in _RL2_BANDITS.items()} | {
+    ("tabular", episodes): mean for episodes, mean in _RL2_TABULAR.items()
+}
+"""(env, episodes of a trial) -> RL^2's own column of the tables: mean total reward of a trial."""
 BANDIT_ROWS = [[bandit(arms, pulls) for pulls in (10, 100, 500)] for arms in (5, 10, 50)]
 """By arms, then by pulls."""
 TABULAR_ROWS = [tabular(episodes) for episodes in _TABULAR]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -55,15 +55,32 @@ class Adam:
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
+Loss = Callable[[Params], Tensor]
+
+
+def accumulate(params: Params, parts: Iterable[Loss]) -> tuple[Tensor, list[Tensor]]:
+    """Value and gradient, with respect to `params` (which require grad), of the sum of `parts`, whose graphs live one
+    after another."""
+    total: Tensor | None = None
+    gradient: list[Tensor] = []
+    for part in parts:
+        value = part(params)
+        new = torch.autograd.grad(value, list(params.values()))
+        gradient = [a + b for a, b in zip(gradient, new, strict=True)] if gradient else list(new)
+        total = value.detach() if total is None else total + value.detach()
+    assert total is not None, "nothing to differentiate"
+    return total, gradient
+
+
 def descend(
     params: Params,
     optimizer: dict[str, Tensor],
-    loss: Callable[[Params], Tensor],
+    parts: Sequence[Loss],
     learning_rate: float,
     epochs: int,
     max_norm: float = 0.0,
 ) -> tuple[Params, dict[str, Tensor], Metrics]:
-    """`epochs` Adam steps on ``loss(params)``.
+    """`epochs` Adam steps on the sum of `parts`, functions of the parameters.
 
     A loss or gradient that is not finite abandons the update: parameters and optimizer stay as they were, bit for bit.
 
@@ -74,11 +91,11 @@ def descend(
     adam = Adam(params, optimizer, learning_rate)
     losses, norms = [], []
     for _ in range(epochs):
-        value = loss(adam.params)
-        norms.append(adam.step(torch.autograd.grad(value, list(adam.params.values())), max_norm))
-        losses.append(float(value.detach()))
+        value, gradient = accumulate(adam.params, parts)
+        norms.append(adam.step(gradient, max_norm))
+        losses.append(float(value))
     with torch.no_grad():
-        losses.append(float(loss(adam.params)))
+        losses.append(float(sum(part(adam.params) for part in parts)))
     metrics = {
         "update/loss_before": losses[0],
         "update/loss_after": losses[-1],

@@ -9,6 +9,7 @@ F the Fisher information in distribution space), because the gradient of the KL 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -43,13 +44,13 @@ def unravel(vector: Tensor, like: Params) -> Params:
     return {name: piece.view_as(p) for (name, p), piece in zip(like.items(), pieces, strict=True)}
 
 
-def conjugate_gradient(product: Callable[[Tensor], Tensor], b: Tensor, iters: int) -> tuple[Tensor, Tensor]:
+def conjugate_gradient(product: Callable[[Tensor], Tensor], b: Tensor, iters: int) -> tuple[Tensor, Tensor, Tensor]:
     """Solve ``A x = b`` for symmetric positive definite A; no host synchronisation inside.
 
     Directions of non-positive or non-finite curvature stop the progress from there on instead of corrupting it.
 
     Returns:
-        ``x`` and whether such a direction was met (bool tensor).
+        ``x``, ``x^T A x``, and whether such a direction was met (bool tensor).
     """
     x, residual, direction = torch.zeros_like(b), b.clone(), b.clone()
     squared = residual @ residual
@@ -68,7 +69,7 @@ def conjugate_gradient(product: Callable[[Tensor], Tensor], b: Tensor, iters: in
         squared_new = residual @ residual
         direction = torch.where(stopped, direction, residual + squared_new / squared * direction)
         squared = squared_new
-    return x, bad
+    return x, x @ (b - residual), bad
 
 
 def gauss_newton_product(
@@ -92,8 +93,9 @@ def gauss_newton_product(
 
 def step(
     params: Params,
-    evaluate: Callable[[Params], tuple[Tensor, Tensor]],
+    loss: float,
     gradient: Tensor,
+    evaluate: Callable[[Params], tuple[Tensor, Tensor]],
     curvature_product: Callable[[Tensor], Tensor],
     settings: TrustRegion,
 ) -> tuple[Params, Metrics]:
@@ -101,19 +103,18 @@ def step(
 
     Args:
         params: current parameters (no graph).
-        evaluate: ``params -> (loss, mean KL)`` of candidates, scalars; called without grad.
+        loss: at `params`.
         gradient: of the loss at `params`, flat.
+        evaluate: ``params -> (loss, mean KL)`` of candidates, scalars; called without grad.
         curvature_product: Hessian-vector product of the mean KL at `params`, flat.
     Returns:
         New parameters, or `params` unchanged if no candidate lowers the loss within `max_kl`, and metrics:
         loss before and after, KL, index of the accepted step, and one count for each guard that fired.
     """
     damped: Callable[[Tensor], Tensor] = lambda v: curvature_product(v) + settings.cg_damping * v  # noqa: E731
-    with torch.no_grad():
-        loss_before = float(evaluate(params)[0])
     metrics = {
-        "update/loss_before": loss_before,
-        "update/loss_after": loss_before,
+        "update/loss_before": loss,
+        "update/loss_after": loss,
         "update/kl": 0.0,
         "update/gradient_norm": float(gradient.norm()),
         "update/step_norm": 0.0,
@@ -123,23 +124,23 @@ def step(
         "guard/bad_curvature": 0.0,
         "guard/line_search_failed": 0.0,
     }
-    if not (bool(gradient.isfinite().all()) and torch.isfinite(torch.tensor(loss_before))):
+    if not (bool(gradient.isfinite().all()) and math.isfinite(loss)):
         return params, metrics | {"guard/non_finite_gradient": 1.0}
     if not bool(gradient.any()):
         return params, metrics
-    direction, bad = conjugate_gradient(damped, gradient, settings.cg_iters)
+    direction, squared_length, bad = conjugate_gradient(damped, gradient, settings.cg_iters)
     metrics["guard/bad_curvature"] = float(bad)
-    quadratic = float(direction @ damped(direction))
+    quadratic = float(squared_length)
     if not (quadratic > 0 and quadratic < float("inf")):
         return params, metrics | {"guard/bad_curvature": 1.0}
     full = (2 * settings.max_kl / quadratic) ** 0.5 * direction
-    chosen = line_search(params, evaluate, full, loss_before, settings)
+    chosen = line_search(params, evaluate, full, loss, settings)
     if chosen is None:
         return params, metrics | {"guard/line_search_failed": 1.0}
-    index, loss, kl = chosen
+    index, loss_after, kl = chosen
     change = settings.backtrack_ratio**index * full
     metrics |= {
-        "update/loss_after": loss,
+        "update/loss_after": loss_after,
         "update/kl": kl,
         "update/step_norm": float(change.norm()),
         "update/backtracks": float(index),

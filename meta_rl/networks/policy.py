@@ -13,6 +13,7 @@ from meta_rl.config import NetworkConfig
 from meta_rl.core.distributions import Categorical, DiagonalGaussian
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
+from meta_rl.networks import functional
 from meta_rl.networks.mlp import mlp
 
 
@@ -29,7 +30,7 @@ class Policy(nn.Module):
 
     def apply(self, params: Params, observation: Tensor) -> Any:  # type: ignore[override]
         """The distribution at `observation` ``[..., obs]`` under `params` (the module's own are not used)."""
-        return torch.func.functional_call(self, params, (observation,))
+        return functional.call(self, params, observation)
 
 
 class GaussianPolicy(Policy):

@@ -22,6 +22,7 @@ from meta_rl.config import NetworkConfig
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
+from meta_rl.networks import functional
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
 from meta_rl.networks.policy import policy_for
 
@@ -33,8 +34,9 @@ class Recurrent(nn.Module):
 
     Attributes:
         state_size: width of the state.
-        rows_on_cpu: sequences to unroll together when gradients are taken on a CPU, the fastest number by measurement:
-            few, so that all that one time step touches stays in the cache, or many, to call fewer operations.
+        rows_on_cpu: sequences that one thread unrolls together when gradients are taken on a CPU, the fastest number by
+            measurement: few, so that all that one time step touches stays in the cache, or more, to call fewer
+            operations.
     """
 
     gates: int
@@ -77,7 +79,7 @@ class Lstm(Recurrent):
     """
 
     gates = 4
-    rows_on_cpu = 40  # oneDNN: the whole sequence is one operation
+    rows_on_cpu = 20  # oneDNN: the whole sequence is one operation
 
     def __init__(self, inputs: int, units: int) -> None:
         super().__init__(inputs, units)
@@ -101,7 +103,7 @@ class Gru(Recurrent):
     """Gated recurrent unit (Cho et al. 2014), in the variant of torch and cuDNN."""
 
     gates = 3
-    rows_on_cpu = 200  # torch: several operations per time step
+    rows_on_cpu = 100  # torch: several operations per time step
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """See `Recurrent.step`."""
@@ -179,7 +181,7 @@ class RecurrentPolicy(nn.Module):
         Returns:
             Distributions ``[row, time]``, values ``[row, time]`` and the state after the last step.
         """
-        return torch.func.functional_call(self, params, (inputs, state))  # type: ignore[no-any-return]
+        return functional.call(self, params, inputs, state)  # type: ignore[no-any-return]
 
 
 def make_policy(

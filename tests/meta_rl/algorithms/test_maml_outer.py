@@ -28,8 +28,8 @@ def outer_loss(monkeypatch: pytest.MonkeyPatch, learner: Maml, params: Params, b
     """The very function that `learner` hands to its optimizer at `params`."""
     caught: list[Loss] = []
 
-    def catch(params: Params, optimizer: Any, loss: Loss, *_: Any) -> Any:
-        caught.append(loss)
+    def catch(params: Params, optimizer: Any, parts: list[Loss], *_: Any) -> Any:
+        caught.append(lambda params: sum(part(params) for part in parts))
         return params, optimizer, {}
 
     with monkeypatch.context() as patch:

@@ -14,11 +14,13 @@ def test_conjugate_gradient_by_hand() -> None:
     # A = diag(1, 2, 4), b = (1, 2, 8): x = (1, 1, 2); exact after 3 iterations.
     # First iteration: alpha = b.b / b.Ab = 69 / (1 + 8 + 256) = 69 / 265, x_1 = alpha * b.
     a, b = torch.diag(torch.tensor([1.0, 2.0, 4.0], dtype=F64)), torch.tensor([1.0, 2.0, 8.0], dtype=F64)
-    x, bad = conjugate_gradient(lambda v: a @ v, b, 1)
+    x, squared, bad = conjugate_gradient(lambda v: a @ v, b, 1)
     torch.testing.assert_close(x, 69 / 265 * b)
-    x, bad = conjugate_gradient(lambda v: a @ v, b, 3)
+    torch.testing.assert_close(squared, x @ a @ x)
+    x, squared, bad = conjugate_gradient(lambda v: a @ v, b, 3)
     torch.testing.assert_close(x, torch.tensor([1.0, 1.0, 2.0], dtype=F64))
-    x, bad = conjugate_gradient(lambda v: a @ v, b, 50)  # iterating past convergence does no harm
+    assert float(squared) == pytest.approx(1 + 2 + 16)
+    x, _, bad = conjugate_gradient(lambda v: a @ v, b, 50)  # iterating past convergence does no harm
     torch.testing.assert_close(x, torch.tensor([1.0, 1.0, 2.0], dtype=F64))
     assert not bad
 
@@ -26,7 +28,7 @@ def test_conjugate_gradient_by_hand() -> None:
 @pytest.mark.parametrize("worst", [-1.0, math.nan])
 def test_conjugate_gradient_stops_at_bad_curvature(worst: float) -> None:
     a = torch.diag(torch.tensor([1.0, worst], dtype=F64))
-    x, bad = conjugate_gradient(lambda v: a @ v, torch.tensor([1.0, 3.0], dtype=F64), 10)
+    x, _, bad = conjugate_gradient(lambda v: a @ v, torch.tensor([1.0, 3.0], dtype=F64), 10)
     assert bad
     assert x.tolist() == [0.0, 0.0]  # the very first direction has curvature 1 - 9 < 0 (or NaN): no step
 
@@ -61,13 +63,14 @@ def problem(params: Params) -> tuple[Tensor, Tensor]:
 
 
 W = {"w": torch.zeros(2, dtype=F64)}
+LOSS = 18.0
 GRADIENT = torch.full((2,), -6.0, dtype=F64)
 
 
 def test_step_goes_exactly_to_the_boundary() -> None:
     # Natural gradient direction = gradient; the step of length sqrt(2 * max_kl) along it: w = sqrt(0.02 / 2) each.
     # max_kl is widened by a hair against rounding at the boundary itself; the first candidate is taken.
-    params, metrics = step(W, problem, GRADIENT, lambda v: v, TrustRegion(max_kl=0.01, cg_damping=1e-9))
+    params, metrics = step(W, LOSS, GRADIENT, problem, lambda v: v, TrustRegion(max_kl=0.01, cg_damping=1e-9))
     torch.testing.assert_close(params["w"], torch.full((2,), 0.1, dtype=F64))
     assert metrics["update/kl"] <= 0.01
     assert metrics["update/accepted"] == 1
@@ -77,7 +80,7 @@ def test_step_goes_exactly_to_the_boundary() -> None:
 
 def test_step_backtracks_into_the_region() -> None:
     # Curvature understated by 4: the full step is twice too long, KL = 4 * 0.01; 0.8^k <= 1/2 needs k = 4.
-    params, metrics = step(W, problem, GRADIENT, lambda v: v / 4, TrustRegion(max_kl=0.01))
+    params, metrics = step(W, LOSS, GRADIENT, problem, lambda v: v / 4, TrustRegion(max_kl=0.01))
     assert metrics["update/backtracks"] == 4
     assert metrics["update/kl"] <= 0.01
     torch.testing.assert_close(params["w"], torch.full((2,), 0.2 * 0.8**4, dtype=F64), rtol=1e-4, atol=0)
@@ -85,7 +88,7 @@ def test_step_backtracks_into_the_region() -> None:
 
 def test_step_never_accepts_a_worse_surrogate() -> None:
     # The gradient lies: it points uphill, so every candidate has a higher loss.
-    params, metrics = step(W, problem, -GRADIENT, lambda v: v, TrustRegion())
+    params, metrics = step(W, LOSS, -GRADIENT, problem, lambda v: v, TrustRegion())
     assert params is W
     assert metrics["guard/line_search_failed"] == 1
     assert metrics["update/accepted"] == 0
@@ -101,7 +104,7 @@ def test_step_never_accepts_a_worse_surrogate() -> None:
     ],
 )
 def test_guards_leave_the_parameters_alone(gradient: Tensor, curvature: float, guard: str) -> None:
-    params, metrics = step(W, problem, gradient, lambda v: curvature * v, TrustRegion())
+    params, metrics = step(W, LOSS, gradient, problem, lambda v: curvature * v, TrustRegion())
     assert params is W
     assert metrics[guard] == 1
 
@@ -111,12 +114,12 @@ def test_non_finite_candidates_are_not_accepted() -> None:
         loss, kl = problem(params)
         return (loss * math.nan if bool(params["w"].any()) else loss), kl
 
-    params, metrics = step(W, broken, GRADIENT, lambda v: v, TrustRegion())
+    params, metrics = step(W, LOSS, GRADIENT, broken, lambda v: v, TrustRegion())
     assert params is W
     assert metrics["guard/line_search_failed"] == 1
 
 
 def test_zero_gradient_is_no_step_and_no_alarm() -> None:
-    params, metrics = step(W, problem, torch.zeros(2, dtype=F64), lambda v: v, TrustRegion())
+    params, metrics = step(W, LOSS, torch.zeros(2, dtype=F64), problem, lambda v: v, TrustRegion())
     assert params is W
     assert sum(v for k, v in metrics.items() if k.startswith("guard/")) == 0

@@ -1,0 +1,125 @@
+"""RL^2 itself on the bandits and tabular MDPs of its paper, beside its published numbers (Duan et al. 2016).
+
+``python scripts/rl2_table.py bandit --k 5 --n 10`` or ``tabular --n 10``: one row: trains, or goes on training, and
+plays test tasks. Options of ``meta-rl train`` may follow: ``--iterations 400 --recipe rl2-gru``.
+``python scripts/rl2_table.py --write``: all rows that were run, in results/rl2_table.json, .md and .png.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import envs
+from meta_rl.classical.protocol import BANDIT_ROWS, RL2_PUBLISHED, TABULAR_ROWS, Row, bandit, tabular
+from meta_rl.cli import parse_train
+
+RUNS = Path("runs/rl2_table")
+OUT = Path("results/rl2_table")
+TASKS_AT_ONCE = 500
+
+
+def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
+    """Train on the row and play `num_tasks` test tasks with sampled actions, as while training."""
+    arguments = [options[0], "--env", row.env, "--episodes-per-task", str(row.episodes), *options[1:]]
+    config = parse_train(arguments)
+    import meta_rl
+    from meta_rl.train import train
+
+    run_dir = RUNS / f"{config.recipe}_{row.env.replace('/', '-')}-e{row.episodes}_s{config.seed}"
+    train(parse_train([*arguments, "--run-dir", str(run_dir)]))
+    agent = meta_rl.load(run_dir)
+    totals = play(agent, row, num_tasks)
+    metrics = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    stages = [sum(m[key] for key in m if key.startswith("return/stage_")) for m in metrics]
+    published = RL2_PUBLISHED.get((row.env, row.episodes))
+    mean, error = float(totals.mean()), float(totals.std(ddof=1) / np.sqrt(len(totals)))
+    result = {"env": row.env, "episodes": row.episodes, "recipe": config.recipe, "seed": config.seed,
+              "command": f"python scripts/rl2_table.py {' '.join(sys.argv[1:])}",
+              "iterations": len(metrics), "env_steps": metrics[-1]["env_steps"], "tasks": num_tasks,
+              "mean": mean, "standard_error": error, "published": published,
+              "ratio": mean / published if published else None,
+              "classical": dict(row.published),
+              "curve": {"env_steps": [m["env_steps"] for m in metrics[::10]],
+                        "total_reward": stages[::10]}}  # fmt: skip
+    (run_dir / "row.json").write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def play(agent: Any, row: Row, num_tasks: int) -> np.ndarray:
+    """Total reward of one trial on each of `num_tasks` tasks that training never saw."""
+    from meta_rl.config import EvaluateConfig
+    from meta_rl.evaluate import evaluate
+
+    protocol = EvaluateConfig(test_tasks=num_tasks, adaptation_steps=1, adaptation_episodes=row.episodes,
+                              tasks_at_once=TASKS_AT_ONCE, evaluation_episodes=1)  # fmt: skip
+    result = evaluate(agent.learner, agent.params, envs.make(row.env, "test"), protocol)
+    return result.practice_returns.sum((1, 2))
+
+
+def line(result: dict[str, Any]) -> str:
+    """A row of the Markdown table."""
+    classical = result["classical"]
+    best = max(classical.items(), key=lambda item: item[1]) if classical else ("", float("nan"))
+    ratio = f"{result['ratio']:.1%}" if result["ratio"] else ""
+    return (f"| {result['env']} | {result['episodes']} | {result['recipe']} | {result['seed']} "
+            f"| {result['env_steps'] / 1e6:.1f}M | {result['mean']:.2f} ± {1.96 * result['standard_error']:.2f} "
+            f"| {result['published'] or ''} | {ratio} | {best[0]} {best[1]} | `{result['command']}` |")  # fmt: skip
+
+
+def write() -> None:
+    """All rows that were run, in `OUT`."""
+    results = [json.loads(path.read_text()) for path in sorted(RUNS.glob("*/row.json"))]
+    order = {(row.env, row.episodes): i for i, row in enumerate([*itertools.chain(*BANDIT_ROWS), *TABULAR_ROWS])}
+    results.sort(key=lambda r: (order.get((r["env"], r["episodes"]), 99), r["recipe"], r["seed"]))
+    lines = ["RL^2 on the bandits and MDPs of Duan et al. 2016: mean total reward of a trial on test tasks, with 95 % "
+             "intervals. *published* is the RL2 column of the paper (1000 tasks); *best classical* is the highest "
+             "published number among the other agents. Ours plays freshly drawn tasks: results/classical.md says by "
+             "how much the paper's tasks differ from the average.", "",
+             "| env | episodes | recipe | seed | env steps | ours | published | ratio | best classical | command |",
+             "|---|---|---|---|---|---|---|---|---|---|", *map(line, results)]  # fmt: skip
+    OUT.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+    OUT.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(results), figsize=(3 * len(results), 3), squeeze=False)
+    for axis, result in zip(axes[0], results, strict=True):
+        axis.plot(result["curve"]["env_steps"], result["curve"]["total_reward"], label=result["recipe"])
+        if result["published"]:
+            axis.axhline(result["published"], color="grey", linestyle="--", label="published RL2")
+        axis.set_title(f"{result['env']}, {result['episodes']} episodes", fontsize=8)
+        axis.set_xlabel("env steps")
+    axes[0][0].set_ylabel("total reward of a trial")
+    axes[0][0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(OUT.with_suffix(".png"), dpi=110)
+
+
+def main() -> None:
+    """Run one row, or write down all that were run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("family", nargs="?", choices=["bandit", "tabular"])
+    parser.add_argument("--k", type=int, default=5, help="arms of a bandit")
+    parser.add_argument("--n", type=int, default=10, help="pulls of a bandit, episodes of an MDP")
+    parser.add_argument("--tasks", type=int, help="test tasks; default: as for the classical agents")
+    parser.add_argument("--recipe", default="rl2")
+    parser.add_argument("--write", action="store_true", help="write all rows that were run to results/")
+    options, rest = parser.parse_known_args()
+    if options.write:
+        write()
+        return
+    if not options.family:
+        parser.error("say bandit, tabular or --write")
+    row = bandit(options.k, options.n) if options.family == "bandit" else tabular(options.n)
+    print(line(run_row(row, [options.recipe, *rest], options.tasks or row.num_tasks)))
+
+
+if __name__ == "__main__":
+    main()
