@@ -138,6 +138,9 @@ class Rl2Config(AlgorithmConfig):
     """Env steps that gradients flow back through."""
     clip_eps: float = 0.2
     """Probability ratios count up to 1 +- this."""
+    max_kl: float = 0.05
+    """An iteration takes no further steps once the mean KL divergence from the policy that acted is above this, in
+    nats: clipping alone does not keep a recurrent policy from running away."""
     value_coef: float = 0.5
     """Weight of the value loss (on normalised returns)."""
     entropy_coef: float = 5e-3
@@ -331,14 +334,15 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         "rl2*",
         "bandit/*",
         {
-            "iterations": 600,
+            "iterations": 300,
             "meta_batch_size": 1000,
             "episodes_per_task": 1,  # the trial is one episode, all pulls
             "network.hidden": (128,),
             "algorithm.minibatches": 4,
             "algorithm.epochs": 5,
-            "algorithm.learning_rate": 1e-3,
-            "algorithm.entropy_coef": 1e-3,
+            "algorithm.gae_lambda": 0.3,  # as in the paper
+            "algorithm.learning_rate": 3e-3,
+            "algorithm.entropy_coef": 1e-2,
             "evaluate.adaptation_steps": 1,
         },
     ),
@@ -346,13 +350,14 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         "rl2*",
         "tabular",
         {
-            "iterations": 600,
+            "iterations": 300,
             "meta_batch_size": 400,
             "network.hidden": (128,),
             "algorithm.minibatches": 4,
             "algorithm.epochs": 5,
-            "algorithm.learning_rate": 1e-3,
-            "algorithm.entropy_coef": 1e-3,
+            "algorithm.gae_lambda": 0.3,  # as in the paper
+            "algorithm.learning_rate": 3e-3,
+            "algorithm.entropy_coef": 1e-2,
             "evaluate.adaptation_steps": 1,
             "evaluate.adaptation_episodes": 10,
         },

@@ -11,6 +11,7 @@ trials optimises:
     repeat for `epochs`, for every minibatch of whole trials:
         loss = clipped surrogate(A) + value_coef * (value - R)^2 - entropy_coef * entropy
         Adam step on its gradient through `chunk` steps of time               (truncated back-propagation)
+        until KL(acting policy || policy) > max_kl
 
 * The trial is the episode of the learner: rewards are discounted across the borders of episodes and a terminal state
   inside a trial cuts nothing, so what pays off is exploring early to earn later. After the last step comes nothing.
@@ -216,14 +217,19 @@ class Rl2:
         rows, moments, recorded = self.rows(state.params, trials, moments)
         adam = Adam(state.params, state.optimizer, self.config.learning_rate)
         steps: list[Metrics] = []
+        stopped = False
         for part in self._minibatches(rows, len(trials.weight), state.iteration):
             gradient, metrics = self.gradient(adam.params, part)
+            stopped = self.config.max_kl < metrics["update/kl"] < math.inf
+            if stopped:
+                break
             metrics["update/gradient_norm"] = adam.step(gradient, self.config.max_grad_norm)
             steps.append(metrics)
             if not np.isfinite(list(metrics.values())).all():
                 return recorded | summary(steps) | {"guard/non_finite_gradient": 1.0}
         state.params, state.optimizer, state.extras = adam.result(), adam.state(), moments._asdict()
-        return recorded | summary(steps) | {"guard/non_finite_gradient": 0.0}
+        counts = {"update/steps": float(len(steps)), "update/stopped_early": float(stopped)}
+        return recorded | summary(steps) | counts | {"guard/non_finite_gradient": 0.0}
 
     def trials(self, batch: MetaBatch) -> Trials:
         """The episodes of each trial, joined without gaps, and what the network read at each step."""

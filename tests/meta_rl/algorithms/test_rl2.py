@@ -295,6 +295,19 @@ def test_an_update_improves_the_surrogate() -> None:
     assert state.extras["seen"] > 0
 
 
+@pytest.mark.parametrize(("max_kl", "least", "most"), [(1e-12, 1, 1), (5e-3, 2, 7), (10.0, 8, 8)])
+def test_an_iteration_stops_once_the_policy_has_moved_far_enough(max_kl: float, least: int, most: int) -> None:
+    """The first step starts at the policy that acted, where the divergence is 0."""
+    learner = make(dtype=torch.float32, epochs=4, minibatches=2, max_kl=max_kl, learning_rate=2e-2)
+    state = learner.init()
+    metrics = learner.meta_update(state, collect(learner, CONTINUOUS).batch)
+    taken = metrics["update/steps"]
+    assert least <= taken <= most
+    assert metrics["update/stopped_early"] == (taken < 8)
+    assert metrics["update/kl"] <= max_kl
+    assert {float(v) for name, v in state.optimizer.items() if name.startswith("step/")} == {taken}
+
+
 # -- the actor ---------------------------------------------------------------------------------------------------------
 
 
