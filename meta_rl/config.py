@@ -130,6 +130,10 @@ class Rl2Config(AlgorithmConfig):
     """Lambda of generalised advantage estimation over the trial."""
     learning_rate: float = 5e-4
     """Step size of Adam."""
+    final_learning_rate: float = 1.0
+    """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
+    learning_rate_iterations: int = 0
+    """Length of the annealing; 0: none."""
     epochs: int = 10
     """Passes over the batch per iteration."""
     minibatches: int = 1
@@ -342,6 +346,8 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.epochs": 5,
             "algorithm.gae_lambda": 0.3,  # as in the paper
             "algorithm.learning_rate": 3e-3,
+            "algorithm.final_learning_rate": 0.1,
+            "algorithm.learning_rate_iterations": 300,
             "algorithm.entropy_coef": 1e-2,
             "evaluate.adaptation_steps": 1,
         },
@@ -357,6 +363,8 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.epochs": 5,
             "algorithm.gae_lambda": 0.3,  # as in the paper
             "algorithm.learning_rate": 3e-3,
+            "algorithm.final_learning_rate": 0.1,
+            "algorithm.learning_rate_iterations": 300,
             "algorithm.entropy_coef": 1e-2,
             "evaluate.adaptation_steps": 1,
             "evaluate.adaptation_episodes": 10,
@@ -429,7 +437,8 @@ def validate(config: TrainConfig) -> None:
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping inner_kl_coef "
-        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations",
+        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate "
+        "learning_rate_iterations",
         lambda x: x >= 0,
         "must be at least 0",
     ),

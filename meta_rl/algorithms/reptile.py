@@ -26,6 +26,7 @@ from meta_rl.config import ReptileConfig
 from meta_rl.core import inner_loop, losses
 from meta_rl.core.gradient_step import Adam
 from meta_rl.core.groups import tasks_at_once
+from meta_rl.core.schedules import linear
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout
 from meta_rl.networks.policy import Policy
@@ -88,9 +89,7 @@ class Reptile:
 
     def meta_lr(self, iteration: int) -> float:
         """The annealed step size."""
-        c = self.config
-        done = min(iteration / c.meta_lr_iterations, 1.0) if c.meta_lr_iterations else 0.0
-        return c.meta_lr * (1 - done + done * c.final_meta_lr)
+        return linear(self.config.meta_lr, self.config.final_meta_lr, iteration, self.config.meta_lr_iterations)
 
     def _step(self, state: TrainState, gradient: Params) -> None:
         meta_lr = self.meta_lr(state.iteration)

@@ -38,6 +38,7 @@ from meta_rl.config import Rl2Config
 from meta_rl.core import losses, returns
 from meta_rl.core.gradient_step import Adam
 from meta_rl.core.moments import Moments
+from meta_rl.core.schedules import linear
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.threads import thread_map, threads_for
@@ -215,7 +216,7 @@ class Rl2:
         trials = self.trials(batch)
         moments = Moments(**state.extras)
         rows, moments, recorded = self.rows(state.params, trials, moments)
-        adam = Adam(state.params, state.optimizer, self.config.learning_rate)
+        adam = Adam(state.params, state.optimizer, self.learning_rate(state.iteration))
         steps: list[Metrics] = []
         stopped = False
         for part in self._minibatches(rows, len(trials.weight), state.iteration):
@@ -230,6 +231,11 @@ class Rl2:
         state.params, state.optimizer, state.extras = adam.result(), adam.state(), moments._asdict()
         counts = {"update/steps": float(len(steps)), "update/stopped_early": float(stopped)}
         return recorded | summary(steps) | counts | {"guard/non_finite_gradient": 0.0}
+
+    def learning_rate(self, iteration: int) -> float:
+        """The annealed step size."""
+        c = self.config
+        return linear(c.learning_rate, c.final_learning_rate, iteration, c.learning_rate_iterations)
 
     def trials(self, batch: MetaBatch) -> Trials:
         """The episodes of each trial, joined without gaps, and what the network read at each step."""

@@ -308,6 +308,22 @@ def test_an_iteration_stops_once_the_policy_has_moved_far_enough(max_kl: float, 
     assert {float(v) for name, v in state.optimizer.items() if name.startswith("step/")} == {taken}
 
 
+def test_the_step_size_is_annealed() -> None:
+    """Adam's first step moves every parameter by the step size: half of it half way, nothing at the end."""
+    batch = collect(make(dtype=torch.float32), CONTINUOUS).batch
+    moved = []
+    for iteration in (0, 5, 10):
+        learner = make(dtype=torch.float32, epochs=1, final_learning_rate=0.0, learning_rate_iterations=10)
+        state = learner.init()
+        before = state.params["head.log_std"].clone()
+        state.iteration = iteration
+        learner.meta_update(state, batch)
+        moved.append(float((state.params["head.log_std"] - before).abs().max()))
+    assert moved[0] > 0
+    assert moved[1] == pytest.approx(moved[0] / 2, rel=1e-3)
+    assert moved[2] == 0
+
+
 # -- the actor ---------------------------------------------------------------------------------------------------------
 
 
