@@ -198,6 +198,9 @@ class TrainConfig:
     """Tasks per meta-update."""
     episodes_per_task: int = 10
     """Episodes per task and rollout stage."""
+    shards: int = 1
+    """Parts that the meta-batch is cut into for sampling. Results depend on it (in the last digits), but not on how
+    many workers share the parts out."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the learner computes; sampling is always on the CPU."""
     run_dir: str = ""
@@ -431,6 +434,11 @@ def validate(config: TrainConfig) -> None:
             f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
             f"of {config.env}; closest: {valid}"
         )
+    if config.shards > config.meta_batch_size:
+        raise ConfigError(
+            f"--shards: {config.meta_batch_size} tasks cannot be cut into {config.shards} parts; "
+            f"closest: {config.meta_batch_size}"
+        )
 
 
 # Bounds of numbers, by the name of the field wherever in the config it stands: (names, bound, in words).
@@ -443,8 +451,9 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
         "must be at least 0",
     ),
     (
-        "meta_batch_size episodes_per_task checkpoint_every keep_checkpoints adaptation_episodes evaluation_episodes "
-        "tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches chunk",
+        "meta_batch_size episodes_per_task shards checkpoint_every keep_checkpoints adaptation_episodes "
+        "evaluation_episodes tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches "
+        "chunk",
         lambda x: x >= 1,
         "must be at least 1",
     ),

@@ -23,6 +23,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.logging import Display, Row, RunLog
+from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
 
@@ -61,7 +62,8 @@ def _train(config: TrainConfig, run_dir: Path, device: torch.device, say: Say) -
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
     move_state(state, device)
-    source = InProcess(distribution, learner, config.meta_batch_size, config.episodes_per_task, config.seed)
+    plan = Plan(config.meta_batch_size, config.episodes_per_task, config.seed, config.shards)
+    source: Source = InProcess(distribution, learner, plan)
     with closing(source), closing(RunLog(run_dir, state.iteration)) as log:
         with Display(config.iterations, state.iteration) as display:
             while state.iteration < config.iterations:
@@ -73,9 +75,7 @@ def _train(config: TrainConfig, run_dir: Path, device: torch.device, say: Say) -
         checkpoint.save(checkpoints, state, config.keep_checkpoints)
 
 
-def train_iteration(
-    state: TrainState, source: InProcess, learner: MetaLearner, device: torch.device
-) -> tuple[Row, Row]:
+def train_iteration(state: TrainState, source: Source, learner: MetaLearner, device: torch.device) -> tuple[Row, Row]:
     """One iteration; changes `state` and returns the row of metrics and the row of timings."""
     started = time.perf_counter()
     shard = source.sample({name: p.cpu() for name, p in state.params.items()}, state.iteration)
