@@ -81,15 +81,28 @@ def rollout(
         step = env.step(np.ascontiguousarray(action[:, :, t]))
         current, terminated = step.observation, step.terminated
         reward[:, :, t], success[:, :, t] = step.reward, step.success
+        check_finite(env, current, step.reward, t)  # at once: what a policy remembers of a NaN is a NaN
         active = ~(step.terminated | step.truncated)
         actor.observe(step.reward, ~active)
         if not active.any():
             break
     observation[:, :, t + 1 :] = current[:, :, None]
-    if not (np.isfinite(observation).all() and np.isfinite(reward).all()):
-        task = int(np.argwhere(~(np.isfinite(observation).all((1, 2, 3)) & np.isfinite(reward).all((1, 2))))[0, 0])
-        raise NonFiniteError(f"non-finite observation or reward from the environment, {env.tasks[task].to_json()}")
     return Rollout(observation, action, reward, valid, success, terminated, current.astype(np.float32))
+
+
+def check_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[np.float64], time: int) -> None:
+    """Blame the environment for its NaNs and infinities, before they reach a policy.
+
+    Raises:
+        NonFiniteError: naming the first task that has one.
+    """
+    if np.isfinite(observation).all() and np.isfinite(reward).all():
+        return
+    finite = np.isfinite(observation).reshape(*env.shape, -1).all(-1) & np.isfinite(reward)
+    task = int(np.argwhere(~finite)[0, 0])
+    raise NonFiniteError(
+        f"non-finite observation or reward from the environment, task {env.tasks[task].to_json()}, step {time}"
+    )
 
 
 class Shard(NamedTuple):
