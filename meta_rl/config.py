@@ -203,6 +203,12 @@ class TrainConfig:
     many workers share the parts out."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the learner computes; sampling is always on the CPU."""
+    workers: int = 0
+    """Processes that sample, at most one per shard; 0: sample in the learner's own process."""
+    worker_timeout: float = 120.0
+    """Seconds without an env step (or without getting started) after which a worker counts as hung."""
+    on_worker_failure: Literal["retry", "raise"] = "retry"
+    """What a lost worker means: another one does the same again, or the run stops."""
     run_dir: str = ""
     """Folder of the run; default runs/RECIPE_ENV_sSEED. A run found there is resumed."""
     checkpoint_every: int = 10
@@ -377,7 +383,17 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 # Fields that may differ between a run and its resumption, because they do not change its numbers.
-RESUMABLE_CHANGES = {"iterations", "device", "run_dir", "checkpoint_every", "keep_checkpoints", "evaluate"}
+RESUMABLE_CHANGES = {
+    "iterations",
+    "device",
+    "workers",
+    "worker_timeout",
+    "on_worker_failure",
+    "run_dir",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "evaluate",
+}
 
 C = TypeVar("C")
 
@@ -439,13 +455,22 @@ def validate(config: TrainConfig) -> None:
             f"--shards: {config.meta_batch_size} tasks cannot be cut into {config.shards} parts; "
             f"closest: {config.meta_batch_size}"
         )
+    if config.workers > config.shards:
+        raise ConfigError(
+            f"--workers: {config.workers} workers need at least as many shards, there {_are(config.shards)}; closest: "
+            f"{config.shards} (or --shards {config.workers}, in a new run: results depend on it in the last digits)"
+        )
+
+
+def _are(count: int) -> str:
+    return f"are {count}" if count > 1 else "is 1"
 
 
 # Bounds of numbers, by the name of the field wherever in the config it stands: (names, bound, in words).
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
-        "seed iterations test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping inner_kl_coef "
-        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate "
+        "seed iterations workers test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping "
+        "inner_kl_coef max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate "
         "learning_rate_iterations",
         lambda x: x >= 0,
         "must be at least 0",
@@ -458,7 +483,7 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
         "must be at least 1",
     ),
     (
-        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale",
+        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale worker_timeout",
         lambda x: x > 0,
         "must be above 0",
     ),

@@ -21,11 +21,13 @@ from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, validate
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
-from meta_rl.errors import ConfigError, RunError
+from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.logging import Display, Row, RunLog
+from meta_rl.signals import Stop
 from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
+from meta_rl.sources.processes import TRIES, Processes
 
 Say = Callable[[str], None]
 
@@ -35,7 +37,8 @@ def train(config: TrainConfig, say: Say = print) -> Path:
 
     Raises:
         ConfigError: an impossible setting, or the run directory holds another run.
-        RunError: no space left, every checkpoint damaged, ...
+        RunError: no space left, every checkpoint damaged, a worker that fails again and again, ...
+        Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
     """
     validate(config)
     device = select_device(config.device)
@@ -63,16 +66,39 @@ def _train(config: TrainConfig, run_dir: Path, device: torch.device, say: Say) -
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
     move_state(state, device)
     plan = Plan(config.meta_batch_size, config.episodes_per_task, config.seed, config.shards)
-    source: Source = InProcess(distribution, learner, plan)
-    with closing(source), closing(RunLog(run_dir, state.iteration)) as log:
+    with (
+        Stop() as stop,
+        closing(make_source(config, plan, distribution, learner)) as source,
+        closing(RunLog(run_dir, state.iteration)) as log,
+    ):
         with Display(config.iterations, state.iteration) as display:
-            while state.iteration < config.iterations:
-                row, timing = train_iteration(state, source, learner, device)
+            while state.iteration < config.iterations and stop.requested is None:
+                finished = state.copy()
+                try:
+                    with stop.abandonable():
+                        row, timing = train_iteration(state, source, learner, device)
+                except Stopped:
+                    state = finished
+                    break
                 log.write(row, timing)
                 display.show(row, timing)
                 if state.iteration % config.checkpoint_every == 0:
                     checkpoint.save(checkpoints, state, config.keep_checkpoints)
         checkpoint.save(checkpoints, state, config.keep_checkpoints)
+    if stop.requested is not None:
+        raise Stopped(stop.requested)
+
+
+def make_source(config: TrainConfig, plan: Plan, distribution: envs.TaskDistribution, learner: MetaLearner) -> Source:
+    """Where `config` wants to sample.
+
+    Raises:
+        ConfigError: something cannot be sent to another process.
+    """
+    if not config.workers:
+        return InProcess(distribution, learner, plan)
+    tries = 1 if config.on_worker_failure == "raise" else TRIES
+    return Processes(distribution, learner, plan, config.workers, config.worker_timeout, tries)
 
 
 def train_iteration(state: TrainState, source: Source, learner: MetaLearner, device: torch.device) -> tuple[Row, Row]:
@@ -91,6 +117,7 @@ def train_iteration(state: TrainState, source: Source, learner: MetaLearner, dev
         "time/meta_update": ended - sampled,
         "time/iteration": ended - started,
         "time/env_steps_per_second": shard.env_steps / (ended - started),
+        "workers/restarts": float(source.restarts),
     }
     return row, timing
 
