@@ -3,6 +3,7 @@
 engine    the native engine beside the other ways to step Meta-World
 training  whole iterations of meta-training, split into their parts
 learner   meta-updates on random data, batched over tasks and as a loop
+workers   sampling in worker processes
 curvature curvature products on a part of the states: cost and worth
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import meta_rl  # noqa: F401  before torch, see there
 
-NAMES = ("engine", "training", "learner", "curvature")
+NAMES = ("engine", "training", "learner", "curvature", "workers")
 
 
 def main() -> None:
