@@ -31,13 +31,17 @@ from meta_rl.sources.processes import TRIES, Processes
 
 Say = Callable[[str], None]
 
+MAX_SKIPPED = 3
+"""Updates in a row that may be skipped because their gradient is not finite; then the run stops."""
+
 
 def train(config: TrainConfig, say: Say = print) -> Path:
     """Run (or resume) the training that `config` describes and return its run directory.
 
     Raises:
         ConfigError: an impossible setting, or the run directory holds another run.
-        RunError: no space left, every checkpoint damaged, a worker that fails again and again, ...
+        RunError: no space left, every checkpoint damaged, a worker that fails again and again,
+            gradients that are not finite three times in a row, ...
         Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
     """
     validate(config)
@@ -72,6 +76,7 @@ def _train(config: TrainConfig, run_dir: Path, device: torch.device, say: Say) -
         closing(RunLog(run_dir, state.iteration)) as log,
     ):
         with Display(config.iterations, state.iteration) as display:
+            skipped = 0  # updates in a row, since the start or the resumption
             while state.iteration < config.iterations and stop.requested is None:
                 finished = state.copy()
                 try:
@@ -82,11 +87,27 @@ def _train(config: TrainConfig, run_dir: Path, device: torch.device, say: Say) -
                     break
                 log.write(row, timing)
                 display.show(row, timing)
+                skipped = skipped + 1 if row.get("guard/non_finite_gradient") else 0
+                if skipped == MAX_SKIPPED:
+                    raise RunError(
+                        f"the gradient was not finite in {skipped} iterations in a row, the last of them "
+                        f"{state.iteration}; {dump(run_dir, row, finished)} holds its metrics and how large the "
+                        "parameters were; try a smaller step size"
+                    )
                 if state.iteration % config.checkpoint_every == 0:
                     checkpoint.save(checkpoints, state, config.keep_checkpoints)
         checkpoint.save(checkpoints, state, config.keep_checkpoints)
     if stop.requested is not None:
         raise Stopped(stop.requested)
+
+
+def dump(run_dir: Path, row: Row, state: TrainState) -> Path:
+    """Write what explains a gradient that is not finite; NaNs and infinities as words."""
+    largest = {name: float(p.abs().max()) for name, p in state.params.items() if p.numel()}
+    path = run_dir / "non_finite_gradient.json"
+    words = {key: repr(value) for key, value in row.items()}
+    write_json(path, {"metrics": words, "largest_parameters": {name: repr(x) for name, x in largest.items()}})
+    return path
 
 
 def make_source(config: TrainConfig, plan: Plan, distribution: envs.TaskDistribution, learner: MetaLearner) -> Source:

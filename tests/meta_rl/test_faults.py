@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import random
 import signal
@@ -13,13 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from meta_rl import checkpoint, signals
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
-from meta_rl.errors import Stopped
+from meta_rl.core.types import Params
+from meta_rl.errors import RunError, Stopped
 from meta_rl.logging import read_rows
 from meta_rl.signals import Stop
+from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
 from meta_rl.train import train
 from tests.meta_rl.conftest import TINY, TINY_OPTIONS
@@ -185,6 +190,46 @@ def test_an_iteration_that_takes_too_long_is_abandoned(tiny: Tiny, monkeypatch: 
     assert state is not None
     assert state.iteration == 2
     assert_same_run(whole, train(tiny("cut", shards=3), quiet))
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, iterations: set[int]) -> None:
+    """Make one task's advantages NaN in these iterations, and with them the meta-gradient."""
+    sample = InProcess.sample
+
+    def poison(self: InProcess, params: Params, iteration: int) -> Shard:
+        shard = sample(self, params, iteration)
+        if iteration in iterations:
+            shard.batch.query.advantage[1] = math.nan
+        return shard
+
+    monkeypatch.setattr(InProcess, "sample", poison)
+
+
+def test_an_update_with_a_nan_is_skipped(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, {1, 2})
+    run = train(tiny(keep_checkpoints=9), quiet)
+    states = [checkpoint.load(run / "checkpoints" / f"{i:08d}") for i in (1, 2, 3, 4)]
+    assert states[0].params.keys() == states[2].params.keys()
+    for name, p in states[0].params.items():
+        assert torch.equal(p, states[1].params[name])
+        assert torch.equal(p, states[2].params[name])
+    assert not torch.equal(states[2].params["mean.0.weight"], states[3].params["mean.0.weight"])
+    skipped = [row["guard/non_finite_gradient"] for row in read_rows(run / "metrics.jsonl")]
+    assert skipped == [0, 1, 1, 0]
+
+
+def test_three_updates_with_a_nan_stop_the_run(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, {1, 2, 3})
+    config = tiny(iterations=9)
+    with pytest.raises(RunError, match=r"not finite in 3 iterations in a row, the last of them 4; .*gradient\.json"):
+        train(config, quiet)
+    dumped = json.loads((config.path / "non_finite_gradient.json").read_text())
+    assert dumped["metrics"]["guard/non_finite_gradient"] == "1.0"
+    assert float(dumped["largest_parameters"]["mean.0.weight"]) > 0
+    state = checkpoint.load_newest(config.path / "checkpoints")
+    assert state is not None
+    assert state.iteration == 3
+    assert all(bool(p.isfinite().all()) for p in state.params.values())
 
 
 def test_handlers_are_given_back() -> None:
