@@ -33,6 +33,7 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python scripts/benchmark.py engine
 	$(BIN)/python scripts/benchmark.py training
+	$(BIN)/python scripts/benchmark.py workers
 
 results: $(VENV)/.installed-dev
 	$(BIN)/python scripts/results.py navigation

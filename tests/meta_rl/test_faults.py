@@ -73,7 +73,16 @@ def all_gone(pids: list[int], within: float) -> bool:
 @contextmanager
 def command(run: Path, iterations: int = ITERATIONS, workers: int = 2) -> Iterator[subprocess.Popen[str]]:
     """``meta-rl train`` of the tiny run, in 3 shards; killed at the end if it is still there."""
-    arguments = [sys.executable, "-m", "meta_rl.cli", *TINY_OPTIONS, "--iterations", str(iterations)]
+    arguments = [
+        sys.executable,
+        "-m",
+        "meta_rl.cli",
+        "train",
+        "rl2",
+        *TINY_OPTIONS[2:],
+        "--iterations",
+        str(iterations),
+    ]
     arguments += ["--shards", "3", "--workers", str(workers), "--run-dir", str(run)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -90,9 +99,13 @@ def wait_for_row(run: Path, process: subprocess.Popen[str], count: int) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nothing happens to, without workers."""
-    config = replace_paths(default_config("maml-trpo", "navigation"), TINY)
-    path = tmp_path_factory.mktemp("whole")
-    return train(replace_paths(config, {"iterations": ITERATIONS, "shards": 3, "run_dir": str(path)}), quiet)
+    return undisturbed(tmp_path_factory.mktemp("whole"), ITERATIONS)
+
+
+def undisturbed(run: Path, iterations: int) -> Path:
+    """What `command` ends with, made in this process."""
+    config = replace_paths(default_config("rl2", "navigation"), TINY)
+    return train(replace_paths(config, {"iterations": iterations, "shards": 3, "run_dir": str(run)}), quiet)
 
 
 def test_any_number_of_workers_trains_to_the_same_bits_and_may_change_on_resume(tiny: Tiny) -> None:
@@ -108,8 +121,8 @@ def test_killed_workers_and_a_killed_learner_change_nothing(whole: Path, tmp_pat
         wait_for_row(run, process, 2)
         for _ in range(2):
             victims = workers_of(process.pid)
-            if victims:
-                os.kill(rng.choice(victims), signal.SIGKILL)
+            assert victims
+            os.kill(rng.choice(victims), signal.SIGKILL)
             time.sleep(rng.uniform(0, 0.2))
         below = children(process.pid)
         assert below
@@ -259,9 +272,9 @@ def test_bad_options_are_refused_in_one_line(options: list[str], said: str, caps
 
 
 @pytest.mark.slow
-def test_twenty_kills_of_the_learner_and_twenty_of_workers(tiny: Tiny, tmp_path: Path) -> None:
+def test_twenty_kills_of_the_learner_and_twenty_of_workers(tmp_path: Path) -> None:
     iterations, run, rng = 60, tmp_path / "killed", random.Random(1)
-    whole = train(tiny("whole", iterations=iterations, shards=3), quiet)
+    whole = undisturbed(tmp_path / "whole", iterations)
     worker_kills = learner_kills = 0
     while learner_kills < 20:
         with command(run, iterations) as process:
