@@ -158,6 +158,17 @@ def test_all_workers_killed_at_once_and_between_requests(case: Any) -> None:
     assert it.source.restarts == 2
 
 
+def test_the_fork_server_may_be_killed_too(case: Any) -> None:
+    it = case("none")
+    it.check(0)
+    server = int(Path(f"/proc/{it.source.pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    assert server != os.getpid()
+    os.kill(server, signal.SIGKILL)
+    with pytest.warns(WorkerWarning):
+        it.check(1)
+    assert it.source.restarts >= 2
+
+
 def test_a_kill_in_every_iteration_is_a_restart_each(case: Any) -> None:
     it = case("kill")
     for iteration in (0, 1, 0, 1, 0):
