@@ -34,6 +34,7 @@ from meta_rl.config import (
     validate,
 )
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.fewshot_config import SPLITS, parse_name
 
 USAGE = """usage: meta-rl COMMAND ...
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE + "\n".join(f"  {name:<16} {recipe.summary}" for name, recipe in RECIPES.items()))
+        print(USAGE + "\n".join(f"  {name:<18} {recipe.summary}" for name, recipe in RECIPES.items()))
         return 0 if argv else 2
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
@@ -95,7 +96,7 @@ def evaluate_command(argv: list[str]) -> int:
     config = load_config(run_dir / "config.json")
     split, rest = take_option(argv[1:], "--split", "test")
     protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
-    envs.check_name(config.env, split)
+    check_split(config.env, split)
     validate(replace_evaluate(config, protocol))
     from meta_rl.report import evaluate_run
 
@@ -233,6 +234,18 @@ def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[s
         else:
             others.append(argument)
     return value, others
+
+
+def check_split(env: str, split: str) -> None:
+    """Refuse a split that the tasks do not have.
+
+    Raises:
+        ConfigError, UnknownNameError: naming the valid ones.
+    """
+    if parse_name(env) is None:
+        envs.check_name(env, split)
+    elif split not in SPLITS:
+        raise ConfigError(f"--split: unknown split {split!r}; valid: {', '.join(SPLITS)}")
 
 
 def check_device(device: str) -> None:

@@ -22,6 +22,8 @@ KINDS: dict[str, bool] = {
     "synthetic-ratings": False,
 }
 
+SPLITS = ("train", "validation", "test")
+
 
 class FewShotName(NamedTuple):
     """A task distribution, as in ``omniglot-5way-1shot`` or ``sinusoid-10shot``."""

@@ -87,7 +87,7 @@ def adam(inner_lr: float, beta: float = 0.999, eps: float = 1e-8) -> Rule:
         moments, step = state
         step = step + 1
         moments = {name: beta * moments[name] + (1 - beta) * g.square() for name, g in grads.items()}
-        correction = 1 - beta**step
+        correction = (1 - beta**step).to(loss.dtype)
         moved = {
             name: p - inner_lr * grads[name] / ((moments[name] / correction).sqrt() + eps) for name, p in params.items()
         }
@@ -99,7 +99,9 @@ def adam(inner_lr: float, beta: float = 0.999, eps: float = 1e-8) -> Rule:
 def adam_start(params: Params) -> tuple[Params, Tensor]:
     """State of `adam` before the first step."""
     first = next(iter(params.values()))
-    return {name: torch.zeros_like(p) for name, p in params.items()}, torch.zeros((), device=first.device)
+    return {name: torch.zeros_like(p) for name, p in params.items()}, torch.zeros(
+        (), dtype=torch.float64, device=first.device
+    )
 
 
 def minibatches(examples: B, size: int, first: int, steps: int) -> list[B]:

@@ -18,11 +18,10 @@ from meta_rl.config import EvaluateConfig, TrainConfig
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Examples, MetaBatch, Params
 from meta_rl.errors import ConfigError
-from meta_rl.fewshot_config import FewShotName, parse_name
+from meta_rl.fewshot_config import SPLITS, FewShotName, parse_name
 from meta_rl.sources import fewshot_folder, fewshot_omniglot, fewshot_ratings, fewshot_sinusoid
 from meta_rl.sources.fewshot_images import ImageTasks
 
-SPLITS = ("train", "validation", "test")
 DEFAULT_TEST_TASKS = 600
 
 

@@ -89,6 +89,11 @@ def synthetic(users: int = 1000, items: int = 200, factors: int = 4, clusters: i
     return Ratings(user, item, rating, items, f"synthetic, seed {seed}")
 
 
+def select(ratings: Ratings, mask: NDArray[np.bool_]) -> Ratings:
+    """The ratings of a mask over rows."""
+    return ratings._replace(user=ratings.user[mask], item=ratings.item[mask], rating=ratings.rating[mask])
+
+
 class Users:
     """The users of a split; see `meta_rl.sources.fewshot.TaskSet`.
 
@@ -99,6 +104,8 @@ class Users:
         ratings: of all users.
         split: train, validation or test.
         shots: ratings of support; users with fewer than one more are left out.
+    Attributes:
+        training: the ratings of the training users, whatever the split.
     Raises:
         ConfigError: a split without users.
     """
@@ -107,7 +114,9 @@ class Users:
         count = int(ratings.user.max()) + 1
         order = generator(0, Purpose.DATA, stage=1).permutation(count)
         cuts = [int(0.8 * count), int(0.9 * count)]
-        chosen = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))[split]
+        parts = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
+        chosen = parts[split]
+        self.training = select(ratings, np.isin(ratings.user, parts["train"]))
         ends = np.cumsum(np.bincount(ratings.user, minlength=count))
         starts = ends - np.bincount(ratings.user, minlength=count)
         self._users = [slice(starts[u], ends[u]) for u in chosen if ends[u] - starts[u] > shots]

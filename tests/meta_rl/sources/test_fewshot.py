@@ -12,7 +12,7 @@ import torch
 
 from meta_rl.config import default_config, replace_paths, validate
 from meta_rl.errors import ConfigError
-from meta_rl.fewshot_config import FewShotName, parse_name
+from meta_rl.fewshot_config import KINDS, SPLITS, FewShotName, parse_name
 from meta_rl.sources import fewshot, fewshot_folder, fewshot_omniglot, fewshot_ratings
 from meta_rl.sources.fewshot_images import ImageTasks, rotate
 from meta_rl.sources.fewshot_sinusoid import Sinusoids
@@ -20,8 +20,6 @@ from tests.meta_rl.fewshot_data import OMNIGLOT, labelled, needs_omniglot, write
 
 
 def test_kinds_have_sources() -> None:
-    from meta_rl.fewshot_config import KINDS
-
     assert fewshot._OPEN.keys() == KINDS.keys()
 
 
@@ -155,7 +153,7 @@ def test_sinusoids_are_sinusoids() -> None:
 
 @needs_omniglot
 def test_omniglot_splits() -> None:
-    sets = {split: fewshot_omniglot.characters(OMNIGLOT, "omniglot", split) for split in fewshot.SPLITS}
+    sets = {split: fewshot_omniglot.characters(OMNIGLOT, "omniglot", split) for split in SPLITS}
     assert {split: len(s.counts) for split, s in sets.items()} == {"train": 1100, "validation": 100, "test": 423}
     hashes = {split: {x.tobytes() for x in s.images} for split, s in sets.items()}
     assert not hashes["train"] & hashes["test"]
@@ -275,7 +273,7 @@ def test_users_are_split_and_their_first_ratings_support_the_test() -> None:
     ratings = fewshot_ratings.synthetic(users=100, items=90)
     assert ratings.rating.min() >= 1
     assert ratings.rating.max() <= 5
-    sets = {split: fewshot_ratings.Users(ratings, split, 5) for split in fewshot.SPLITS}
+    sets = {split: fewshot_ratings.Users(ratings, split, 5) for split in SPLITS}
     rows = [set(s.rows().tolist()) for s in sets.values()]
     assert [len(r & q) for r, q in zip(rows, rows[1:] + rows[:1], strict=True)] == [0, 0, 0]
     assert (sets["train"].count, sets["validation"].count, sets["test"].count) == (None, 10, 10)
