@@ -23,11 +23,13 @@ class Network(nn.Module):
     Attributes:
         kind: ``"classes"`` or ``"numbers"``: what its outputs are compared with.
         width: number of outputs.
+        seed: what its initial parameters derive from; so do those that a learner adds.
         batch_statistics: whether an example's answer depends on the others in its batch.
     """
 
-    def __init__(self, module: nn.Module, kind: str, width: int, batch_statistics: bool) -> None:
+    def __init__(self, module: nn.Module, kind: str, width: int, batch_statistics: bool, seed: int) -> None:
         super().__init__()
+        self.seed = seed
         self.module, self.kind, self.width, self.batch_statistics = module, kind, width, batch_statistics
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -72,16 +74,16 @@ def make_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(seed, Purpose.INIT))
         if isinstance(observation_space, gym.spaces.Discrete):
-            return Network(RatingNet(int(observation_space.n), config), kind, outputs, False)
+            return Network(RatingNet(int(observation_space.n), config), kind, outputs, False, seed)
         assert observation_space.shape is not None
         if len(observation_space.shape) == 1:
             sizes = [observation_space.shape[0], *config.hidden, outputs]
-            return Network(mlp(sizes, config.activation), kind, outputs, False)
+            return Network(mlp(sizes, config.activation), kind, outputs, False, seed)
         body, features = _body(observation_space.shape, config)
         head = nn.Linear(features, outputs)
         nn.init.xavier_uniform_(head.weight)
         nn.init.zeros_(head.bias)
-        return Network(nn.Sequential(body, head), kind, outputs, config.norm == "batch")
+        return Network(nn.Sequential(body, head), kind, outputs, config.norm == "batch", seed)
 
 
 def make_embedding(
@@ -92,7 +94,7 @@ def make_embedding(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(seed, Purpose.INIT))
         body, features = _body(observation_space.shape, config)
-    return Network(body, "classes", features, config.norm == "batch")
+    return Network(body, "classes", features, config.norm == "batch", seed)
 
 
 def _body(shape: tuple[int, ...], config: NetworkConfig) -> tuple[nn.Module, int]:

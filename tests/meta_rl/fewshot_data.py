@@ -36,19 +36,14 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
 def image_batch(
     tasks: int = 2, ways: int = 3, shots: int = 2, query: int = 2, size: int = 8, seed: int = 0
 ) -> MetaBatch:
-    """Random images in float64; the class shifts their mean, so that there is something to learn."""
+    """Random images in float64; every class has a picture of its own below the noise."""
     rng = torch.Generator().manual_seed(seed)
+    classes = 0.5 * torch.randn(tasks, ways, 1, size, size, dtype=torch.float64, generator=rng)
 
     def examples(each: int) -> Examples:
         target = torch.arange(ways).repeat_interleave(each).expand(tasks, -1).contiguous()
         noise = torch.rand(tasks, ways * each, 1, size, size, dtype=torch.float64, generator=rng)
-        images = (
-            noise
-            + 0.3
-            * torch.randn(tasks, ways, 1, size, size, dtype=torch.float64, generator=rng)[
-                torch.arange(tasks)[:, None], target
-            ]
-        )
+        images = noise + classes[torch.arange(tasks)[:, None], target]
         return Examples(images, target, torch.ones(tasks, ways * each, dtype=torch.float64))
 
     return MetaBatch((examples(shots),), examples(query))
