@@ -38,7 +38,7 @@ def over_tasks(
     dims = in_dims or (0,) * len(arguments)
     if backend == "vmap":
         return torch.vmap(function, in_dims=dims, chunk_size=chunk_size)(*arguments)
-    mapped = next(a for a, dim in zip(arguments, dims, strict=True) if dim is not None)
+    mapped = [a for a, dim in zip(arguments, dims, strict=True) if dim is not None]
     tasks = next(len(x) for x in pytree.tree_leaves(mapped) if isinstance(x, Tensor))
     results = [
         function(*(a if dim is None else _row(a, task) for a, dim in zip(arguments, dims, strict=True)))
