@@ -43,6 +43,8 @@ USAGE = """usage: meta-rl COMMAND ...
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
   envs [TEXT]                                             list the task distributions whose name contains TEXT
 
+--env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
+images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
 meta-rl train --help lists all options. Recipes:
 """
 
@@ -112,12 +114,16 @@ def compare_command(argv: list[str]) -> int:
     for run in runs:
         if not (Path(run) / "evaluation.json").exists():
             raise ConfigError(f"RUN: {run} has no evaluation.json; run: meta-rl evaluate {run}")
-    from meta_rl.compare import compare, table, write
+    fewshot = {parse_name(load_config(Path(run) / "config.json").env) is not None for run in runs}
+    if len(fewshot) > 1:
+        raise ConfigError("RUN: few-shot runs and runs in environments do not compare; name one kind")
+    from meta_rl import compare, compare_fewshot
 
-    summary = compare([Path(run) for run in runs])
-    print(table(summary))
+    side = compare_fewshot if fewshot.pop() else compare
+    summary = side.compare([Path(run) for run in runs])
+    print(side.table(summary))
     if out:
-        write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
+        side.write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
     return 0
 
 
