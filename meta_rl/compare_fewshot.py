@@ -99,7 +99,7 @@ def table(summary: dict[str, Any]) -> str:
         f"{summary['env']}, {summary['tasks']} test episodes, the same for all; +- is the 95 % interval over episodes, "
         "sd the standard deviation over training seeds",
         "",
-        f"| learner | seeds | iterations, CPU s per run | steps | "
+        f"| learner | seeds | iterations, s per run | steps | "
         f"{' | '.join(f'{name}, {kind}' for name in names for kind in kinds)} | published |",
         "|---" * (5 + 2 * len(names)) + "|",
     ]

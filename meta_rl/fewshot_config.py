@@ -79,7 +79,7 @@ class EpisodesConfig:
     """omniglot: characters turned by 90, 180 and 270 degrees are classes of their own."""
 
 
-TaskMap = Literal["auto", "vmap", "loop"]
+TaskMap = Literal["auto", "vmap", "groups", "loop"]
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class SupervisedMamlConfig(AlgorithmConfig):
     max_grad_norm: float = 0.0
     """Meta-gradients are scaled down to this norm; 0: never."""
     task_map: TaskMap = "auto"
-    """All tasks at once (vmap), one after another (loop), or the faster of both, measured in the first iteration and
-    kept in the checkpoint. They round differently: name one where runs must agree bit for bit."""
+    """All tasks at once (vmap), two at once (groups), one after another (loop), or the fastest, measured in the first
+    iteration and kept in the checkpoint. They round differently: name one where runs must agree bit for bit."""
 
 
 @dataclass(frozen=True)

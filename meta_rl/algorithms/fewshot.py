@@ -57,7 +57,7 @@ class FewShotLearner(Protocol):
 
 def choose_backend(task_map: str, state: TrainState, run: Callable[[str], object]) -> str:
     """The back end for `meta_rl.core.task_map.over_tasks`: as configured, as chosen in an earlier iteration, or (auto)
-    the faster of both at ``run(backend)``, which is remembered among the extras of `state`."""
+    the fastest at ``run(backend)``, which is remembered among the extras of `state`."""
     if task_map != "auto":
         return task_map
     if BACKEND not in state.extras:

@@ -38,7 +38,7 @@ from meta_rl.config import MamlConfig
 from meta_rl.core import gradient_step, inner_loop, losses, trust_region
 from meta_rl.core.groups import task_groups, tasks_at_once
 from meta_rl.core.state import TrainState
-from meta_rl.core.task_map import over_tasks
+from meta_rl.core.task_map import GROUP, over_tasks
 from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
 from meta_rl.fewshot_config import SupervisedMamlConfig
 from meta_rl.networks.fewshot import Network
@@ -99,7 +99,7 @@ class MamlBase:
         return over_tasks(self.backend, one, batch.support, batch.query)
 
     def _groups(self, params: Params, batch: MetaBatch) -> Groups:
-        return task_groups(params, batch, batch.query.weight)
+        return task_groups(params, batch, batch.query.weight, GROUP if self.backend == "groups" else 0)
 
     def _adapt_one(self, params: Params, support: tuple[Any, ...]) -> Params:
         policy, rates = split(params)

@@ -65,6 +65,7 @@ class ReptileBase:
             "update/displacement": float(flat.norm()),
             "update/meta_lr": self.meta_lr(state.iteration),
             "guard/non_finite_gradient": 0.0,
+            **self._judge(adapted, batch),
         }
         if not bool(flat.isfinite().all()):
             return metrics | {"guard/non_finite_gradient": 1.0}
@@ -85,6 +86,10 @@ class ReptileBase:
         adam = Adam(state.params, state.optimizer, meta_lr)
         adam.step(gradient.values())
         state.params, state.optimizer = adam.result(), adam.state()
+
+    def _judge(self, adapted: Params, batch: MetaBatch) -> Metrics:
+        """What the adapted parameters of all tasks are worth, where that is not known already."""
+        return {}
 
     def _learned_from(self, batch: MetaBatch) -> tuple[Any, ...]:
         raise NotImplementedError
@@ -188,6 +193,11 @@ class SupervisedReptile(ReptileBase):
 
         self.backend = fewshot.choose_backend(self.config.task_map, state, update)
         return super().meta_update(state, batch)
+
+    def _judge(self, adapted: Params, batch: MetaBatch) -> Metrics:
+        moved = map_tensors(Tensor.detach, adapted)
+        outputs = fewshot.predict(self.policy, moved, batch.support[0], batch.query.observation, inductive=False)
+        return fewshot.scores(self.policy.kind, outputs, batch.query)
 
     def _learned_from(self, batch: MetaBatch) -> tuple[Examples, ...]:
         return batch.support

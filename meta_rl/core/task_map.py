@@ -1,8 +1,9 @@
-"""The same function for every task: all at once under `vmap`, or one task after another.
+"""The same function for every task: all at once under `vmap`, a few at once, or one after another.
 
 Neither is always faster. On a GPU a loop waits for kernels to start. On a CPU `vmap` saves a lot where tasks share
-their weights, but after a first step each task has its own, so convolutions become grouped ones, which CPUs do slowly.
-Both back ends stand behind one function, and `fastest` picks by measurement.
+their weights, but after a first step each task has its own, so convolutions become grouped ones, which CPUs do slowly;
+and large activations of many tasks do not fit its cache, those of two may. All back ends stand behind one function, and
+`fastest` picks by measurement.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from torch.utils import _pytree as pytree
 
 from meta_rl.core.types import map_tensors
 
-BACKENDS = ("vmap", "loop")
+BACKENDS = ("vmap", "groups", "loop")
+GROUP = 2
+"""Tasks at once of the back end ``"groups"``."""
 
 
 def over_tasks(
@@ -31,12 +34,14 @@ def over_tasks(
 
     Args:
         arguments: trees of tensors; those with 0 in `in_dims` (default: all) have a leading task axis.
-        chunk_size: vmap: tasks at once.
+        chunk_size: the most tasks at once.
     Returns:
         What `function` returns, a tree of tensors, with a leading task axis.
     """
     dims = in_dims or (0,) * len(arguments)
-    if backend == "vmap":
+    if backend == "groups":
+        chunk_size = min(GROUP, chunk_size or GROUP)
+    if backend != "loop":
         return torch.vmap(function, in_dims=dims, chunk_size=chunk_size)(*arguments)
     mapped = [a for a, dim in zip(arguments, dims, strict=True) if dim is not None]
     tasks = next(len(x) for x in pytree.tree_leaves(mapped) if isinstance(x, Tensor))

@@ -191,11 +191,13 @@ def test_reptile_equals_a_loop_with_torchs_optimizers(backend: str, optimizer: s
     )
     learner = SupervisedReptile(config, net)
     state = learner.init()
-    learner.meta_update(state, batch)
+    metrics = learner.meta_update(state, batch)
     mean = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
     adapted = learner.start(learner.init().params, 2)
     for _ in range(4):
         adapted = learner.adapt(adapted, batch.support[0])
+    answers = learner.predict(adapted, batch.support[0], batch.query.observation, False).argmax(-1)
+    assert metrics["query/accuracy"] == pytest.approx(float((answers == batch.query.target).double().mean()))
     for task in range(2):
         params = leaves(net)
         kinds: dict[str, Any] = {
