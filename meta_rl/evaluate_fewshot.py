@@ -122,11 +122,12 @@ def curves(learner: FewShotLearner, params: Params, batch: MetaBatch, points: li
 
 
 def score(kind: str, outputs: Tensor, query: Examples) -> Scores:
-    """Every metric ``[task, 1]`` that fits: accuracy; or mse, and for ratings (items are integers) mae and ndcg."""
+    """Every metric ``[task, 1]`` that fits: accuracy; or mse, and for ratings (items are integers) rmse, mae and ndcg,
+    each of a user."""
     name, values = per_task(kind, outputs, query)
     found = {name: values}
     if not query.observation.is_floating_point():
-        found |= {"mae": mean_absolute_error(outputs, query), "ndcg": ndcg(outputs, query)}
+        found |= {"rmse": values.sqrt(), "mae": mean_absolute_error(outputs, query), "ndcg": ndcg(outputs, query)}
     return {key: v.double().cpu().numpy()[:, None] for key, v in found.items()}
 
 

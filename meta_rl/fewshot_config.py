@@ -290,7 +290,14 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
     (
         "reptile-supervised",
         "*ratings-*",
-        {"algorithm.inner_optimizer": "sgd", "algorithm.inner_lr": 0.05, "evaluate.adaptation_steps": 10},
+        {
+            "algorithm.inner_optimizer": "sgd",
+            "algorithm.inner_lr": 0.05,
+            "algorithm.inner_steps": 10,
+            "algorithm.inner_batch": 0,
+            "fewshot.train_shots": 20,
+            "evaluate.adaptation_steps": 10,
+        },
     ),
     ("meta-lstm", "*", {"meta_batch_size": 1, "evaluate.adaptation_steps": 8}),
     ("meta-lstm", "*-5shot", {"algorithm.inner_batch": 25}),

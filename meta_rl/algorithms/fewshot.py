@@ -68,7 +68,7 @@ def choose_backend(task_map: str, state: TrainState, run: Callable[[str], object
 
 def test_backend(params: Params) -> str:
     """The back end for adaptation in tests, where each task has weights of its own: on a CPU, one task after another
-    for convolutions (results/fewshot_speed.md). A rule, so that a test gives the same numbers twice."""
+    for convolutions (scripts/benchmark_fewshot.py). A rule, so that a test gives the same numbers twice."""
     grouped = any(p.dim() == 4 and p.device.type == "cpu" for p in params.values())
     return "loop" if grouped else "vmap"
 
