@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_rl.checkpoint import replace_durably
+from meta_rl.compare import write_table
 from meta_rl.config import load_config
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate_fewshot import mean_interval
@@ -127,13 +127,7 @@ def write(summary: dict[str, Any], out: Path, command: str) -> None:
     """``OUT.json``, ``OUT.md`` and, if matplotlib is installed, the adaptation curves in ``OUT.png``."""
     out.parent.mkdir(parents=True, exist_ok=True)
     write_json(out.with_suffix(".json"), {"command": command, **summary})
-    replace_durably(out.with_suffix(".md"), f"{table(summary)}\n\nCommand: `{command}`\n".encode())
-    try:
-        import matplotlib
-    except ImportError:
-        return
-    matplotlib.use("Agg")
-    plot(summary, out.with_suffix(".png"))
+    write_table(table(summary), out, command, lambda path: plot(summary, path))
 
 
 def plot(summary: dict[str, Any], path: Path) -> None:

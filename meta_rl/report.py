@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +14,7 @@ from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, to_dict
 from meta_rl.evaluate import evaluate
 from meta_rl.evaluate_fewshot import evaluate_fewshot
 from meta_rl.logging import read_rows
-from meta_rl.report_fewshot import report_fewshot
+from meta_rl.report_fewshot import closing, report_fewshot
 from meta_rl.sources.fewshot import open_tasks
 from meta_rl.train import versions, write_json
 
@@ -111,17 +110,12 @@ def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
             f"| {stock['success']:.1%} on {stock['goals_per_family']} goals per family |",
         ]
     protocol = result["protocol"]
-    command = ["meta-rl", "train", "--config", str(run_dir / "config.json"), "--run-dir", "NEW_FOLDER"]
     lines += [
         "",
         f"Protocol: {protocol['adaptation_episodes']} adaptation episodes per step with sampled actions, then "
         + ("1 episode" if result["deterministic_episodes"] else f"{protocol['evaluation_episodes']} episodes")
         + " with mode actions; success at any step of an episode; every task starts from the meta-parameters.",
-        "",
-        f"Versions: {', '.join(f'{name} {value}' for name, value in result['versions'].items())}.",
-        "",
-        f"Again: `{shlex.join(command)}`",
-        "",
+        *closing(run_dir, result),
     ]
     return "\n".join(lines)
 

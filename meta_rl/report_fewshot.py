@@ -44,15 +44,14 @@ def report_fewshot(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -
               f"every learner; +- is 1.96 sd / sqrt(episodes). {how}"]  # fmt: skip
     if config.env.startswith("synthetic"):
         lines += ["", SYNTHETIC]
+    return "\n".join([*lines, *closing(run_dir, result)])
+
+
+def closing(run_dir: Path, result: dict[str, Any]) -> list[str]:
+    """The end of every report: what it was made with, and the command that makes the run again."""
     command = ["meta-rl", "train", "--config", str(run_dir / "config.json"), "--run-dir", "NEW_FOLDER"]
-    lines += [
-        "",
-        f"Versions: {', '.join(f'{name} {value}' for name, value in result['versions'].items())}.",
-        "",
-        f"Again: `{shlex.join(command)}`",
-        "",
-    ]
-    return "\n".join(lines)
+    versions = ", ".join(f"{name} {value}" for name, value in result["versions"].items())
+    return ["", f"Versions: {versions}.", "", f"Again: `{shlex.join(command)}`", ""]
 
 
 def show(name: str, value: dict[str, float]) -> str:

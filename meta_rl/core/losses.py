@@ -62,9 +62,14 @@ def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
     """Mean over examples of ``-log softmax(logits)[target]``; logits ``[example, class]``."""
     # Not F.cross_entropy: gather differentiates twice under vmap whatever the batch.
     log_probs = F.log_softmax(logits, -1).gather(-1, examples.target.unsqueeze(-1)).squeeze(-1)
-    return -weighted_mean(log_probs, examples.weight)
+    return -example_mean(log_probs, examples.weight)
 
 
 def squared_error(output: Tensor, examples: Examples) -> Tensor:
     """Mean over examples of ``(output - target)^2``; output ``[example, 1]``."""
-    return weighted_mean((output.squeeze(-1) - examples.target).square(), examples.weight)
+    return example_mean((output.squeeze(-1) - examples.target).square(), examples.weight)
+
+
+def example_mean(value: Tensor, weight: Tensor) -> Tensor:
+    """`weighted_mean`, but 0 where nothing counts: a minibatch of a user with few ratings may hold padding only."""
+    return (value * weight).sum() / weight.sum().clamp(min=1)
