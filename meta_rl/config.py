@@ -149,6 +149,8 @@ class Rl2Config(AlgorithmConfig):
     """Weight of the value loss (on normalised returns)."""
     entropy_coef: float = 5e-3
     """Weight of the entropy bonus."""
+    final_entropy_coef: float = 1.0
+    """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: float = 1.0
@@ -347,8 +349,9 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.gae_lambda": 0.3,  # as in the paper
             "algorithm.learning_rate": 3e-3,
             "algorithm.final_learning_rate": 0.1,
-            "algorithm.learning_rate_iterations": 300,
+            "algorithm.learning_rate_iterations": 300,  # give --learning-rate-iterations with --iterations
             "algorithm.entropy_coef": 1e-2,
+            "algorithm.final_entropy_coef": 0.1,
             "evaluate.adaptation_steps": 1,
         },
     ),
@@ -366,6 +369,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.final_learning_rate": 0.1,
             "algorithm.learning_rate_iterations": 300,
             "algorithm.entropy_coef": 1e-2,
+            "algorithm.final_entropy_coef": 0.1,
             "evaluate.adaptation_steps": 1,
             "evaluate.adaptation_episodes": 10,
         },
@@ -437,7 +441,7 @@ def validate(config: TrainConfig) -> None:
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping inner_kl_coef "
-        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate "
+        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate final_entropy_coef "
         "learning_rate_iterations",
         lambda x: x >= 0,
         "must be at least 0",
