@@ -20,6 +20,7 @@ from envs.api import (
     TaskVectorEnv,
 )
 from envs.checks import ConformanceError, check
+from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
 
 __all__ = [
@@ -64,8 +65,18 @@ def _bandit(num_arms: int, horizon: int, split: str, **options: Any) -> TaskDist
     return Bandit(split, num_arms=num_arms, horizon=horizon, **options)
 
 
+def _locomotion(name: str, split: str, **options: Any) -> TaskDistribution:
+    from envs.locomotion.distribution import Locomotion
+
+    return Locomotion(name, split, **options)
+
+
 # name -> maker(split, **options). Makers import lazily, so that listing names costs nothing.
-_REGISTRY: dict[str, Callable[..., TaskDistribution]] = {"navigation": _navigation, "tabular": _tabular}
+_REGISTRY: dict[str, Callable[..., TaskDistribution]] = {
+    "navigation": _navigation,
+    "tabular": _tabular,
+    **{name: partial(_locomotion, name) for name in _PRESETS},
+}
 _BANDIT = re.compile(r"bandit/k([1-9]\d*)-n([1-9]\d*)")
 _BANDIT_NAMES = [f"bandit/k{arms}-n{pulls}" for pulls in (10, 100, 500) for arms in (5, 10, 50)]
 
