@@ -65,6 +65,12 @@ def _bandit(num_arms: int, horizon: int, split: str, **options: Any) -> TaskDist
     return Bandit(split, num_arms=num_arms, horizon=horizon, **options)
 
 
+def _classic(name: str, split: str, **options: Any) -> TaskDistribution:
+    from envs.classic import Classic
+
+    return Classic(name, split, **options)
+
+
 def _locomotion(name: str, split: str, **options: Any) -> TaskDistribution:
     from envs.locomotion.distribution import Locomotion
 
@@ -75,6 +81,7 @@ def _locomotion(name: str, split: str, **options: Any) -> TaskDistribution:
 _REGISTRY: dict[str, Callable[..., TaskDistribution]] = {
     "navigation": _navigation,
     "tabular": _tabular,
+    **{f"classic/{name}": partial(_classic, name) for name in ("cartpole", "pendulum", "acrobot")},
     **{name: partial(_locomotion, name) for name in _PRESETS},
 }
 _BANDIT = re.compile(r"bandit/k([1-9]\d*)-n([1-9]\d*)")

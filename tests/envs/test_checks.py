@@ -124,6 +124,21 @@ def test_good_distributions_pass(name: str) -> None:
     check(GOOD[name]())
 
 
+SHORT = {name: {"horizon": 12} for name in envs.list_names() if "@" in name or name.startswith("classic/")}
+
+
+@pytest.mark.parametrize("name", [name for name in envs.list_names() if not name.startswith("metaworld/")])
+def test_listed_distributions_pass(name: str) -> None:
+    check(envs.make(name, **SHORT.get(name, {})))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("name", envs.list_names())
+def test_listed_distributions_pass_with_their_own_horizons(name: str, split: str) -> None:
+    check(envs.make(name, split))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_other_seeds_pass_too(seed: int) -> None:
     check(Walk(), seed=seed)
