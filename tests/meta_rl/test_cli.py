@@ -227,7 +227,7 @@ def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert all(option in text for option in option_names(TrainConfig()))
     assert main(["envs", "ml1-"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 50
+    assert len(capsys.readouterr().out.splitlines()) == 51
 
 
 def test_options_reach_their_fields_and_survive_json(tmp_path: Path) -> None:
