@@ -201,7 +201,7 @@ VARI = "Zintgraf et al. 2020, github.com/lmzintgraf/varibad; randomised dynamics
 V5 = "Gymnasium's own v5 reward weights, heights and horizon, with the targets that most papers use"
 
 _COM = "the paper's velocity is that of the torso's subtree's centre of mass, whose place its observation shows too"
-_ZERO = "under the paper's MuJoCo 2 contact forces read as zero (github.com/openai/gym/issues/1541); here they do not"
+_ZERO = "contact forces are v5's; the paper's depend on its MuJoCo (2.0 gives zeros, github.com/openai/gym/issues/1541)"
 _NONE = "the paper's observation has no contact forces"
 _SIGN = _NONE + "; its code reads the sign as an angle of 1 rad, its text says forward and backward"
 _UNIT = _ZERO + "; the paper's actions are scaled to [-1, 1]"
