@@ -151,8 +151,9 @@ def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
     """The task distribution called `name`.
 
     Args:
-        name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``metaworld/ml10``,
-            ``metaworld/ml1-push-v3``, or a custom Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3``
+        name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``cheetah-vel@promp`` (a family as a
+            paper defines it), ``classic/cartpole``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, or a custom
+            Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3``
             (train families : test families).
         split: ``"train"`` or ``"test"``.
         options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.

@@ -6,7 +6,7 @@ in deep reinforcement learning" (github.com/sunblaze-ucb/rl-generalization). Env
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -26,11 +26,18 @@ class Row:
         gym_id: Gymnasium's environment.
         horizon: its own time limit, in env steps.
         constants: name of a constant -> (lowest, highest, attributes of the environment that get it times a factor).
+        derive: brings up to date what the environment has computed from its constants.
     """
 
     gym_id: str
     horizon: int
     constants: dict[str, tuple[float, float, dict[str, float]]]
+    derive: Callable[[Any], None] = lambda env: None
+
+
+def _derive_cartpole(env: Any) -> None:
+    env.total_mass = env.masspole + env.masscart
+    env.polemass_length = env.masspole * env.length
 
 
 _LENGTHS = {"LINK_LENGTH_1": 1.0, "LINK_LENGTH_2": 1.0, "LINK_COM_POS_1": 0.5, "LINK_COM_POS_2": 0.5}
@@ -44,6 +51,7 @@ TABLE: dict[str, Row] = {
             "half length of the pole (m)": (0.25, 0.75, {"length": 1.0}),
             "mass of the pole (kg)": (0.05, 0.5, {"masspole": 1.0}),
         },
+        _derive_cartpole,
     ),
     "pendulum": Row(
         "Pendulum-v1", 200, {"length (m)": (0.75, 1.25, {"l": 1.0}), "mass (kg)": (0.75, 1.25, {"m": 1.0})}
@@ -82,9 +90,7 @@ class SettableEnv(gym.Wrapper[Any, Any, Any, Any]):
         for value, (_, _, attributes) in zip(vector, self.row.constants.values(), strict=True):
             for name, factor in attributes.items():
                 setattr(env, name, factor * float(value))
-        if self.row.gym_id == "CartPole-v1":  # it keeps two products of its constants
-            env.total_mass = env.masspole + env.masscart
-            env.polemass_length = env.masspole * env.length
+        self.row.derive(env)
 
 
 class Classic(GymDistribution):
