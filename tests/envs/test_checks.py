@@ -165,6 +165,7 @@ DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "gave another order": {"tasks": lambda self: [WALKS[i] for i in np.random.default_rng().permutation(10)]},
     "tasks of every family in families": {"tasks": lambda self: WALKS[:5]},
     r"a task that tasks\(\) does not list": {"tasks": lambda self: [Task("up", (7,)), Task("down", (7,))]},
+    r"num_tasks\(\) says 3, tasks\(\) lists 10": {"num_tasks": lambda self: 3},
     "holds NaN or infinity": {
         "tasks": lambda self: None,
         "sample": lambda self, rng, count: [Task(("up", "down")[i % 2], (np.inf,)) for i in range(count)],
