@@ -310,6 +310,29 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("maml-vpg", "navigation", {"algorithm.meta_lr": 5e-3}),  # one step per iteration where PPO takes five
+    # Locomotion, FAMILY@PRESET. Rothfuss et al. 2019: run_scripts and experiments/all_envs_eval of jonasrothfuss/ProMP,
+    # about 1000 iterations each.
+    (
+        "*",
+        "*@*",
+        {
+            "meta_batch_size": 40,
+            "episodes_per_task": 20,
+            "network.hidden": (64, 64),
+            "evaluate.adaptation_episodes": 20,
+            "evaluate.adaptation_steps": 3,
+        },
+    ),
+    # Actions are clipped to 0.4.
+    ("*", "humanoid-dir@*", {"network.hidden": (128, 128), "network.init_std": 0.4}),
+    ("promp", "ant-goal@*", {"algorithm.inner_steps": 2}),
+    (
+        "promp",
+        "*-params@*",
+        {"algorithm.inner_lr": 0.05, "algorithm.epochs": 3, "algorithm.inner_kl_coef": 1e-3},
+    ),
+    # Finn et al. 2017: maml_examples/cluster_maml_trpo_cheetah.py of cbfinn/maml_rl.
+    ("*", "*@maml2017", {"network.hidden": (100, 100), "network.activation": "relu"}),
     (
         "rl2*",
         "*",
@@ -321,6 +344,39 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("rl2-gru", "*", {"network.cell": "gru"}),
+    # run_scripts/rl2_run_sweep.py of jonasrothfuss/ProMP.
+    (
+        "rl2*",
+        "*@*",
+        {
+            "meta_batch_size": 100,
+            "episodes_per_task": 2,
+            "network.hidden": (64,),
+            "algorithm.learning_rate": 1e-3,
+            "algorithm.epochs": 5,
+            "algorithm.gae_lambda": 1.0,
+            "algorithm.chunk": 200,
+            "evaluate.adaptation_steps": 2,
+        },
+    ),
+    # The RL^2 of Zintgraf et al. 2020: config/mujoco/args_cheetah_vel_rl2.py of lmzintgraf/varibad; a batch is 16
+    # processes x 800 env steps.
+    (
+        "rl2*",
+        "*@varibad",
+        {
+            "meta_batch_size": 32,
+            "network.hidden": (128,),
+            "algorithm.learning_rate": 7e-4,
+            "algorithm.epochs": 2,
+            "algorithm.minibatches": 4,
+            "algorithm.clip_eps": 0.1,
+            "algorithm.discount": 0.97,
+            "algorithm.gae_lambda": 0.9,
+            "algorithm.entropy_coef": 0.01,
+            "algorithm.max_grad_norm": 0.5,
+        },
+    ),
     ("rl2*", "metaworld/*", {"algorithm.reward_scale": 0.1}),  # rewards are in [0, 10]
     (
         "rl2*",
