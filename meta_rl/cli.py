@@ -41,7 +41,8 @@ USAGE = """usage: meta-rl COMMAND ...
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
-  envs [TEXT]                                             list the task distributions whose name contains TEXT
+  envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
+  envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
 --env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
 images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
@@ -128,11 +129,39 @@ def compare_command(argv: list[str]) -> int:
 
 
 def envs_command(argv: list[str]) -> int:
-    """``meta-rl envs``."""
-    for name in envs.list_names():
-        if all(text in name for text in argv):
-            print(name)
+    """``meta-rl envs``: list, or check."""
+    if argv[:1] == ["check"]:
+        return envs_check_command(argv[1:])
+    texts = [argument for argument in argv if argument != "--speed"]
+    refuse_options(texts, "--speed")
+    names = [name for name in envs.list_names() if all(text in name for text in texts)]
+    if not names:
+        raise ConfigError(f"TEXT: no task distribution contains {' and '.join(texts)}; meta-rl envs lists all")
+    from meta_rl.environments import table
+
+    for line in table(names, seconds=0.5 if "--speed" in argv else 0.0):
+        print(line, flush=True)
     return 0
+
+
+def envs_check_command(argv: list[str]) -> int:
+    """``meta-rl envs check``."""
+    split, names = take_option(argv, "--split", "train")
+    refuse_options(names, "--split")
+    if len(names) != 1:
+        raise ConfigError("NAME: name one task distribution, as in: meta-rl envs check mymodule:MyDistribution")
+    from meta_rl.environments import check
+
+    check(names[0], split)
+    print(f"{names[0]}: keeps the contract")
+    return 0
+
+
+def refuse_options(arguments: list[str], valid: str) -> None:
+    """Raise ConfigError if there is an option left among `arguments`."""
+    for argument in arguments:
+        if argument.startswith("-"):
+            raise ConfigError(f"unknown option {argument!r}; valid: {valid}")
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {

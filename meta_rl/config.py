@@ -143,6 +143,10 @@ class Rl2Config(AlgorithmConfig):
     """Lambda of generalised advantage estimation over the trial."""
     learning_rate: float = 5e-4
     """Step size of Adam."""
+    final_learning_rate: float = 1.0
+    """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
+    learning_rate_iterations: int = 0
+    """Length of the annealing; 0: none."""
     epochs: int = 10
     """Passes over the batch per iteration."""
     minibatches: int = 1
@@ -151,10 +155,15 @@ class Rl2Config(AlgorithmConfig):
     """Env steps that gradients flow back through."""
     clip_eps: float = 0.2
     """Probability ratios count up to 1 +- this."""
+    max_kl: float = 0.05
+    """An iteration takes no further steps once the mean KL divergence from the policy that acted is above this, in
+    nats: clipping alone does not keep a recurrent policy from running away."""
     value_coef: float = 0.5
     """Weight of the value loss (on normalised returns)."""
     entropy_coef: float = 5e-3
     """Weight of the entropy bonus."""
+    final_entropy_coef: float = 1.0
+    """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: float = 1.0
@@ -368,6 +377,29 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("maml-vpg", "navigation", {"algorithm.meta_lr": 5e-3}),  # one step per iteration where PPO takes five
+    # Locomotion, FAMILY@PRESET. Rothfuss et al. 2019: run_scripts and experiments/all_envs_eval of jonasrothfuss/ProMP,
+    # about 1000 iterations each.
+    (
+        "*",
+        "*@*",
+        {
+            "meta_batch_size": 40,
+            "episodes_per_task": 20,
+            "network.hidden": (64, 64),
+            "evaluate.adaptation_episodes": 20,
+            "evaluate.adaptation_steps": 3,
+        },
+    ),
+    # Actions are clipped to 0.4.
+    ("*", "humanoid-dir@*", {"network.hidden": (128, 128), "network.init_std": 0.4}),
+    ("promp", "ant-goal@*", {"algorithm.inner_steps": 2}),
+    (
+        "promp",
+        "*-params@*",
+        {"algorithm.inner_lr": 0.05, "algorithm.epochs": 3, "algorithm.inner_kl_coef": 1e-3},
+    ),
+    # Finn et al. 2017: maml_examples/cluster_maml_trpo_cheetah.py of cbfinn/maml_rl.
+    ("*", "*@maml2017", {"network.hidden": (100, 100), "network.activation": "relu"}),
     (
         "rl2*",
         "*",
@@ -379,6 +411,39 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("rl2-gru", "*", {"network.cell": "gru"}),
+    # run_scripts/rl2_run_sweep.py of jonasrothfuss/ProMP.
+    (
+        "rl2*",
+        "*@*",
+        {
+            "meta_batch_size": 100,
+            "episodes_per_task": 2,
+            "network.hidden": (64,),
+            "algorithm.learning_rate": 1e-3,
+            "algorithm.epochs": 5,
+            "algorithm.gae_lambda": 1.0,
+            "algorithm.chunk": 200,
+            "evaluate.adaptation_steps": 2,
+        },
+    ),
+    # The RL^2 of Zintgraf et al. 2020: config/mujoco/args_cheetah_vel_rl2.py of lmzintgraf/varibad; a batch is 16
+    # processes x 800 env steps.
+    (
+        "rl2*",
+        "*@varibad",
+        {
+            "meta_batch_size": 32,
+            "network.hidden": (128,),
+            "algorithm.learning_rate": 7e-4,
+            "algorithm.epochs": 2,
+            "algorithm.minibatches": 4,
+            "algorithm.clip_eps": 0.1,
+            "algorithm.discount": 0.97,
+            "algorithm.gae_lambda": 0.9,
+            "algorithm.entropy_coef": 0.01,
+            "algorithm.max_grad_norm": 0.5,
+        },
+    ),
     ("rl2*", "metaworld/*", {"algorithm.reward_scale": 0.1}),  # rewards are in [0, 10]
     (
         "rl2*",
@@ -398,14 +463,18 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         "rl2*",
         "bandit/*",
         {
-            "iterations": 600,
+            "iterations": 300,
             "meta_batch_size": 1000,
             "episodes_per_task": 1,  # the trial is one episode, all pulls
             "network.hidden": (128,),
             "algorithm.minibatches": 4,
             "algorithm.epochs": 5,
-            "algorithm.learning_rate": 1e-3,
-            "algorithm.entropy_coef": 1e-3,
+            "algorithm.gae_lambda": 0.3,  # as in the paper
+            "algorithm.learning_rate": 3e-3,
+            "algorithm.final_learning_rate": 0.1,
+            "algorithm.learning_rate_iterations": 300,  # give --learning-rate-iterations with --iterations
+            "algorithm.entropy_coef": 1e-2,
+            "algorithm.final_entropy_coef": 0.1,
             "evaluate.adaptation_steps": 1,
         },
     ),
@@ -413,13 +482,17 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         "rl2*",
         "tabular",
         {
-            "iterations": 600,
+            "iterations": 300,
             "meta_batch_size": 400,
             "network.hidden": (128,),
             "algorithm.minibatches": 4,
             "algorithm.epochs": 5,
-            "algorithm.learning_rate": 1e-3,
-            "algorithm.entropy_coef": 1e-3,
+            "algorithm.gae_lambda": 0.3,  # as in the paper
+            "algorithm.learning_rate": 3e-3,
+            "algorithm.final_learning_rate": 0.1,
+            "algorithm.learning_rate_iterations": 300,
+            "algorithm.entropy_coef": 1e-2,
+            "algorithm.final_entropy_coef": 0.1,
             "evaluate.adaptation_steps": 1,
             "evaluate.adaptation_episodes": 10,
         },
@@ -523,7 +596,8 @@ def _check_match(config: TrainConfig) -> None:
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping inner_kl_coef "
-        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations inner_batch train_ways train_shots",
+        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate final_entropy_coef "
+        "learning_rate_iterations inner_batch train_ways train_shots",
         lambda x: x >= 0,
         "must be at least 0",
     ),

@@ -23,19 +23,23 @@ import torch
 
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
-from meta_rl.algorithms.maml import Maml
+from meta_rl.algorithms.maml import Groups, Maml
 from meta_rl.cli import parse_train
 from meta_rl.core.types import MetaBatch, Params, Rollout, to_device
 from meta_rl.sources.collect import envs_per_task
 from meta_rl.train import move_state, select_device, versions
 
 CASES = [
-    "maml-trpo --hidden 128 128", "maml-trpo --hidden 512 512", "maml-ppo --hidden 128 128", "reptile --hidden 128 128"
+    "maml-trpo --hidden 128 128", "maml-trpo --hidden 512 512", "maml-ppo --hidden 128 128", "reptile --hidden 128 128",
+    "rl2", "rl2-gru",
 ]  # fmt: skip
 
 
 class LoopMaml(Maml):
-    """The same meta-update, one task after another: the slow obvious twin."""
+    """The same meta-update, one task after another in one graph: the slow obvious twin."""
+
+    def _groups(self, params: Params, batch: MetaBatch) -> Groups:
+        return [(batch, 1.0)]
 
     def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
         """See `Maml.adapted_policies`."""

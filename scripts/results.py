@@ -26,14 +26,33 @@ EXPERIMENTS: dict[str, tuple[int, dict[str, list[str]]]] = {
             "maml-vpg": MAML_NAVIGATION,
             "promp": MAML_NAVIGATION,
             "reptile": [*NAVIGATION, "40"],
+            "rl2": [*NAVIGATION, "200"],
             "multitask-trpo": [*NAVIGATION, "160"],
             "multitask-ppo": [*NAVIGATION, "160"],
         },
     ),
 }
-for family in ("reach", "push", "door-open"):
-    options = ["--env", f"metaworld/ml1-{family}-v3", "--meta-batch-size", "10", "--episodes-per-task", "5"]
-    EXPERIMENTS[family] = (3, {"maml-trpo": [*options, "40"], "multitask-trpo": [*options, "80"]})
+for family, seeds in (("reach", 3), ("push", 1), ("door-open", 1)):
+    options = ["--env", f"metaworld/ml1-{family}-v3", "--meta-batch-size", "10"]
+    five = [*options, "--episodes-per-task", "5"]
+    EXPERIMENTS[family] = (
+        seeds,
+        {
+            "maml-trpo": [*five, "40"],
+            "reptile": [*five, "20"],
+            "rl2": [*options, "40"],  # trials of ten episodes
+            "multitask-trpo": [*five, "80"],
+            "multitask-ppo": [*five, "80"],
+            "random": [*five, "0"],
+        },
+    )
+EXPERIMENTS["ml10"] = (
+    1,
+    {
+        "maml-trpo": ["--env", "metaworld/ml10", "--stock-goals", "10", "50"],
+        "rl2": ["--env", "metaworld/ml10", "--stock-goals", "10", "100"],
+    },
+)
 JOBS = 2
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from meta_rl.config import NetworkConfig, RandomConfig
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout
+from meta_rl.errors import ConfigError
 
 
 class UniformPolicy:
@@ -40,10 +41,10 @@ def make_policy(
     """The random policy of `action_space`; the other arguments do not matter.
 
     Raises:
-        ValueError: a Box without bounds.
+        ConfigError: a Box without bounds.
     """
     if isinstance(action_space, gym.spaces.Box) and not action_space.is_bounded():
-        raise ValueError(f"random actions need a bounded action space, got {action_space}")
+        raise ConfigError(f"recipe: random actions need a bounded action space, got {action_space}")
     return UniformPolicy(action_space)
 
 

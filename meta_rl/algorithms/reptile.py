@@ -34,6 +34,7 @@ from meta_rl.config import ReptileConfig
 from meta_rl.core import inner_loop, losses
 from meta_rl.core.gradient_step import Adam
 from meta_rl.core.groups import tasks_at_once
+from meta_rl.core.schedules import linear
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
@@ -75,8 +76,7 @@ class ReptileBase:
     def meta_lr(self, iteration: int) -> float:
         """The annealed step size."""
         c = self.config
-        done = min(iteration / c.meta_lr_iterations, 1.0) if c.meta_lr_iterations else 0.0
-        return float(c.meta_lr * (1 - done + done * c.final_meta_lr))
+        return linear(c.meta_lr, c.final_meta_lr, iteration, c.meta_lr_iterations)
 
     def _step(self, state: TrainState, gradient: Params) -> None:
         meta_lr = self.meta_lr(state.iteration)

@@ -58,7 +58,7 @@ def test_the_ends_of_the_noise_stay_in_range(actions_available: int) -> None:
 
 @pytest.mark.parametrize("bound", [{"low": -np.inf, "high": 1.0}, {"low": 0.0, "high": np.inf}])
 def test_a_space_without_bounds_is_refused(bound: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"random actions need a bounded action space, got Box\(.*inf"):
+    with pytest.raises(ValueError, match=r"recipe: random actions need a bounded action space, got Box\(.*inf"):
         make_policy(OBSERVATION, gym.spaces.Box(shape=(2,), dtype=np.float32, **bound), NetworkConfig(), 0)
 
 

@@ -234,7 +234,7 @@ def test_the_gradient_equals_a_loop_over_trials_and_steps(cell: str, monkeypatch
     for p in learner.policy.parameters():
         p.data += 0.1 * torch.randn(p.shape, dtype=p.dtype, generator=generator)
     params = dict(learner.policy.named_parameters())
-    gradient, metrics = learner.gradient(params, rows)
+    gradient, metrics = learner.gradient(params, rows, learner.config.entropy_coef)
     slow = looped_loss(learner, params, trials, rows)
     assert metrics["update/loss"] == pytest.approx(slow.item(), abs=1e-12)
     assert 0 < metrics["update/clip_fraction"] < 1
@@ -293,6 +293,38 @@ def test_an_update_improves_the_surrogate() -> None:
     assert metrics["value/explained_variance"] < 1
     assert not any(p.requires_grad for p in state.params.values())
     assert state.extras["seen"] > 0
+
+
+@pytest.mark.parametrize(("max_kl", "least", "most"), [(1e-12, 1, 1), (5e-3, 2, 7), (10.0, 8, 8)])
+def test_an_iteration_stops_once_the_policy_has_moved_far_enough(max_kl: float, least: int, most: int) -> None:
+    """The first step starts at the policy that acted, where the divergence is 0."""
+    learner = make(dtype=torch.float32, epochs=4, minibatches=2, max_kl=max_kl, learning_rate=2e-2)
+    state = learner.init()
+    metrics = learner.meta_update(state, collect(learner, CONTINUOUS).batch)
+    taken = metrics["update/steps"]
+    assert least <= taken <= most
+    assert metrics["update/stopped_early"] == (taken < 8)
+    assert metrics["update/kl"] <= max_kl
+    assert {float(v) for name, v in state.optimizer.items() if name.startswith("step/")} == {taken}
+
+
+def test_the_step_size_is_annealed() -> None:
+    """Adam's first step moves every parameter by the step size: half of it half way, nothing at the end."""
+    batch = collect(make(dtype=torch.float32), CONTINUOUS).batch
+    moved = []
+    for iteration in (0, 5, 10):
+        learner = make(
+            dtype=torch.float32, epochs=1, final_learning_rate=0, final_entropy_coef=0.5, learning_rate_iterations=10
+        )
+        assert learner.entropy_coef(iteration) == pytest.approx(learner.config.entropy_coef * (1 - iteration / 20))
+        state = learner.init()
+        before = state.params["head.log_std"].clone()
+        state.iteration = iteration
+        learner.meta_update(state, batch)
+        moved.append(float((state.params["head.log_std"] - before).abs().max()))
+    assert moved[0] > 0
+    assert moved[1] == pytest.approx(moved[0] / 2, rel=1e-3)
+    assert moved[2] == 0
 
 
 # -- the actor ---------------------------------------------------------------------------------------------------------
