@@ -34,6 +34,7 @@ from meta_rl.config import (
     validate,
 )
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.fewshot_config import SPLITS, parse_name
 
 USAGE = """usage: meta-rl COMMAND ...
 
@@ -43,6 +44,8 @@ USAGE = """usage: meta-rl COMMAND ...
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
+--env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
+images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
 meta-rl train --help lists all options. Recipes:
 """
 
@@ -53,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE + "\n".join(f"  {name:<16} {recipe.summary}" for name, recipe in RECIPES.items()))
+        print(USAGE + "\n".join(f"  {name:<18} {recipe.summary}" for name, recipe in RECIPES.items()))
         return 0 if argv else 2
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
@@ -96,7 +99,7 @@ def evaluate_command(argv: list[str]) -> int:
     config = load_config(run_dir / "config.json")
     split, rest = take_option(argv[1:], "--split", "test")
     protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
-    envs.check_name(config.env, split)
+    check_split(config.env, split)
     validate(replace_evaluate(config, protocol))
     from meta_rl.report import evaluate_run
 
@@ -112,12 +115,16 @@ def compare_command(argv: list[str]) -> int:
     for run in runs:
         if not (Path(run) / "evaluation.json").exists():
             raise ConfigError(f"RUN: {run} has no evaluation.json; run: meta-rl evaluate {run}")
-    from meta_rl.compare import compare, table, write
+    fewshot = {parse_name(load_config(Path(run) / "config.json").env) is not None for run in runs}
+    if len(fewshot) > 1:
+        raise ConfigError("RUN: few-shot runs and runs in environments do not compare; name one kind")
+    from meta_rl import compare, compare_fewshot
 
-    summary = compare([Path(run) for run in runs])
-    print(table(summary))
+    side = compare_fewshot if fewshot.pop() else compare
+    summary = side.compare([Path(run) for run in runs])
+    print(side.table(summary))
     if out:
-        write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
+        side.write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
     return 0
 
 
@@ -262,6 +269,18 @@ def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[s
         else:
             others.append(argument)
     return value, others
+
+
+def check_split(env: str, split: str) -> None:
+    """Refuse a split that the tasks do not have.
+
+    Raises:
+        ConfigError, UnknownNameError: naming the valid ones.
+    """
+    if parse_name(env) is None:
+        envs.check_name(env, split)
+    elif split not in SPLITS:
+        raise ConfigError(f"--split: unknown split {split!r}; valid: {', '.join(SPLITS)}")
 
 
 def check_device(device: str) -> None:

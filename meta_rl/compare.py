@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +122,18 @@ def write(summary: dict[str, Any], out: Path, command: str) -> None:
         for seed, curve in zip(group["seeds"], group["training_curves"], strict=True):
             writer.writerows([name, seed, int(row[0]), *(f"{value:.5g}" for value in row[1:])] for row in curve)
     replace_durably(out.with_suffix(".csv"), text.getvalue().encode())
-    replace_durably(out.with_suffix(".md"), f"{table(summary)}\n\nCommand: `{command}`\n".encode())
+    write_table(table(summary), out, command, lambda path: plot(summary, path))
+
+
+def write_table(text: str, out: Path, command: str, draw: Callable[[Path], None]) -> None:
+    """``OUT.md`` with the command that makes it, and what `draw` draws in ``OUT.png`` (if matplotlib is installed)."""
+    replace_durably(out.with_suffix(".md"), f"{text}\n\nCommand: `{command}`\n".encode())
     try:
         import matplotlib
     except ImportError:
         return
     matplotlib.use("Agg")
-    plot(summary, out.with_suffix(".png"))
+    draw(out.with_suffix(".png"))
 
 
 def plot(summary: dict[str, Any], path: Path) -> None:

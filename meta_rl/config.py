@@ -21,15 +21,28 @@ import tyro
 from tyro.conf import Positional
 
 import envs
+from meta_rl.base_config import AlgorithmConfig as AlgorithmConfig  # part of this module's face
 from meta_rl.errors import ConfigError
+from meta_rl.fewshot_config import DEFAULTS as FEWSHOT_DEFAULTS
+from meta_rl.fewshot_config import (
+    EpisodesConfig,
+    MatchingConfig,
+    MetaLstmConfig,
+    MetricConfig,
+    SiameseConfig,
+    SupervisedMamlConfig,
+    SupervisedReptileConfig,
+    closest_kind,
+    parse_name,
+)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The policy network."""
+    """The policy network, or the network of a few-shot learner."""
 
     hidden: tuple[int, ...] = (128, 128)
-    """Units of each hidden layer; the last one of a recurrent policy is its cell."""
+    """Units of each hidden layer (filters of each block for images); the last one of a recurrent policy is its cell."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
     cell: Literal["lstm", "gru"] = "lstm"
@@ -38,11 +51,11 @@ class NetworkConfig:
     """Initial standard deviation of actions, in action units."""
     min_std: float = 1e-6
     """Lower bound on the standard deviation."""
-
-
-@dataclass(frozen=True)
-class AlgorithmConfig:
-    """Base of the algorithms' configs; each stands for itself."""
+    norm: Literal["batch", "group", "none"] = "batch"
+    """Images: normalise over the batch (its own statistics, never running ones), over groups of channels of one image,
+    or not."""
+    pooling: Literal["stride", "max"] = "stride"
+    """Images: how a block halves height and width; max pooling costs four times as much."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +180,7 @@ class EvaluateConfig:
     """The evaluation protocol; the defaults are those of `docs/evaluation.md`."""
 
     test_tasks: int = 0
-    """Test tasks; 0 means all of them where they are finitely many, else 40."""
+    """Test tasks (few-shot: episodes); 0 means all of them where they are finitely many, else 40."""
     adaptation_episodes: int = 10
     """Episodes each adaptation step learns from, with sampled actions."""
     evaluation_episodes: int = 3
@@ -191,7 +204,7 @@ class TrainConfig:
     recipe: Positional[Annotated[str, tyro.conf.arg(metavar="RECIPE")]] = "maml-trpo"
     """Name of the algorithm's recipe."""
     env: str = "metaworld/ml1-reach-v3"
-    """Task distribution, a name known to `envs.make`."""
+    """Task distribution: a name known to `envs.make`, or few-shot tasks like omniglot-5way-1shot."""
     seed: int = 0
     """Everything random derives from it."""
     iterations: int = 100
@@ -211,6 +224,7 @@ class TrainConfig:
     algorithm: AlgorithmConfig = field(default_factory=MamlConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    fewshot: EpisodesConfig = field(default_factory=EpisodesConfig)
 
     @property
     def path(self) -> Path:
@@ -227,12 +241,14 @@ class Recipe:
         algorithm: its default config.
         summary: one line for the help.
         policy: ``module:function`` that makes the policy.
+        learns: what from: an environment (rl), or labelled examples: any (examples), or of classes only (classes).
     """
 
     learner: str
     algorithm: AlgorithmConfig
     summary: str
     policy: str = "meta_rl.networks.policy:make_policy"
+    learns: Literal["rl", "examples", "classes"] = "rl"
 
 
 _MAML = "meta_rl.algorithms.maml:Maml"
@@ -279,6 +295,57 @@ RECIPES: dict[str, Recipe] = {
         RandomConfig(),
         "baseline: uniformly random actions",
         policy="meta_rl.algorithms.random:make_policy",
+    ),
+}
+
+
+def _examples(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+    return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_network", "examples")
+
+
+def _classes(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+    return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_embedding", "classes")
+
+
+_SUPERVISED_MAML = "meta_rl.algorithms.maml:SupervisedMaml"
+
+RECIPES |= {
+    "maml": _examples(_SUPERVISED_MAML, SupervisedMamlConfig(), "MAML, second order (Finn et al. 2017)"),
+    "fomaml": _examples(_SUPERVISED_MAML, SupervisedMamlConfig(first_order=True), "first-order MAML"),
+    "metasgd": _examples(
+        _SUPERVISED_MAML, SupervisedMamlConfig(learn_inner_lr=True), "MAML with learned step sizes (Li et al. 2017)"
+    ),
+    "pretrained": _examples(
+        _SUPERVISED_MAML,
+        SupervisedMamlConfig(inner_steps=0),
+        "baseline: one network for all tasks; adapted in tests only",
+    ),
+    "reptile-supervised": _examples(
+        "meta_rl.algorithms.reptile:SupervisedReptile", SupervisedReptileConfig(), "Reptile (Nichol et al. 2018)"
+    ),
+    "meta-lstm": _examples(
+        "meta_rl.algorithms.meta_lstm:MetaLstm",
+        MetaLstmConfig(),
+        "a learned update rule, an LSTM per coordinate (Ravi and Larochelle 2017)",
+    ),
+    "prototypical": _classes(
+        "meta_rl.algorithms.prototypical:Prototypical", MetricConfig(), "prototypical networks (Snell et al. 2017)"
+    ),
+    "matching": _classes(
+        "meta_rl.algorithms.matching:Matching", MatchingConfig(), "matching networks (Vinyals et al. 2016)"
+    ),
+    "matching-fce": _classes(
+        "meta_rl.algorithms.matching:Matching", MatchingConfig(full_context=True), "the same, full-context embeddings"
+    ),
+    "siamese": _classes(
+        "meta_rl.algorithms.siamese:Siamese",
+        SiameseConfig(),
+        "Siamese networks, contrastive loss (Hadsell et al. 2006)",
+    ),
+    "siamese-koch": _classes(
+        "meta_rl.algorithms.siamese:Siamese",
+        SiameseConfig(pair_loss="koch"),
+        "Siamese networks, weighted L1 and cross-entropy (Koch et al. 2015)",
     ),
 }
 
@@ -431,6 +498,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
+    *FEWSHOT_DEFAULTS,
 ]
 
 # Fields that may differ between a run and its resumption, because they do not change its numbers.
@@ -472,10 +540,8 @@ def validate(config: TrainConfig) -> None:
         ConfigError: one line naming the option and what would be valid.
     """
     check_choice("recipe", config.recipe, RECIPES)
-    try:
-        families = envs.families(config.env, "train")
-    except envs.UnknownNameError as error:
-        raise ConfigError(f"--env: {error}") from None
+    families = _families(config.env)
+    _check_match(config)
     _check_ranges(config)
     if config.evaluate.stock_goals > 50:
         raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
@@ -493,23 +559,57 @@ def validate(config: TrainConfig) -> None:
         )
 
 
+def _families(env: str) -> tuple[str, ...]:
+    """Names of the families of a task distribution; few-shot tasks are all of one."""
+    if parse_name(env):
+        return (env,)
+    try:
+        return envs.families(env, "train")
+    except envs.UnknownNameError as error:
+        close = closest_kind(env)
+        raise ConfigError(f"--env: {f'unknown tasks {env!r}; closest: {close}' if close else error}") from None
+
+
+def _check_match(config: TrainConfig) -> None:
+    """Refuse a recipe on tasks that it cannot learn from."""
+    name, learns = parse_name(config.env), RECIPES[config.recipe].learns
+    fits = {"rl": name is None, "examples": name is not None, "classes": name is not None and name.ways > 0}
+    if not fits[learns]:
+        wanted = {"rl": "in an environment", "examples": "from few-shot tasks", "classes": "from N-way few-shot tasks"}
+        kind = "rl" if name is None else "classes" if name.ways else "examples"
+        valid = [row for row, recipe in RECIPES.items() if recipe.learns in (kind, "examples" if name else "rl")]
+        raise ConfigError(
+            f"recipe: {config.recipe} learns {wanted[learns]}, which {config.env} is not; valid: {', '.join(valid)}"
+        )
+
+    ways = config.fewshot.train_ways
+    if learns == "examples" and name and ways not in (0, name.ways):
+        raise ConfigError(
+            f"--train-ways: {config.recipe} adapts a network with an output per class, so it trains with as many as it "
+            f"is tested on; valid: 0, got {ways}"
+        )
+    if ways == 1 or (ways and name and not name.ways):
+        raise ConfigError(f"--train-ways: at least 2 classes, and only where tasks have classes; valid: 0, got {ways}")
+
+
 # Bounds of numbers, by the name of the field wherever in the config it stands: (names, bound, in words).
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping inner_kl_coef "
         "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate final_entropy_coef "
-        "learning_rate_iterations",
+        "learning_rate_iterations inner_batch train_ways train_shots",
         lambda x: x >= 0,
         "must be at least 0",
     ),
     (
         "meta_batch_size episodes_per_task checkpoint_every keep_checkpoints adaptation_episodes evaluation_episodes "
-        "tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches chunk",
+        "tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches chunk query_shots "
+        "test_query_shots context_steps hidden_units",
         lambda x: x >= 1,
         "must be at least 1",
     ),
     (
-        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale",
+        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale temperature margin preprocess_p",
         lambda x: x > 0,
         "must be above 0",
     ),
