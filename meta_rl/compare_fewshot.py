@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from meta_rl.compare import write_table
-from meta_rl.config import load_config
-from meta_rl.errors import ConfigError
+from meta_rl.compare import grouped, write_table
 from meta_rl.evaluate_fewshot import mean_interval
 from meta_rl.logging import read_rows
 from meta_rl.report_fewshot import SYNTHETIC, show
@@ -43,16 +40,10 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
     Raises:
         ConfigError: runs were evaluated on different episodes.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for run_dir in run_dirs:
-        run = json.loads((run_dir / "evaluation.json").read_text())
-        run["config"] = load_config(run_dir / "config.json")
-        run["seconds"] = sum(row["time/iteration"] for row in read_rows(run_dir / "timing.jsonl"))
-        groups.setdefault(run["config"].recipe if run["iteration"] else "untrained", []).append(run)
+    groups = grouped(run_dirs, _episodes, "episodes")
     every = [run for runs in groups.values() for run in runs]
-    for run in every[1:]:
-        if _episodes(run) != _episodes(every[0]):
-            raise ConfigError(f"RUN: {run['run']} and {every[0]['run']} were evaluated on different episodes")
+    for run in every:
+        run["seconds"] = sum(row["time/iteration"] for row in read_rows(run["folder"] / "timing.jsonl"))
     return {
         "env": every[0]["config"].env,
         "tasks": every[0]["tasks"],

@@ -459,44 +459,30 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "evaluate.adaptation_steps": 3,
         },
     ),
-    (
-        "rl2*",
-        "bandit/*",
-        {
-            "iterations": 300,
-            "meta_batch_size": 1000,
-            "episodes_per_task": 1,  # the trial is one episode, all pulls
-            "network.hidden": (128,),
-            "algorithm.minibatches": 4,
-            "algorithm.epochs": 5,
-            "algorithm.gae_lambda": 0.3,  # as in the paper
-            "algorithm.learning_rate": 3e-3,
-            "algorithm.final_learning_rate": 0.1,
-            "algorithm.learning_rate_iterations": 300,  # give --learning-rate-iterations with --iterations
-            "algorithm.entropy_coef": 1e-2,
-            "algorithm.final_entropy_coef": 0.1,
-            "evaluate.adaptation_steps": 1,
-        },
-    ),
-    (
-        "rl2*",
-        "tabular",
-        {
-            "iterations": 300,
-            "meta_batch_size": 400,
-            "network.hidden": (128,),
-            "algorithm.minibatches": 4,
-            "algorithm.epochs": 5,
-            "algorithm.gae_lambda": 0.3,  # as in the paper
-            "algorithm.learning_rate": 3e-3,
-            "algorithm.final_learning_rate": 0.1,
-            "algorithm.learning_rate_iterations": 300,
-            "algorithm.entropy_coef": 1e-2,
-            "algorithm.final_entropy_coef": 0.1,
-            "evaluate.adaptation_steps": 1,
-            "evaluate.adaptation_episodes": 10,
-        },
-    ),
+    *[
+        (
+            "rl2*",
+            env,
+            {
+                "iterations": 300,
+                "network.hidden": (128,),
+                "algorithm.minibatches": 4,
+                "algorithm.epochs": 5,
+                "algorithm.gae_lambda": 0.3,  # as in the paper
+                "algorithm.learning_rate": 3e-3,
+                "algorithm.final_learning_rate": 0.1,
+                "algorithm.learning_rate_iterations": 300,  # give --learning-rate-iterations with --iterations
+                "algorithm.entropy_coef": 1e-2,
+                "algorithm.final_entropy_coef": 0.1,
+                "evaluate.adaptation_steps": 1,
+                **changes,
+            },
+        )
+        for env, changes in (
+            ("bandit/*", {"meta_batch_size": 1000, "episodes_per_task": 1}),  # the trial is one episode, all pulls
+            ("tabular", {"meta_batch_size": 400, "evaluate.adaptation_episodes": 10}),
+        )
+    ],
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
     *FEWSHOT_DEFAULTS,
 ]

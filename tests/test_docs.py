@@ -18,24 +18,24 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
+def unpack(page: str, name: str, folder: Path) -> Path:
+    """The first block of the page as the file it says it is, ``name.py``, the others beside it."""
+    files = (f"{name}.py", "training.py", f"test_{name}.py")
+    for file, block in zip(files, blocks(page, "python"), strict=True):
+        (folder / file).write_text(block)
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The first block of the page as the file it says it is, the others beside it."""
-    algorithm, training, test = blocks("adding-an-algorithm.md", "python")
-    (tmp_path / "anil.py").write_text(algorithm)
-    (tmp_path / "training.py").write_text(training)
-    (tmp_path / "test_anil.py").write_text(test)
-    return tmp_path
+    """The page on algorithms."""
+    return unpack("adding-an-algorithm.md", "anil", tmp_path)
 
 
 @pytest.fixture
 def spring(tmp_path: Path) -> Path:
-    """The same for the page on task distributions."""
-    distribution, training, test = blocks("adding-a-task-distribution.md", "python")
-    (tmp_path / "spring.py").write_text(distribution)
-    (tmp_path / "training.py").write_text(training)
-    (tmp_path / "test_spring.py").write_text(test)
-    return tmp_path
+    """The page on task distributions."""
+    return unpack("adding-a-task-distribution.md", "spring", tmp_path)
 
 
 def run(folder: Path, *arguments: str) -> str:

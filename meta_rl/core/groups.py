@@ -16,7 +16,7 @@ from meta_rl.core.types import Params, map_tensors
 B = TypeVar("B")
 
 CACHED_BYTES = 10_000_000
-"""Activations of one layer that a group may have on a CPU, by measurement (results/learner.md)."""
+"""Activations of one layer that a group may have on a CPU, by measurement (`scripts/benchmark.py learner`)."""
 
 
 def tasks_at_once(params: Params, weight: Tensor) -> int:
