@@ -20,6 +20,7 @@ from envs.api import (
     TaskVectorEnv,
 )
 from envs.checks import ConformanceError, check
+from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
 
 __all__ = [
@@ -64,8 +65,25 @@ def _bandit(num_arms: int, horizon: int, split: str, **options: Any) -> TaskDist
     return Bandit(split, num_arms=num_arms, horizon=horizon, **options)
 
 
+def _classic(name: str, split: str, **options: Any) -> TaskDistribution:
+    from envs.classic import Classic
+
+    return Classic(name, split, **options)
+
+
+def _locomotion(name: str, split: str, **options: Any) -> TaskDistribution:
+    from envs.locomotion.distribution import Locomotion
+
+    return Locomotion(name, split, **options)
+
+
 # name -> maker(split, **options). Makers import lazily, so that listing names costs nothing.
-_REGISTRY: dict[str, Callable[..., TaskDistribution]] = {"navigation": _navigation, "tabular": _tabular}
+_REGISTRY: dict[str, Callable[..., TaskDistribution]] = {
+    "navigation": _navigation,
+    "tabular": _tabular,
+    **{f"classic/{name}": partial(_classic, name) for name in ("cartpole", "pendulum", "acrobot")},
+    **{name: partial(_locomotion, name) for name in _PRESETS},
+}
 _BANDIT = re.compile(r"bandit/k([1-9]\d*)-n([1-9]\d*)")
 _BANDIT_NAMES = [f"bandit/k{arms}-n{pulls}" for pulls in (10, 100, 500) for arms in (5, 10, 50)]
 
@@ -133,8 +151,9 @@ def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
     """The task distribution called `name`.
 
     Args:
-        name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``metaworld/ml10``,
-            ``metaworld/ml1-push-v3``, or a custom Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3``
+        name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``cheetah-vel@promp`` (a family as a
+            paper defines it), ``classic/cartpole``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, or a custom
+            Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3``
             (train families : test families).
         split: ``"train"`` or ``"test"``.
         options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.

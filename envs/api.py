@@ -267,6 +267,11 @@ class TaskDistribution(ABC):
         """All tasks, in a fixed order, where they are finitely many; else None."""
         return None
 
+    def num_tasks(self) -> int | None:
+        """How many tasks there are, or None for a continuum; overridden where counting is cheaper than listing."""
+        tasks = self.tasks()
+        return None if tasks is None else len(tasks)
+
     @abstractmethod
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments for any `num_tasks` tasks of this distribution at a time."""

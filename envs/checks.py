@@ -212,7 +212,9 @@ def _check_sample(case: _Case) -> None:
 
 
 def _check_tasks(case: _Case) -> None:
-    listed = case.distribution.tasks()
+    listed, number = case.distribution.tasks(), case.distribution.num_tasks()
+    counted = None if listed is None else len(listed)
+    _require(number == counted, f"num_tasks() says {number}, tasks() lists {counted}")
     if listed is None:
         return
     _require(listed == case.distribution.tasks(), "tasks() gave another order or other tasks the second time")

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import envs
 from meta_rl import checkpoint
-from meta_rl.algorithms.base import Actor, MetaLearner, make_learner
+from meta_rl.algorithms.base import Actor, MetaLearner
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Adapted, Params, Rollout
 from meta_rl.errors import ConfigError
+from meta_rl.problem import open_problem
 
 
 class Agent:
@@ -22,7 +22,7 @@ class Agent:
 
     Attributes:
         config: of the training run.
-        learner: adapts and acts.
+        learner: adapts and acts (a `FewShotLearner` for few-shot tasks: adapts and predicts).
         params: meta-parameters on the CPU.
         iteration: finished meta-updates.
     """
@@ -49,7 +49,7 @@ def load(run_dir: str | Path) -> Agent:
     state = checkpoint.load_newest(run_dir / "checkpoints")
     if state is None:
         raise ConfigError(f"RUN: {run_dir} holds no checkpoint yet")
-    learner = make_learner(config, envs.make(config.env, "train"))
+    learner: Any = open_problem(config).learner
     return Agent(config, learner, state.params, state.iteration)
 
 

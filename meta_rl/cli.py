@@ -35,14 +35,18 @@ from meta_rl.config import (
     validate,
 )
 from meta_rl.errors import ConfigError, RunError, Stopped
+from meta_rl.fewshot_config import SPLITS, parse_name
 
 USAGE = """usage: meta-rl COMMAND ...
 
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
-  envs [TEXT]                                             list the task distributions whose name contains TEXT
+  envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
+  envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
+--env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
+images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
 meta-rl train --help lists all options. Recipes:
 """
 
@@ -53,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE + "\n".join(f"  {name:<16} {recipe.summary}" for name, recipe in RECIPES.items()))
+        print(USAGE + "\n".join(f"  {name:<18} {recipe.summary}" for name, recipe in RECIPES.items()))
         return 0 if argv else 2
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
@@ -96,7 +100,7 @@ def evaluate_command(argv: list[str]) -> int:
     config = load_config(run_dir / "config.json")
     split, rest = take_option(argv[1:], "--split", "test")
     protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
-    envs.check_name(config.env, split)
+    check_split(config.env, split)
     validate(replace_evaluate(config, protocol))
     from meta_rl.report import evaluate_run
 
@@ -112,21 +116,53 @@ def compare_command(argv: list[str]) -> int:
     for run in runs:
         if not (Path(run) / "evaluation.json").exists():
             raise ConfigError(f"RUN: {run} has no evaluation.json; run: meta-rl evaluate {run}")
-    from meta_rl.compare import compare, table, write
+    fewshot = {parse_name(load_config(Path(run) / "config.json").env) is not None for run in runs}
+    if len(fewshot) > 1:
+        raise ConfigError("RUN: few-shot runs and runs in environments do not compare; name one kind")
+    from meta_rl import compare, compare_fewshot
 
-    summary = compare([Path(run) for run in runs])
-    print(table(summary))
+    side = compare_fewshot if fewshot.pop() else compare
+    summary = side.compare([Path(run) for run in runs])
+    print(side.table(summary))
     if out:
-        write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
+        side.write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
     return 0
 
 
 def envs_command(argv: list[str]) -> int:
-    """``meta-rl envs``."""
-    for name in envs.list_names():
-        if all(text in name for text in argv):
-            print(name)
+    """``meta-rl envs``: list, or check."""
+    if argv[:1] == ["check"]:
+        return envs_check_command(argv[1:])
+    texts = [argument for argument in argv if argument != "--speed"]
+    refuse_options(texts, "--speed")
+    names = [name for name in envs.list_names() if all(text in name for text in texts)]
+    if not names:
+        raise ConfigError(f"TEXT: no task distribution contains {' and '.join(texts)}; meta-rl envs lists all")
+    from meta_rl.environments import table
+
+    for line in table(names, seconds=0.5 if "--speed" in argv else 0.0):
+        print(line, flush=True)
     return 0
+
+
+def envs_check_command(argv: list[str]) -> int:
+    """``meta-rl envs check``."""
+    split, names = take_option(argv, "--split", "train")
+    refuse_options(names, "--split")
+    if len(names) != 1:
+        raise ConfigError("NAME: name one task distribution, as in: meta-rl envs check mymodule:MyDistribution")
+    from meta_rl.environments import check
+
+    check(names[0], split)
+    print(f"{names[0]}: keeps the contract")
+    return 0
+
+
+def refuse_options(arguments: list[str], valid: str) -> None:
+    """Raise ConfigError if there is an option left among `arguments`."""
+    for argument in arguments:
+        if argument.startswith("-"):
+            raise ConfigError(f"unknown option {argument!r}; valid: {valid}")
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
@@ -234,6 +270,18 @@ def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[s
         else:
             others.append(argument)
     return value, others
+
+
+def check_split(env: str, split: str) -> None:
+    """Refuse a split that the tasks do not have.
+
+    Raises:
+        ConfigError, UnknownNameError: naming the valid ones.
+    """
+    if parse_name(env) is None:
+        envs.check_name(env, split)
+    elif split not in SPLITS:
+        raise ConfigError(f"--split: unknown split {split!r}; valid: {', '.join(SPLITS)}")
 
 
 def check_device(device: str) -> None:

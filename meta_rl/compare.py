@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +29,10 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
     Raises:
         ConfigError: a run has no evaluation, or runs were evaluated on different tasks.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for run_dir in run_dirs:
-        if not (run_dir / "evaluation.json").exists():
-            raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
-        evaluation = json.loads((run_dir / "evaluation.json").read_text())
-        evaluation["config"] = load_config(run_dir / "config.json")
-        evaluation["rows"] = read_rows(run_dir / "metrics.jsonl")
-        label = evaluation["config"].recipe if evaluation["iteration"] else "untrained"
-        groups.setdefault(label, []).append(evaluation)
+    groups = grouped(run_dirs, _tasks, "tasks")
     every = [run for runs in groups.values() for run in runs]
-    for run in every[1:]:
-        same = [(t["family"], t["vector"]) for t in run["per_task"]] == [
-            (t["family"], t["vector"]) for t in every[0]["per_task"]
-        ]
-        if not same:
-            raise ConfigError(f"RUN: {run['run']} and {every[0]['run']} were evaluated on different tasks")
+    for run in every:
+        run["rows"] = read_rows(run["folder"] / "metrics.jsonl")
     return {
         "env": every[0]["config"].env,
         "tasks": every[0]["tasks"],
@@ -53,6 +41,34 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
         "versions": every[0]["versions"],
         "groups": {label: _summarise(runs) for label, runs in groups.items()},
     }
+
+
+def grouped(
+    run_dirs: Sequence[Path], judged_on: Callable[[dict[str, Any]], object], what: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Evaluated runs by recipe, untrained ones apart: each its ``evaluation.json`` with its config and folder.
+
+    Args:
+        judged_on: what must be the same for runs to compare; `what`: that in a word.
+    Raises:
+        ConfigError: a run has no evaluation, or it was judged on something else.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    first: dict[str, Any] | None = None
+    for run_dir in run_dirs:
+        if not (run_dir / "evaluation.json").exists():
+            raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
+        run = json.loads((run_dir / "evaluation.json").read_text())
+        run |= {"config": load_config(run_dir / "config.json"), "folder": run_dir}
+        first = first or run
+        if judged_on(run) != judged_on(first):
+            raise ConfigError(f"RUN: {run['run']} and {first['run']} were evaluated on different {what}")
+        groups.setdefault(run["config"].recipe if run["iteration"] else "untrained", []).append(run)
+    return groups
+
+
+def _tasks(run: dict[str, Any]) -> list[Any]:
+    return [(task["family"], task["vector"]) for task in run["per_task"]]
 
 
 def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -122,13 +138,18 @@ def write(summary: dict[str, Any], out: Path, command: str) -> None:
         for seed, curve in zip(group["seeds"], group["training_curves"], strict=True):
             writer.writerows([name, seed, int(row[0]), *(f"{value:.5g}" for value in row[1:])] for row in curve)
     replace_durably(out.with_suffix(".csv"), text.getvalue().encode())
-    replace_durably(out.with_suffix(".md"), f"{table(summary)}\n\nCommand: `{command}`\n".encode())
+    write_table(table(summary), out, command, lambda path: plot(summary, path))
+
+
+def write_table(text: str, out: Path, command: str, draw: Callable[[Path], None]) -> None:
+    """``OUT.md`` with the command that makes it, and what `draw` draws in ``OUT.png`` (if matplotlib is installed)."""
+    replace_durably(out.with_suffix(".md"), f"{text}\n\nCommand: `{command}`\n".encode())
     try:
         import matplotlib
     except ImportError:
         return
     matplotlib.use("Agg")
-    plot(summary, out.with_suffix(".png"))
+    draw(out.with_suffix(".png"))
 
 
 def plot(summary: dict[str, Any], path: Path) -> None:

@@ -21,15 +21,28 @@ import tyro
 from tyro.conf import Positional
 
 import envs
+from meta_rl.base_config import AlgorithmConfig as AlgorithmConfig  # part of this module's face
 from meta_rl.errors import ConfigError
+from meta_rl.fewshot_config import DEFAULTS as FEWSHOT_DEFAULTS
+from meta_rl.fewshot_config import (
+    EpisodesConfig,
+    MatchingConfig,
+    MetaLstmConfig,
+    MetricConfig,
+    SiameseConfig,
+    SupervisedMamlConfig,
+    SupervisedReptileConfig,
+    closest_kind,
+    parse_name,
+)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The policy network."""
+    """The policy network, or the network of a few-shot learner."""
 
     hidden: tuple[int, ...] = (128, 128)
-    """Units of each hidden layer; the last one of a recurrent policy is its cell."""
+    """Units of each hidden layer (filters of each block for images); the last one of a recurrent policy is its cell."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
     cell: Literal["lstm", "gru"] = "lstm"
@@ -38,11 +51,11 @@ class NetworkConfig:
     """Initial standard deviation of actions, in action units."""
     min_std: float = 1e-6
     """Lower bound on the standard deviation."""
-
-
-@dataclass(frozen=True)
-class AlgorithmConfig:
-    """Base of the algorithms' configs; each stands for itself."""
+    norm: Literal["batch", "group", "none"] = "batch"
+    """Images: normalise over the batch (its own statistics, never running ones), over groups of channels of one image,
+    or not."""
+    pooling: Literal["stride", "max"] = "stride"
+    """Images: how a block halves height and width; max pooling costs four times as much."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +162,8 @@ class Rl2Config(AlgorithmConfig):
     """Weight of the value loss (on normalised returns)."""
     entropy_coef: float = 5e-3
     """Weight of the entropy bonus."""
+    final_entropy_coef: float = 1.0
+    """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: float = 1.0
@@ -165,7 +180,7 @@ class EvaluateConfig:
     """The evaluation protocol; the defaults are those of `docs/evaluation.md`."""
 
     test_tasks: int = 0
-    """Test tasks; 0 means all of them where they are finitely many, else 40."""
+    """Test tasks (few-shot: episodes); 0 means all of them where they are finitely many, else 40."""
     adaptation_episodes: int = 10
     """Episodes each adaptation step learns from, with sampled actions."""
     evaluation_episodes: int = 3
@@ -189,7 +204,7 @@ class TrainConfig:
     recipe: Positional[Annotated[str, tyro.conf.arg(metavar="RECIPE")]] = "maml-trpo"
     """Name of the algorithm's recipe."""
     env: str = "metaworld/ml1-reach-v3"
-    """Task distribution, a name known to `envs.make`."""
+    """Task distribution: a name known to `envs.make`, or few-shot tasks like omniglot-5way-1shot."""
     seed: int = 0
     """Everything random derives from it."""
     iterations: int = 100
@@ -218,6 +233,7 @@ class TrainConfig:
     algorithm: AlgorithmConfig = field(default_factory=MamlConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    fewshot: EpisodesConfig = field(default_factory=EpisodesConfig)
 
     @property
     def path(self) -> Path:
@@ -234,12 +250,14 @@ class Recipe:
         algorithm: its default config.
         summary: one line for the help.
         policy: ``module:function`` that makes the policy.
+        learns: what from: an environment (rl), or labelled examples: any (examples), or of classes only (classes).
     """
 
     learner: str
     algorithm: AlgorithmConfig
     summary: str
     policy: str = "meta_rl.networks.policy:make_policy"
+    learns: Literal["rl", "examples", "classes"] = "rl"
 
 
 _MAML = "meta_rl.algorithms.maml:Maml"
@@ -290,6 +308,57 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+def _examples(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+    return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_network", "examples")
+
+
+def _classes(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+    return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_embedding", "classes")
+
+
+_SUPERVISED_MAML = "meta_rl.algorithms.maml:SupervisedMaml"
+
+RECIPES |= {
+    "maml": _examples(_SUPERVISED_MAML, SupervisedMamlConfig(), "MAML, second order (Finn et al. 2017)"),
+    "fomaml": _examples(_SUPERVISED_MAML, SupervisedMamlConfig(first_order=True), "first-order MAML"),
+    "metasgd": _examples(
+        _SUPERVISED_MAML, SupervisedMamlConfig(learn_inner_lr=True), "MAML with learned step sizes (Li et al. 2017)"
+    ),
+    "pretrained": _examples(
+        _SUPERVISED_MAML,
+        SupervisedMamlConfig(inner_steps=0),
+        "baseline: one network for all tasks; adapted in tests only",
+    ),
+    "reptile-supervised": _examples(
+        "meta_rl.algorithms.reptile:SupervisedReptile", SupervisedReptileConfig(), "Reptile (Nichol et al. 2018)"
+    ),
+    "meta-lstm": _examples(
+        "meta_rl.algorithms.meta_lstm:MetaLstm",
+        MetaLstmConfig(),
+        "a learned update rule, an LSTM per coordinate (Ravi and Larochelle 2017)",
+    ),
+    "prototypical": _classes(
+        "meta_rl.algorithms.prototypical:Prototypical", MetricConfig(), "prototypical networks (Snell et al. 2017)"
+    ),
+    "matching": _classes(
+        "meta_rl.algorithms.matching:Matching", MatchingConfig(), "matching networks (Vinyals et al. 2016)"
+    ),
+    "matching-fce": _classes(
+        "meta_rl.algorithms.matching:Matching", MatchingConfig(full_context=True), "the same, full-context embeddings"
+    ),
+    "siamese": _classes(
+        "meta_rl.algorithms.siamese:Siamese",
+        SiameseConfig(),
+        "Siamese networks, contrastive loss (Hadsell et al. 2006)",
+    ),
+    "siamese-koch": _classes(
+        "meta_rl.algorithms.siamese:Siamese",
+        SiameseConfig(pair_loss="koch"),
+        "Siamese networks, weighted L1 and cross-entropy (Koch et al. 2015)",
+    ),
+}
+
+
 def register_recipe(name: str, recipe: Recipe) -> None:
     """Make `recipe` known as `name`, to everything that takes the name of a recipe.
 
@@ -317,6 +386,29 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("maml-vpg", "navigation", {"algorithm.meta_lr": 5e-3}),  # one step per iteration where PPO takes five
+    # Locomotion, FAMILY@PRESET. Rothfuss et al. 2019: run_scripts and experiments/all_envs_eval of jonasrothfuss/ProMP,
+    # about 1000 iterations each.
+    (
+        "*",
+        "*@*",
+        {
+            "meta_batch_size": 40,
+            "episodes_per_task": 20,
+            "network.hidden": (64, 64),
+            "evaluate.adaptation_episodes": 20,
+            "evaluate.adaptation_steps": 3,
+        },
+    ),
+    # Actions are clipped to 0.4.
+    ("*", "humanoid-dir@*", {"network.hidden": (128, 128), "network.init_std": 0.4}),
+    ("promp", "ant-goal@*", {"algorithm.inner_steps": 2}),
+    (
+        "promp",
+        "*-params@*",
+        {"algorithm.inner_lr": 0.05, "algorithm.epochs": 3, "algorithm.inner_kl_coef": 1e-3},
+    ),
+    # Finn et al. 2017: maml_examples/cluster_maml_trpo_cheetah.py of cbfinn/maml_rl.
+    ("*", "*@maml2017", {"network.hidden": (100, 100), "network.activation": "relu"}),
     (
         "rl2*",
         "*",
@@ -328,6 +420,39 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("rl2-gru", "*", {"network.cell": "gru"}),
+    # run_scripts/rl2_run_sweep.py of jonasrothfuss/ProMP.
+    (
+        "rl2*",
+        "*@*",
+        {
+            "meta_batch_size": 100,
+            "episodes_per_task": 2,
+            "network.hidden": (64,),
+            "algorithm.learning_rate": 1e-3,
+            "algorithm.epochs": 5,
+            "algorithm.gae_lambda": 1.0,
+            "algorithm.chunk": 200,
+            "evaluate.adaptation_steps": 2,
+        },
+    ),
+    # The RL^2 of Zintgraf et al. 2020: config/mujoco/args_cheetah_vel_rl2.py of lmzintgraf/varibad; a batch is 16
+    # processes x 800 env steps.
+    (
+        "rl2*",
+        "*@varibad",
+        {
+            "meta_batch_size": 32,
+            "network.hidden": (128,),
+            "algorithm.learning_rate": 7e-4,
+            "algorithm.epochs": 2,
+            "algorithm.minibatches": 4,
+            "algorithm.clip_eps": 0.1,
+            "algorithm.discount": 0.97,
+            "algorithm.gae_lambda": 0.9,
+            "algorithm.entropy_coef": 0.01,
+            "algorithm.max_grad_norm": 0.5,
+        },
+    ),
     ("rl2*", "metaworld/*", {"algorithm.reward_scale": 0.1}),  # rewards are in [0, 10]
     (
         "rl2*",
@@ -343,43 +468,32 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "evaluate.adaptation_steps": 3,
         },
     ),
-    (
-        "rl2*",
-        "bandit/*",
-        {
-            "iterations": 300,
-            "meta_batch_size": 1000,
-            "episodes_per_task": 1,  # the trial is one episode, all pulls
-            "network.hidden": (128,),
-            "algorithm.minibatches": 4,
-            "algorithm.epochs": 5,
-            "algorithm.gae_lambda": 0.3,  # as in the paper
-            "algorithm.learning_rate": 3e-3,
-            "algorithm.final_learning_rate": 0.1,
-            "algorithm.learning_rate_iterations": 300,
-            "algorithm.entropy_coef": 1e-2,
-            "evaluate.adaptation_steps": 1,
-        },
-    ),
-    (
-        "rl2*",
-        "tabular",
-        {
-            "iterations": 300,
-            "meta_batch_size": 400,
-            "network.hidden": (128,),
-            "algorithm.minibatches": 4,
-            "algorithm.epochs": 5,
-            "algorithm.gae_lambda": 0.3,  # as in the paper
-            "algorithm.learning_rate": 3e-3,
-            "algorithm.final_learning_rate": 0.1,
-            "algorithm.learning_rate_iterations": 300,
-            "algorithm.entropy_coef": 1e-2,
-            "evaluate.adaptation_steps": 1,
-            "evaluate.adaptation_episodes": 10,
-        },
-    ),
+    *[
+        (
+            "rl2*",
+            env,
+            {
+                "iterations": 300,
+                "network.hidden": (128,),
+                "algorithm.minibatches": 4,
+                "algorithm.epochs": 5,
+                "algorithm.gae_lambda": 0.3,  # as in the paper
+                "algorithm.learning_rate": 3e-3,
+                "algorithm.final_learning_rate": 0.1,
+                "algorithm.learning_rate_iterations": 300,  # give --learning-rate-iterations with --iterations
+                "algorithm.entropy_coef": 1e-2,
+                "algorithm.final_entropy_coef": 0.1,
+                "evaluate.adaptation_steps": 1,
+                **changes,
+            },
+        )
+        for env, changes in (
+            ("bandit/*", {"meta_batch_size": 1000, "episodes_per_task": 1}),  # the trial is one episode, all pulls
+            ("tabular", {"meta_batch_size": 400, "evaluate.adaptation_episodes": 10}),
+        )
+    ],
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
+    *FEWSHOT_DEFAULTS,
 ]
 
 # Fields that may differ between a run and its resumption, because they do not change its numbers.
@@ -431,10 +545,8 @@ def validate(config: TrainConfig) -> None:
         ConfigError: one line naming the option and what would be valid.
     """
     check_choice("recipe", config.recipe, RECIPES)
-    try:
-        families = envs.families(config.env, "train")
-    except envs.UnknownNameError as error:
-        raise ConfigError(f"--env: {error}") from None
+    families = _families(config.env)
+    _check_match(config)
     _check_ranges(config)
     if config.evaluate.stock_goals > 50:
         raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
@@ -450,6 +562,15 @@ def validate(config: TrainConfig) -> None:
             f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
             f"of {config.env}; closest: {valid}"
         )
+    if config.shards > 1 or config.workers:
+        _check_workers(config)
+
+
+def _check_workers(config: TrainConfig) -> None:
+    """Refuse shards and workers that there is no work for."""
+    if parse_name(config.env):
+        option, valid = ("--workers", 0) if config.workers else ("--shards", 1)
+        raise ConfigError(f"{option}: few-shot tasks are drawn in the learner's own process; valid: {valid}")
     if config.shards > config.meta_batch_size:
         raise ConfigError(
             f"--shards: {config.meta_batch_size} tasks cannot be cut into {config.shards} parts; "
@@ -466,24 +587,58 @@ def _are(count: int) -> str:
     return f"are {count}" if count > 1 else "is 1"
 
 
+def _families(env: str) -> tuple[str, ...]:
+    """Names of the families of a task distribution; few-shot tasks are all of one."""
+    if parse_name(env):
+        return (env,)
+    try:
+        return envs.families(env, "train")
+    except envs.UnknownNameError as error:
+        close = closest_kind(env)
+        raise ConfigError(f"--env: {f'unknown tasks {env!r}; closest: {close}' if close else error}") from None
+
+
+def _check_match(config: TrainConfig) -> None:
+    """Refuse a recipe on tasks that it cannot learn from."""
+    name, learns = parse_name(config.env), RECIPES[config.recipe].learns
+    fits = {"rl": name is None, "examples": name is not None, "classes": name is not None and name.ways > 0}
+    if not fits[learns]:
+        wanted = {"rl": "in an environment", "examples": "from few-shot tasks", "classes": "from N-way few-shot tasks"}
+        kind = "rl" if name is None else "classes" if name.ways else "examples"
+        valid = [row for row, recipe in RECIPES.items() if recipe.learns in (kind, "examples" if name else "rl")]
+        raise ConfigError(
+            f"recipe: {config.recipe} learns {wanted[learns]}, which {config.env} is not; valid: {', '.join(valid)}"
+        )
+
+    ways = config.fewshot.train_ways
+    if learns == "examples" and name and ways not in (0, name.ways):
+        raise ConfigError(
+            f"--train-ways: {config.recipe} adapts a network with an output per class, so it trains with as many as it "
+            f"is tested on; valid: 0, got {ways}"
+        )
+    if ways == 1 or (ways and name and not name.ways):
+        raise ConfigError(f"--train-ways: at least 2 classes, and only where tasks have classes; valid: 0, got {ways}")
+
+
 # Bounds of numbers, by the name of the field wherever in the config it stands: (names, bound, in words).
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations workers test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping "
         "inner_kl_coef max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate "
-        "learning_rate_iterations",
+        "final_entropy_coef learning_rate_iterations inner_batch train_ways train_shots",
         lambda x: x >= 0,
         "must be at least 0",
     ),
     (
         "meta_batch_size episodes_per_task shards checkpoint_every keep_checkpoints adaptation_episodes "
         "evaluation_episodes tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches "
-        "chunk",
+        "chunk query_shots test_query_shots context_steps hidden_units",
         lambda x: x >= 1,
         "must be at least 1",
     ),
     (
-        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale worker_timeout",
+        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale temperature margin preprocess_p "
+        "worker_timeout",
         lambda x: x > 0,
         "must be above 0",
     ),

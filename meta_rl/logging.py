@@ -84,17 +84,26 @@ class Display:
 
     def show(self, row: Row, timing: Row) -> None:
         """One iteration's numbers; stages are numbered by the adaptation steps behind them."""
-        stages = sorted(int(key.rsplit("_", 1)[1]) for key in row if key.startswith("return/stage_"))
-
-        def span(group: str, digits: int) -> str:
-            return " -> ".join(f"{row[f'{group}/stage_{k}']:.{digits}f}" for k in stages)
-
-        text = (
-            f"return {span('return', 1)} | success {span('success', 2)} | {row['env_steps']:,.0f} env steps | "
-            f"{timing['time/env_steps_per_second']:,.0f} env-steps/s"
-        )
+        text = _describe(row, timing)
         if self._console.is_terminal:
             self._progress.update(self._task, completed=int(row["iteration"]), description=text)
         else:
             left = timing["time/iteration"] * (self._iterations - row["iteration"])
             self._console.print(f"{row['iteration']:>5.0f}/{self._iterations} | {text} | {left:,.0f} s left")
+
+
+def _describe(row: Row, timing: Row) -> str:
+    stages = sorted(int(key.rsplit("_", 1)[1]) for key in row if key.startswith("return/stage_"))
+    if not stages:  # labelled examples
+        shown = {"loss": row.get("update/loss_before")}
+        shown |= {key.removeprefix("query/"): value for key, value in row.items() if key.startswith("query/")}
+        words = [f"{name} {value:.4f}" for name, value in shown.items() if value is not None]
+        return " | ".join([*words, f"{1 / timing['time/iteration']:,.1f} iterations/s"])
+
+    def span(group: str, digits: int) -> str:
+        return " -> ".join(f"{row[f'{group}/stage_{k}']:.{digits}f}" for k in stages)
+
+    return (
+        f"return {span('return', 1)} | success {span('success', 2)} | {row['env_steps']:,.0f} env steps | "
+        f"{timing['time/env_steps_per_second']:,.0f} env-steps/s"
+    )

@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import envs
-from meta_rl.agent import load
+from meta_rl.agent import Agent, load
+from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.checkpoint import replace_durably
-from meta_rl.config import EvaluateConfig, TrainConfig, to_dict
+from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, to_dict
 from meta_rl.evaluate import evaluate
+from meta_rl.evaluate_fewshot import evaluate_fewshot
 from meta_rl.logging import read_rows
+from meta_rl.report_fewshot import closing, report_fewshot
+from meta_rl.sources.fewshot import open_tasks
 from meta_rl.train import versions, write_json
 
+Say = Callable[[str], None]
 
-def evaluate_run(
-    run_dir: Path, protocol: EvaluateConfig, say: Callable[[str], None] = print, split: str = "test"
-) -> dict[str, Any]:
+
+def evaluate_run(run_dir: Path, protocol: EvaluateConfig, say: Say = print, split: str = "test") -> dict[str, Any]:
     """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder.
 
     Returns:
         The contents of ``evaluation.json``.
     """
     agent = load(run_dir)
-    distribution = envs.make(agent.config.env, split)
     say(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
-    evaluation = evaluate(agent.learner, agent.params, distribution, protocol)
+    judge, describe = _KINDS[RECIPES[agent.config.recipe].learns]
+    found, details = judge(agent, protocol, split, say)
     result = {
         "run": run_dir.name,
         "iteration": agent.iteration,
         "split": split,
         "protocol": to_dict(protocol),
+        "versions": versions(),
+        **found,
+    }
+    write_json(run_dir / "evaluation.json", {**result, "per_task": details})
+    text = describe(agent.config, run_dir, result)
+    replace_durably(run_dir / "report.md", text.encode())
+    say(text)
+    say(f"report: {run_dir / 'report.md'}")
+    return result
+
+
+def _judge_policy(agent: Agent, protocol: EvaluateConfig, split: str, say: Say) -> tuple[dict[str, Any], Any]:
+    distribution = envs.make(agent.config.env, split)
+    evaluation = evaluate(agent.learner, agent.params, distribution, protocol)
+    found = {
         "deterministic_episodes": distribution.deterministic,
         "task_distribution": distribution.fingerprint(),
-        "versions": versions(),
         **evaluation.summary(),
         "stock": None,
     }
@@ -43,13 +60,16 @@ def evaluate_run(
         from meta_rl.stock_evaluation import stock_evaluation
 
         say("running Meta-World's own evaluator on the same policy")
-        result["stock"] = stock_evaluation(agent, protocol, protocol.stock_goals)
-    write_json(run_dir / "evaluation.json", {**result, "per_task": evaluation.details()})
-    text = report(agent.config, run_dir, result)
-    replace_durably(run_dir / "report.md", text.encode())
-    say(text)
-    say(f"report: {run_dir / 'report.md'}")
-    return result
+        found["stock"] = stock_evaluation(agent, protocol, protocol.stock_goals)
+    return found, evaluation.details()
+
+
+def _judge_examples(agent: Agent, protocol: EvaluateConfig, split: str, say: Say) -> tuple[dict[str, Any], Any]:
+    tasks, learner = open_tasks(agent.config, split), cast(FewShotLearner, agent.learner)
+    evaluation = evaluate_fewshot(learner, agent.params, tasks, agent.config, protocol, split)
+    network = {"batch_statistics": learner.policy.batch_statistics}
+    found = {"task_distribution": tasks.fingerprint(), **network, **evaluation.summary()}
+    return found, evaluation.details()
 
 
 def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
@@ -90,16 +110,18 @@ def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
             f"| {stock['success']:.1%} on {stock['goals_per_family']} goals per family |",
         ]
     protocol = result["protocol"]
-    command = ["meta-rl", "train", "--config", str(run_dir / "config.json"), "--run-dir", "NEW_FOLDER"]
     lines += [
         "",
         f"Protocol: {protocol['adaptation_episodes']} adaptation episodes per step with sampled actions, then "
         + ("1 episode" if result["deterministic_episodes"] else f"{protocol['evaluation_episodes']} episodes")
         + " with mode actions; success at any step of an episode; every task starts from the meta-parameters.",
-        "",
-        f"Versions: {', '.join(f'{name} {value}' for name, value in result['versions'].items())}.",
-        "",
-        f"Again: `{shlex.join(command)}`",
-        "",
+        *closing(run_dir, result),
     ]
     return "\n".join(lines)
+
+
+_KINDS = {
+    "rl": (_judge_policy, report),
+    "examples": (_judge_examples, report_fewshot),
+    "classes": (_judge_examples, report_fewshot),
+}

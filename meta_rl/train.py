@@ -15,19 +15,17 @@ from typing import Any
 
 import torch
 
-import envs
 from meta_rl import checkpoint
-from meta_rl.algorithms.base import MetaLearner, make_learner
+from meta_rl.algorithms.base import MetaLearner
+from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, validate
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.logging import Display, Row, RunLog
+from meta_rl.problem import Problem, open_problem
 from meta_rl.signals import Stop
-from meta_rl.sources.base import Plan, Source
-from meta_rl.sources.collect import Shard
-from meta_rl.sources.in_process import InProcess
-from meta_rl.sources.processes import TRIES, Processes
+from meta_rl.sources.base import Source
 
 Say = Callable[[str], None]
 
@@ -46,33 +44,32 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     """
     validate(config)
     device = select_device(config.device)
+    problem = open_problem(config)
     run_dir = open_run(config)
     with checkpoint.lock(run_dir):
         try:
-            _train(config, run_dir, device, say)
+            _train(config, problem, run_dir, device, say)
         except OSError as error:
             raise RunError(f"{run_dir}: {error.strerror or error}; the last checkpoint is intact") from error
     return run_dir
 
 
-def _train(config: TrainConfig, run_dir: Path, device: torch.device, say: Say) -> None:
+def _train(config: TrainConfig, problem: Problem, run_dir: Path, device: torch.device, say: Say) -> None:
     """`train` while the run directory is held."""
     checkpoints = run_dir / "checkpoints"
     checkpoint.remove_leftovers(checkpoints)
-    distribution = envs.make(config.env, "train")
-    learner = make_learner(config, distribution)
+    learner = problem.learner
     state = checkpoint.load_newest(checkpoints)
     write_json(run_dir / "config.json", to_dict(config))  # before anything else: this file marks the folder as a run
     if state is None:
         state = learner.init()
-        write_json(run_dir / "environment.json", {"task_distribution": distribution.fingerprint(), **versions()})
+        write_json(run_dir / "environment.json", {"task_distribution": problem.fingerprint(), **versions()})
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
     move_state(state, device)
-    plan = Plan(config.meta_batch_size, config.episodes_per_task, config.seed, config.shards)
     with (
         Stop() as stop,
-        closing(make_source(config, plan, distribution, learner)) as source,
+        closing(problem.source()) as source,
         closing(RunLog(run_dir, state.iteration)) as log,
     ):
         with Display(config.iterations, state.iteration) as display:
@@ -110,19 +107,9 @@ def dump(run_dir: Path, row: Row, state: TrainState) -> Path:
     return path
 
 
-def make_source(config: TrainConfig, plan: Plan, distribution: envs.TaskDistribution, learner: MetaLearner) -> Source:
-    """Where `config` wants to sample.
-
-    Raises:
-        ConfigError: something cannot be sent to another process.
-    """
-    if not config.workers:
-        return InProcess(distribution, learner, plan)
-    tries = 1 if config.on_worker_failure == "raise" else TRIES
-    return Processes(distribution, learner, plan, config.workers, config.worker_timeout, tries)
-
-
-def train_iteration(state: TrainState, source: Source, learner: MetaLearner, device: torch.device) -> tuple[Row, Row]:
+def train_iteration(
+    state: TrainState, source: Source, learner: MetaLearner | FewShotLearner, device: torch.device
+) -> tuple[Row, Row]:
     """One iteration; changes `state` and returns the row of metrics and the row of timings."""
     started = time.perf_counter()
     shard = source.sample({name: p.cpu() for name, p in state.params.items()}, state.iteration)
@@ -131,7 +118,7 @@ def train_iteration(state: TrainState, source: Source, learner: MetaLearner, dev
     state.iteration += 1
     state.env_steps += shard.env_steps
     ended = time.perf_counter()
-    row = {"iteration": state.iteration, "env_steps": state.env_steps, **describe(shard), **metrics}
+    row = {"iteration": state.iteration, "env_steps": state.env_steps, **shard.describe(), **metrics}
     timing = {
         "iteration": state.iteration,
         "time/sample": sampled - started,
@@ -141,15 +128,6 @@ def train_iteration(state: TrainState, source: Source, learner: MetaLearner, dev
         "workers/restarts": float(source.restarts),
     }
     return row, timing
-
-
-def describe(shard: Shard) -> Row:
-    """Mean return and success rate of each stage (named by the adaptation steps before it)."""
-    row: Row = {}
-    for stage in range(shard.returns.shape[1]):
-        row[f"return/stage_{stage}"] = float(shard.returns[:, stage].mean())
-        row[f"success/stage_{stage}"] = float(shard.solved[:, stage].mean())
-    return row
 
 
 def select_device(name: str) -> torch.device:

@@ -25,7 +25,9 @@ import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.maml import Groups, Maml
 from meta_rl.cli import parse_train
+from meta_rl.config import MamlConfig
 from meta_rl.core.types import MetaBatch, Params, Rollout, to_device
+from meta_rl.networks.policy import Policy
 from meta_rl.sources.collect import envs_per_task
 from meta_rl.train import move_state, select_device, versions
 
@@ -38,17 +40,12 @@ CASES = [
 class LoopMaml(Maml):
     """The same meta-update, one task after another in one graph: the slow obvious twin."""
 
+    def __init__(self, config: MamlConfig, policy: Policy) -> None:
+        super().__init__(config, policy)
+        self.backend = "loop"
+
     def _groups(self, params: Params, batch: MetaBatch) -> Groups:
         return [(batch, 1.0)]
-
-    def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
-        """See `Maml.adapted_policies`."""
-        policies = []
-        for task in range(len(batch.query.weight)):
-            support = tuple(type(b)(*(x[task] for x in b)) for b in batch.support)
-            adapted = self._adapt_one(params, support)
-            policies.append(self.policy.apply(adapted, batch.query.observation[task]))
-        return type(policies[0])(*(torch.stack(parts) for parts in zip(*policies, strict=True)))
 
 
 def random_rollout(rng: np.random.Generator, tasks: int, envs: int, horizon: int) -> Rollout:

@@ -8,6 +8,8 @@ plays test tasks. Options of ``meta-rl train`` may follow: ``--iterations 400 --
 import argparse
 import itertools
 import json
+import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import envs
+from meta_rl.classical.optimal import optimal_bandit
 from meta_rl.classical.protocol import BANDIT_ROWS, RL2_PUBLISHED, TABULAR_ROWS, Row, bandit, tabular
 from meta_rl.cli import parse_train
 
@@ -43,6 +46,7 @@ def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
               "iterations": len(metrics), "env_steps": metrics[-1]["env_steps"], "tasks": num_tasks,
               "mean": mean, "standard_error": error, "published": published,
               "ratio": mean / published if published else None,
+              "optimal": optimal(row),
               "classical": dict(row.published),
               "curve": {"env_steps": [m["env_steps"] for m in metrics[::10]],
                         "total_reward": stages[::10]}}  # fmt: skip
@@ -61,14 +65,22 @@ def play(agent: Any, row: Row, num_tasks: int) -> np.ndarray:
     return result.practice_returns.sum((1, 2))
 
 
+def optimal(row: Row) -> float | None:
+    """What no agent can surpass, where it can be computed."""
+    arms, pulls = map(int, re.findall(r"\d+", row.env)) if row.env.startswith("bandit") else (0, math.inf)
+    return optimal_bandit(arms, pulls) if pulls <= 12 else None
+
+
 def line(result: dict[str, Any]) -> str:
     """A row of the Markdown table."""
     classical = result["classical"]
     best = max(classical.items(), key=lambda item: item[1]) if classical else ("", float("nan"))
+    ceiling = f"{result['optimal']:.3f}" if result.get("optimal") else ""
     ratio = f"{result['ratio']:.1%}" if result["ratio"] else ""
     return (f"| {result['env']} | {result['episodes']} | {result['recipe']} | {result['seed']} "
             f"| {result['env_steps'] / 1e6:.1f}M | {result['mean']:.2f} ± {1.96 * result['standard_error']:.2f} "
-            f"| {result['published'] or ''} | {ratio} | {best[0]} {best[1]} | `{result['command']}` |")  # fmt: skip
+            f"| {result['published'] or ''} | {ratio} | {ceiling} | {best[0]} {best[1]} "
+            f"| `{result['command']}` |")  # fmt: skip
 
 
 def write() -> None:
@@ -79,9 +91,10 @@ def write() -> None:
     lines = ["RL^2 on the bandits and MDPs of Duan et al. 2016: mean total reward of a trial on test tasks, with 95 % "
              "intervals. *published* is the RL2 column of the paper (1000 tasks); *best classical* is the highest "
              "published number among the other agents. Ours plays freshly drawn tasks: results/classical.md says by "
-             "how much the paper's tasks differ from the average.", "",
-             "| env | episodes | recipe | seed | env steps | ours | published | ratio | best classical | command |",
-             "|---|---|---|---|---|---|---|---|---|---|", *map(line, results)]  # fmt: skip
+             "how much the paper's tasks differ from the average. *optimal* is the expected reward of the "
+             "Bayes-optimal agent (meta_rl/classical/optimal.py), which none can surpass; computed for n = 10.", "",
+             "| env | episodes | recipe | seed | env steps | ours | published | ratio | optimal | best classical "
+             "| command |", "|---|---|---|---|---|---|---|---|---|---|---|", *map(line, results)]  # fmt: skip
     OUT.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
     OUT.with_suffix(".md").write_text("\n".join(lines) + "\n")
     import matplotlib

@@ -18,14 +18,24 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
+def unpack(page: str, name: str, folder: Path) -> Path:
+    """The first block of the page as the file it says it is, ``name.py``, the others beside it."""
+    files = (f"{name}.py", "training.py", f"test_{name}.py")
+    for file, block in zip(files, blocks(page, "python"), strict=True):
+        (folder / file).write_text(block)
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The first block of the page as the file it says it is, the others beside it."""
-    algorithm, training, test = blocks("adding-an-algorithm.md", "python")
-    (tmp_path / "anil.py").write_text(algorithm)
-    (tmp_path / "training.py").write_text(training)
-    (tmp_path / "test_anil.py").write_text(test)
-    return tmp_path
+    """The page on algorithms."""
+    return unpack("adding-an-algorithm.md", "anil", tmp_path)
+
+
+@pytest.fixture
+def spring(tmp_path: Path) -> Path:
+    """The page on task distributions."""
+    return unpack("adding-a-task-distribution.md", "spring", tmp_path)
 
 
 def run(folder: Path, *arguments: str) -> str:
@@ -56,3 +66,46 @@ def test_the_commands_of_the_page_work(folder: Path) -> None:
 
 def test_the_test_of_the_page_passes(folder: Path) -> None:
     assert "1 passed" in run(folder, "-m", "pytest", "-p", "no:cacheprovider", "test_anil.py")
+
+
+def test_the_distribution_of_the_page_keeps_the_contract(spring: Path) -> None:
+    (command,) = blocks("adding-a-task-distribution.md", "sh")
+    program, *arguments = command.split()
+    assert program == "meta-rl"
+    assert run(spring, "-m", "meta_rl.cli", *arguments) == "spring:make: keeps the contract\n"
+
+
+def test_the_distribution_of_the_page_trains_and_evaluates(spring: Path) -> None:
+    curve = run(spring, "training.py").splitlines()[-1]
+    numbers = [float(x) for x in curve.strip("[]").split()]
+    assert len(numbers) == 2  # before and after adaptation
+    assert all(-200 < x < 0 for x in numbers)
+
+
+def test_the_test_of_the_distribution_passes(spring: Path) -> None:
+    assert "1 passed" in run(spring, "-m", "pytest", "-p", "no:cacheprovider", "test_spring.py")
+
+
+def test_the_table_of_presets_is_the_one_in_the_code() -> None:
+    page = (ROOT / "docs" / "locomotion.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("| `")] == preset_lines()
+
+
+def preset_lines() -> list[str]:
+    """The presets in Markdown; paste `python -m tests.test_docs` into the page when the table in the code changes."""
+    from envs.locomotion.presets import TABLE
+
+    lines = []
+    for row in TABLE:
+        height = "never" if row.height is None else "to".join(f" {z:g} " for z in row.height).strip()
+        fixed = "{} / {}".format(*row.tasks) if any(row.tasks) else ""
+        batch = "" if not row.batch[1] else f"{row.batch[0] or 'any'} x {row.batch[1]}"
+        extent = "to".join(f" {x:g} " for x in row.extent).strip()
+        weights = [f"{x:g}" for x in (row.ctrl, row.contact, row.alive)]
+        cells = [f"`{row.name}`", row.targets, extent, str(row.horizon), *weights, height, fixed, batch]
+        lines.append("| " + " | ".join([*cells, row.source.partition(",")[0], row.note]) + " |")
+    return lines
+
+
+if __name__ == "__main__":
+    print("\n".join(preset_lines()))

@@ -61,6 +61,10 @@ class MetaWorld(TaskDistribution):
         """All goals of the split, 50 per family."""
         return list(benchmarks.goals(self.benchmark, self.split, self.goal_seed))
 
+    def num_tasks(self) -> int:
+        """50 per family, without drawing them."""
+        return 50 * len(self.families)
+
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
         """Draw from the 50 goals per family; families equally often."""
         by_family: dict[str, list[Task]] = {family: [] for family in self.families}

@@ -6,7 +6,6 @@ observations, the rewards and the infos are computed in worker threads without t
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from envs.api import Bool, Float, NonFiniteError, Task, TaskVectorEnv
 from envs.metaworld import snapshots
 from envs.metaworld.snapshots import _engine  # imported there, once mujoco has loaded the library it needs
 from envs.metaworld.spaces import action_space, observation_space
+from envs.threads import count_threads
 
 INFO_NAMES: tuple[str, ...] = _engine.INFO_NAMES
 """The columns of `EngineVectorEnv.info`, Meta-World's own info keys."""
@@ -50,11 +50,7 @@ class EngineVectorEnv(TaskVectorEnv):
                 depend on it.
         """
         super().__init__(num_tasks, envs_per_task, observation_space(goal_visible), action_space(), horizon)
-        if num_threads is None:
-            num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
-        self._engine = _engine.Engine(num_tasks * envs_per_task, goal_visible, num_threads)
+        self._engine = _engine.Engine(num_tasks * envs_per_task, goal_visible, count_threads(num_threads))
         self._info = np.zeros((*self.shape, len(INFO_NAMES)))
 
     @property

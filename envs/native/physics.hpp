@@ -25,7 +25,7 @@ inline std::vector<mjtNum> get_state(const mjModel* model, const mjData* data) {
 // than all else that a step touches, and shared it stays in the processor's cache.
 class Scratch {
  public:
-  static constexpr size_t kBytes = size_t{4} << 20;  // Meta-World's models ask for far more than any state needs
+  static constexpr size_t kBytes = size_t{4} << 20;  // the models ask for far more than any state needs
 
   static Scratch& of_this_thread() {
     thread_local Scratch scratch;
@@ -43,7 +43,7 @@ class Scratch {
 // The same model, for an mjData without scratch space of its own and without what no step reads.
 inline mjModel lean(const mjModel& model) {
   mjModel copy = model;
-  copy.narena = 1 << 10;
+  copy.narena = 1 << 13;  // mj_makeData works in it, before there is any scratch space
   copy.ncam = copy.nlight = 0;  // their poses are for rendering
   // A flag per node of the bounding volumes is cleared at every mj_step. Those of the bodies come first; those of the
   // mesh triangles, tens of thousands, are for rays only, and no step casts any.
@@ -62,15 +62,22 @@ class Simulation {
   // Points the simulation at `model`, a lean one, and sets the whole state. Models of one `layout` (any key that is
   // equal only for models with the same sizes) share the mjData, so changing between them allocates nothing.
   void load(const mjModel* model, const void* layout, const mjtNum* state) {
-    if (layout != layout_ || !data_) {
-      data_.reset(mj_makeData(model));
-      if (!data_) throw std::bad_alloc();
-      layout_ = layout;
-    }
-    model_ = model;
-    plain_ = is_plain(*model);
+    bind(model, layout);
     mj_setState(model_, data_.get(), state, kState);
-    staged_ = false;  // the derived quantities in data_ belong to whatever ran here before
+  }
+
+  // The same, with a fresh simulation at `qpos` and `qvel` and everything that mj_forward derives from them. `read`
+  // sees the result.
+  template <class Read>
+  auto start(const mjModel* model, const void* layout, const mjtNum* qpos, const mjtNum* qvel, const Read& read) {
+    bind(model, layout);
+    const Borrowed scratch(*this);
+    mjData* d = data_.get();
+    mj_resetData(model_, d);
+    std::copy_n(qpos, model_->nq, d->qpos);
+    std::copy_n(qvel, model_->nv, d->qvel);
+    mj_forward(model_, d);
+    return read();
   }
 
   // `substeps` times mj_step, with the ctrl and mocap pose that stand in `data()`, then mj_forward, which brings all
@@ -78,15 +85,23 @@ class Simulation {
   // wherever the original loop calls it.) `read` sees the result; contacts and constraint forces are gone afterwards.
   template <class Read>
   auto advance(int substeps, const Read& read) {
+    return run(substeps, [&] {
+      if (plain_) {
+        position_and_velocity();
+        forces();
+      } else {
+        mj_forward(model_, data_.get());
+      }
+      staged_ = plain_;
+      return read();
+    });
+  }
+
+  // `substeps` times mj_step and no more: `read` sees the derived quantities as the last one left them.
+  template <class Read>
+  auto run(int substeps, const Read& read) {
     const Borrowed scratch(*this);
     for (int i = 0; i < substeps; i++) step();
-    if (plain_) {
-      position_and_velocity();
-      forces();
-    } else {
-      mj_forward(model_, data_.get());
-    }
-    staged_ = plain_;
     return read();
   }
 
@@ -95,6 +110,17 @@ class Simulation {
   const mjData* data() const { return data_.get(); }
 
  private:
+  void bind(const mjModel* model, const void* layout) {
+    if (layout != layout_ || !data_) {
+      data_.reset(mj_makeData(model));
+      if (!data_) throw std::bad_alloc();
+      layout_ = layout;
+    }
+    model_ = model;
+    plain_ = is_plain(*model);
+    staged_ = false;  // the derived quantities in data_ belong to whatever ran here before
+  }
+
   // Puts the thread's scratch space in place of the simulation's own. What the next step needs of it are the contacts.
   class Borrowed {
    public:
@@ -108,7 +134,7 @@ class Simulation {
     }
     ~Borrowed() {
       mjData* d = s_.data_.get();
-      s_.contacts_.assign(d->contact, d->contact + d->ncon);
+      if (s_.staged_) s_.contacts_.assign(d->contact, d->contact + d->ncon);
       d->arena = own_;
       d->narena = own_bytes_;
       d->contact = static_cast<mjContact*>(own_);

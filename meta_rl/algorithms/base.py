@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import envs
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core import baseline, returns
 from meta_rl.core.groups import tasks_at_once
@@ -137,8 +136,22 @@ def policy_batch(policy: Policy, params: Params, rollout: Rollout, discount: flo
     return Batch(observation, action, policies.log_prob(action), returns.normalise(advantage, valid).float(), weight)
 
 
-def make_learner(config: TrainConfig, distribution: envs.TaskDistribution) -> MetaLearner:
-    """The learner of `config.recipe` for the spaces of `distribution`."""
+class Spaces(Protocol):
+    """What a learner has to know of a task distribution."""
+
+    @property
+    def observation_space(self) -> Any:
+        """What is observed."""
+        ...
+
+    @property
+    def action_space(self) -> Any:
+        """What is answered."""
+        ...
+
+
+def make_learner(config: TrainConfig, distribution: Spaces) -> MetaLearner:
+    """The learner of `config.recipe` for the spaces of `distribution` (a `FewShotLearner` for few-shot tasks)."""
     recipe = RECIPES[config.recipe]
     policy = _load(recipe.policy)(
         distribution.observation_space, distribution.action_space, config.network, config.seed

@@ -18,6 +18,9 @@ choices differ in their second derivatives (`meta_rl.core.losses`). The outer st
 With ``first_order`` the adaptation's own derivative counts as the identity (FOMAML). With ``learn_inner_lr`` the
 step sizes, one per parameter, are meta-parameters too (Meta-SGD, Li et al. 2017). With ``inner_steps = 0`` the same
 update is plain multi-task policy optimisation, the no-adaptation baseline.
+
+On labelled examples (`SupervisedMaml`) L and L' are both the mean loss, cross-entropy or squared error, the data is
+given, and the outer step is Adam's.
 """
 
 from __future__ import annotations
@@ -28,12 +31,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from meta_rl.algorithms import fewshot
 from meta_rl.algorithms.base import PolicyActor, policy_batch, spread
+from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.config import MamlConfig
 from meta_rl.core import gradient_step, inner_loop, losses, trust_region
 from meta_rl.core.groups import task_groups, tasks_at_once
 from meta_rl.core.state import TrainState
-from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, map_tensors
+from meta_rl.core.task_map import GROUP, over_tasks
+from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
+from meta_rl.fewshot_config import SupervisedMamlConfig
+from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
 
 INNER_LOSSES: dict[str, losses.Loss] = {
@@ -47,32 +55,77 @@ RATE = "inner_lr."
 """Prefix of learned step sizes among the parameters."""
 
 
-class Maml:
-    """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
+class MamlBase:
+    """What policies and supervised networks have in common: adaptation, and the meta-gradient through it.
 
-    parallel = True
+    Args:
+        policy: maps observations to a distribution or to answers under given parameters.
+        inner_loss: of what `policy` says about one batch of support data.
+    """
 
-    def __init__(self, config: MamlConfig, policy: Policy) -> None:
-        self.config, self.policy = config, policy
-        self.inner_loss = INNER_LOSSES[config.inner_loss]
-        self._outer_step = {"trpo": self._trust_region_step, "ppo": self._ppo_steps, "vpg": self._vpg_step}[
-            config.outer_step
-        ]
+    def __init__(self, config: MamlConfig | SupervisedMamlConfig, policy: Any, inner_loss: Callable[..., Tensor]):
+        self.config: Any = config
+        self.policy, self.inner_loss = policy, inner_loss
+        self.backend = "vmap"
 
     def init(self) -> TrainState:
-        """Parameters as the policy was initialised, and step sizes if they are learned."""
+        """Parameters as the network was initialised, and step sizes if they are learned."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
         if self.config.learn_inner_lr:
             params |= {f"{RATE}{name}": torch.full_like(p, self.config.inner_lr) for name, p in params.items()}
         return TrainState(0, 0, params)
 
-    def stages(self, episodes_per_task: int) -> int:
-        """A support rollout per inner step, then the query."""
-        return self.config.inner_steps + 1
-
     def start(self, params: Params, num_tasks: int) -> Params:
         """The same parameters for every task (a view)."""
         return spread(params, num_tasks)
+
+    def adapt(self, adapted: Params, support: Any, actor: object = None) -> Params:
+        """One inner step from each task's own parameters."""
+
+        def one(params: Params, support: Any) -> Params:
+            return self._adapt_one(params, (support,))
+
+        at_once = tasks_at_once(adapted, support.weight)
+        moved = over_tasks(self.backend, one, adapted, support, chunk_size=at_once)
+        return {name: p.detach() for name, p in moved.items()}
+
+    def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
+        """What the adapted networks say about the query observations, with a leading task axis (action distributions
+        ``[task, env, time]``, or outputs ``[task, example, out]``), differentiable with respect to `params`."""
+
+        def one(support: tuple[Any, ...], query: Any) -> Any:
+            return self.policy.apply(split(self._adapt_one(params, support))[0], query.observation)
+
+        return over_tasks(self.backend, one, batch.support, batch.query)
+
+    def _groups(self, params: Params, batch: MetaBatch) -> Groups:
+        return task_groups(params, batch, batch.query.weight, GROUP if self.backend == "groups" else 0)
+
+    def _adapt_one(self, params: Params, support: tuple[Any, ...]) -> Params:
+        policy, rates = split(params)
+        inner_lr = {name: rates[f"{RATE}{name}"] for name in policy} if rates else self.config.inner_lr
+        first_order = self.config.first_order
+        return inner_loop.adapt(self._loss, policy, support, inner_lr, first_order=first_order) | rates
+
+    def _loss(self, params: Params, batch: Any) -> Tensor:
+        return self.inner_loss(self.policy.apply(params, batch.observation), batch)
+
+
+class Maml(MamlBase):
+    """The learner of policies; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
+
+    parallel = True
+    config: MamlConfig
+
+    def __init__(self, config: MamlConfig, policy: Policy) -> None:
+        super().__init__(config, policy, INNER_LOSSES[config.inner_loss])
+        self._outer_step = {"trpo": self._trust_region_step, "ppo": self._ppo_steps, "vpg": self._vpg_step}[
+            config.outer_step
+        ]
+
+    def stages(self, episodes_per_task: int) -> int:
+        """A support rollout per inner step, then the query."""
+        return self.config.inner_steps + 1
 
     def actor(self, adapted: Params) -> PolicyActor:
         """Acts with parameters ``[task, ...]``."""
@@ -81,15 +134,6 @@ class Maml:
     def prepare(self, adapted: Params, rollout: Rollout) -> Batch:
         """See `policy_batch`."""
         return policy_batch(self.policy, split(adapted)[0], rollout, self.config.discount, self.config.gae_lambda)
-
-    def adapt(self, adapted: Params, support: Batch, actor: object = None) -> Params:
-        """One inner step from each task's own parameters."""
-
-        def one(params: Params, support: Batch) -> Params:
-            return self._adapt_one(params, (support,))
-
-        at_once = tasks_at_once(adapted, support.weight)
-        return {name: p.detach() for name, p in torch.vmap(one, chunk_size=at_once)(adapted, support).items()}
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One outer step on the meta-parameters through the adaptation of all tasks."""
@@ -165,9 +209,6 @@ class Maml:
                 kl += share * float((before.kl(new) * mean_weight(part.query)).sum())
         return metrics | {"update/kl": kl, "policy/entropy": mean_entropy(old, groups)}
 
-    def _groups(self, params: Params, batch: MetaBatch) -> Groups:
-        return task_groups(params, batch, batch.query.weight)
-
     def curvature_product(self, params: Params, batch: MetaBatch) -> Callable[[Tensor], Tensor]:
         """``v -> H v`` with H the Hessian, at `params` (which require grad), of the mean KL divergence from the
         present post-adaptation policies."""
@@ -189,15 +230,6 @@ class Maml:
 
         return trust_region.gauss_newton_product(policies, list(params.values()), fisher)
 
-    def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
-        """Action distributions ``[task, env, time]`` of the adapted policies on the query observations,
-        differentiable with respect to `params`."""
-
-        def one(support: tuple[Batch, ...], query: Batch) -> Any:
-            return self.policy.apply(split(self._adapt_one(params, support))[0], query.observation)
-
-        return torch.vmap(one)(batch.support, batch.query)
-
     def support_policies(self, params: Params, batch: MetaBatch) -> list[Any]:
         """The same for the policies before each inner step, on the observations of its support rollout."""
 
@@ -210,14 +242,58 @@ class Maml:
 
         return list(torch.vmap(one)(batch.support)) if batch.support else []
 
-    def _adapt_one(self, params: Params, support: tuple[Batch, ...]) -> Params:
-        policy, rates = split(params)
-        inner_lr = {name: rates[f"{RATE}{name}"] for name in policy} if rates else self.config.inner_lr
-        first_order = self.config.first_order
-        return inner_loop.adapt(self._loss, policy, support, inner_lr, first_order=first_order) | rates
 
-    def _loss(self, params: Params, batch: Batch) -> Tensor:
-        return self.inner_loss(self.policy.apply(params, batch.observation), batch)
+class SupervisedMaml(MamlBase):
+    """The learner of labelled examples; see `meta_rl.algorithms.fewshot.FewShotLearner` for its verbs."""
+
+    config: SupervisedMamlConfig
+
+    def __init__(self, config: SupervisedMamlConfig, network: Network) -> None:
+        super().__init__(config, network, SUPERVISED_LOSSES[network.kind])
+
+    def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
+        """One Adam step on the mean query loss, through the adaptation of all tasks."""
+        batch = batch._replace(support=batch.support * self.config.inner_steps)
+        self.backend = fewshot.choose_backend(
+            self.config.task_map, state, lambda backend: self._gradient(backend, state.params, batch)
+        )
+        seen: list[Metrics] = []
+        groups = self._groups(state.params, batch)
+        state.params, state.optimizer, metrics = gradient_step.descend(
+            state.params,
+            state.optimizer,
+            shares(lambda part: self._objective(part, seen), groups),
+            self.config.meta_lr,
+            epochs=1,
+            max_norm=self.config.max_grad_norm,
+            measure_after=False,
+        )
+        shown = [{key: value * share for key, value in m.items()} for m, (_, share) in zip(seen, groups, strict=True)]
+        return metrics | {key: sum(m[key] for m in shown) for key in shown[0]}
+
+    def start(self, params: Params, num_tasks: int) -> Params:
+        """See `MamlBase.start`; the adaptation of a test computes as is fastest for it."""
+        self.backend = fewshot.test_backend(params)
+        return super().start(params, num_tasks)
+
+    def predict(self, adapted: Params, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
+        """See `FewShotLearner.predict`."""
+        return fewshot.predict(self.policy, split(adapted)[0], support, observation, inductive)
+
+    def _objective(self, part: MetaBatch, seen: list[Metrics]) -> gradient_step.Loss:
+        def loss(params: Params) -> Tensor:
+            outputs = self.adapted_policies(params, part)
+            seen.append(fewshot.scores(self.policy.kind, outputs.detach(), part.query))
+            value: Tensor = torch.vmap(self.inner_loss)(outputs, part.query).mean()
+            return value
+
+        return loss
+
+    def _gradient(self, backend: str, params: Params, batch: MetaBatch) -> None:
+        """The expensive part of an update, to be timed."""
+        self.backend = backend
+        leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+        gradient_step.accumulate(leaves, shares(lambda part: self._objective(part, []), self._groups(leaves, batch)))
 
 
 def split(params: Params) -> tuple[Params, Params]:

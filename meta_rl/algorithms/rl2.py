@@ -218,9 +218,9 @@ class Rl2:
         rows, moments, recorded = self.rows(state.params, trials, moments)
         adam = Adam(state.params, state.optimizer, self.learning_rate(state.iteration))
         steps: list[Metrics] = []
-        stopped = False
+        stopped, entropy_coef = False, self.entropy_coef(state.iteration)
         for part in self._minibatches(rows, len(trials.weight), state.iteration):
-            gradient, metrics = self.gradient(adam.params, part)
+            gradient, metrics = self.gradient(adam.params, part, entropy_coef)
             stopped = self.config.max_kl < metrics["update/kl"] < math.inf
             if stopped:
                 break
@@ -236,6 +236,11 @@ class Rl2:
         """The annealed step size."""
         c = self.config
         return linear(c.learning_rate, c.final_learning_rate, iteration, c.learning_rate_iterations)
+
+    def entropy_coef(self, iteration: int) -> float:
+        """The annealed weight of the entropy bonus."""
+        c = self.config
+        return linear(c.entropy_coef, c.final_entropy_coef, iteration, c.learning_rate_iterations)
 
     def trials(self, batch: MetaBatch) -> Trials:
         """The episodes of each trial, joined without gaps, and what the network read at each step."""
@@ -310,7 +315,7 @@ class Rl2:
                 index = chunks[torch.from_numpy(part)].flatten()
                 yield select(rows, index[used[index]])
 
-    def gradient(self, params: Params, rows: Rows) -> tuple[list[Tensor], Metrics]:
+    def gradient(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[list[Tensor], Metrics]:
         """Gradient of `loss` over all `rows` with respect to `params` (which require grad), and metrics: means over
         all valid steps."""
         total = rows.batch.weight.sum()
@@ -318,7 +323,7 @@ class Rl2:
         def part(index: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
             mine = rows if len(index) == len(rows.start) else select(rows, index)
             share = mine.batch.weight.sum() / total
-            loss, terms = self.loss(params, mine)
+            loss, terms = self.loss(params, mine, entropy_coef)
             gradient = torch.autograd.grad(loss * share, list(params.values()))
             return list(gradient), {name: value.detach() * share for name, value in terms.items()}
 
@@ -332,14 +337,14 @@ class Rl2:
         gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
         return gradient, {name: float(sum(mine[name] for mine in terms)) for name in terms[0]}
 
-    def loss(self, params: Params, rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Clipped surrogate, value error and entropy bonus: means over the valid steps of `rows`."""
         c, batch = self.config, rows.batch
         distribution, value, _ = self.policy.unroll(params, batch.observation, rows.start)
         policy_loss = losses.clipped(distribution, batch, c.clip_eps)
         value_loss = losses.weighted_mean((value - rows.target).square(), batch.weight)
         entropy = losses.weighted_mean(distribution.entropy(), batch.weight)
-        loss = policy_loss + c.value_coef * value_loss - c.entropy_coef * entropy
+        loss = policy_loss + c.value_coef * value_loss - entropy_coef * entropy
         with torch.no_grad():
             log_ratio = distribution.log_prob(batch.action) - batch.log_prob
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)

@@ -21,22 +21,14 @@ _NOTES = """Classical agents on the bandits and MDPs of RL^2 (Duan et al. 2016, 
 * The published columns share their 1000 tasks, so their errors go together. Agents with a constant were tuned in the
   paper on the very runs that are printed, which favours them; ours are tuned on other tasks (`--tune`).
 * Bandits: with the luck of the authors' released evaluation (numpy's old generator, seeds 0 to 999) our Greedy and
-  UCB1 give the published numbers to the last digit for n = 10 and 100 (a test does this). So did Random and plain
-  Thompson sampling when tried: 5.7, 5.5, 5.2 at n = 10 and 74.7, 76.7, 64.5 at n = 100. Where fresh tasks differ from
-  the table, it is the table's 1000 tasks that are unlike the average; Thompson sampling is as low as it looks.
-* Gittins: the paper took one of several approximations per row and does not say which. The same 1000 runs give, with
-  our index, 6.68, 6.66, 6.58 (n = 10, discount 0.9), 78.4, 82.7, 85.0 (n = 100, 0.99) and 407.0, 439.4, 463.6
-  (n = 500, 0.999) for k = 5, 10, 50. Whittle's closed form at discount 0.9999 gives 6.6, 6.6, 6.5, 78.3, 82.8, 85.2
-  and 405.8, the paper's numbers, in seven of the nine rows.
+  UCB1 give the published numbers to the last digit for n = 10 and 100 (a test does this). Where
+  fresh tasks differ from the table, it is the table's 1000 tasks that are unlike the average.
+* Gittins: the paper took one of several approximations per row and does not say which.
 * MDPs: the released evaluation takes agents from TabulaRL, whose prior of mean rewards is N(0, 1), not the N(1, 1)
-  that tasks come from. With N(1, 1), on 2000 tasks (OPSRL 500), PSRL earned 133.8 ± 0.6 in 10 episodes and 1946 ± 5 in
-  100, OPSRL 134.3 ± 1.1 and 1933 ± 11, BEB 156.7 ± 0.6 and 2020 ± 5 (c = 0.0004 and 0.00063). So the published
-  numbers are those of N(0, 1), and the published BEB column is not the best that BEB can do.
+  that tasks come from; ours have that prior too, because the published numbers are those of N(0, 1).
 * UCRL2 earns up to 2 % less than published in long trials. TabulaRL's extended value iteration writes the optimistic
-  transitions of one step of the plan over the estimates that the next step starts from. Imitating that earned 146.0,
-  421.4, 910.8, 1414.2, 1924.0 (n = 10, 25, 50, 75, 100) on 1000 tasks where ours earned 146.0, 419.8, 902.0, 1395.9,
-  1893.5: factors of 1.000, 1.004, 1.010, 1.013 and 1.016, which is the distance to the published column. We keep the
-  planning of Jaksch et al.
+  transitions of one step of the plan over the estimates that the next step starts from. We keep the planning of Jaksch
+  et al.
 """
 
 

@@ -79,11 +79,14 @@ def descend(
     learning_rate: float,
     epochs: int,
     max_norm: float = 0.0,
+    measure_after: bool = True,
 ) -> tuple[Params, dict[str, Tensor], Metrics]:
     """`epochs` Adam steps on the sum of `parts`, functions of the parameters.
 
     A loss or gradient that is not finite abandons the update: parameters and optimizer stay as they were, bit for bit.
 
+    Args:
+        measure_after: also compute the loss after the last step, for the metrics and the guard.
     Returns:
         New parameters, new optimizer state, and metrics: loss at the first and after the last step, norm of the first
         gradient, one count for the guard.
@@ -94,14 +97,12 @@ def descend(
         value, gradient = accumulate(adam.params, parts)
         norms.append(adam.step(gradient, max_norm))
         losses.append(float(value))
-    with torch.no_grad():
-        losses.append(float(sum(part(adam.params) for part in parts)))
-    metrics = {
-        "update/loss_before": losses[0],
-        "update/loss_after": losses[-1],
-        "update/gradient_norm": norms[0],
-        "guard/non_finite_gradient": 0.0,
-    }
+    metrics = {"update/loss_before": losses[0]}
+    if measure_after:
+        with torch.no_grad():
+            losses.append(float(sum(part(adam.params) for part in parts)))
+        metrics["update/loss_after"] = losses[-1]
+    metrics |= {"update/gradient_norm": norms[0], "guard/non_finite_gradient": 0.0}
     if not torch.tensor(losses + norms).isfinite().all():
         return params, optimizer, metrics | {"guard/non_finite_gradient": 1.0}
     return adam.result(), adam.state(), metrics

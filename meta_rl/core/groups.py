@@ -16,7 +16,7 @@ from meta_rl.core.types import Params, map_tensors
 B = TypeVar("B")
 
 CACHED_BYTES = 10_000_000
-"""Activations of one layer that a group may have on a CPU, by measurement (results/learner.md)."""
+"""Activations of one layer that a group may have on a CPU, by measurement (`scripts/benchmark.py learner`)."""
 
 
 def tasks_at_once(params: Params, weight: Tensor) -> int:
@@ -33,9 +33,10 @@ def tasks_at_once(params: Params, weight: Tensor) -> int:
     return max(1, min(tasks, int(CACHED_BYTES // (weight[0].numel() * widest * weight.element_size()))))
 
 
-def task_groups(params: Params, batch: B, weight: Tensor) -> list[tuple[B, float]]:
-    """`batch` (nested tuples of tensors ``[task, ...]``) in groups of tasks, each with its share of the tasks."""
-    size, tasks = tasks_at_once(params, weight), len(weight)
+def task_groups(params: Params, batch: B, weight: Tensor, size: int = 0) -> list[tuple[B, float]]:
+    """`batch` (nested tuples of tensors ``[task, ...]``) in groups of tasks, each with its share of the tasks; groups
+    of `size`, or (0) as large as `tasks_at_once` says."""
+    size, tasks = size or tasks_at_once(params, weight), len(weight)
     groups: list[tuple[Any, float]] = []
     for first in range(0, tasks, size):
         part = slice(first, min(first + size, tasks))

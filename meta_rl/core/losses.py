@@ -1,4 +1,4 @@
-"""Policy losses over a `Batch`, all means over its valid steps.
+"""Policy losses over a `Batch`, all means over its valid steps; last, the supervised losses over `Examples`.
 
 The three inner objectives have the same first derivative where the policy is the one that acted, the policy gradient
 ``-mean(grad log pi(a_t|s_t) * A_t)``. They differ in the second derivative, which second-order MAML needs:
@@ -16,11 +16,13 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from meta_rl.core.distributions import Distribution
-from meta_rl.core.types import Batch
+from meta_rl.core.types import Batch, Examples
 
 Loss = Callable[[Distribution, Batch], Tensor]
+SupervisedLoss = Callable[[Tensor, Examples], Tensor]
 
 
 def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
@@ -54,3 +56,20 @@ def clipped(distribution: Distribution, batch: Batch, clip_eps: float) -> Tensor
     ratio = (distribution.log_prob(batch.action) - batch.log_prob).exp()
     bounded = ratio.clamp(1 - clip_eps, 1 + clip_eps)
     return -weighted_mean(torch.minimum(ratio * batch.advantage, bounded * batch.advantage), batch.weight)
+
+
+def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
+    """Mean over examples of ``-log softmax(logits)[target]``; logits ``[example, class]``."""
+    # Not F.cross_entropy: gather differentiates twice under vmap whatever the batch.
+    log_probs = F.log_softmax(logits, -1).gather(-1, examples.target.unsqueeze(-1)).squeeze(-1)
+    return -example_mean(log_probs, examples.weight)
+
+
+def squared_error(output: Tensor, examples: Examples) -> Tensor:
+    """Mean over examples of ``(output - target)^2``; output ``[example, 1]``."""
+    return example_mean((output.squeeze(-1) - examples.target).square(), examples.weight)
+
+
+def example_mean(value: Tensor, weight: Tensor) -> Tensor:
+    """`weighted_mean`, but 0 where nothing counts: a minibatch of a user with few ratings may hold padding only."""
+    return (value * weight).sum() / weight.sum().clamp(min=1)

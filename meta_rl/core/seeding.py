@@ -23,6 +23,7 @@ class Purpose(enum.IntEnum):
     TEST_ENV = 6
     BOOTSTRAP = 7
     MINIBATCHES = 8
+    DATA = 9
 
 
 def sequence(seed: int, purpose: Purpose, iteration: int = 0, task: int = 0, stage: int = 0) -> np.random.SeedSequence:

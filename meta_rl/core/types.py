@@ -63,9 +63,21 @@ class Batch(NamedTuple):
     """float: 1 for valid steps, 0 for padding."""
 
 
+class Examples(NamedTuple):
+    """What a supervised loss reads; tensors ``[task, example, ...]`` (without the task axis under `vmap`)."""
+
+    observation: Tensor
+    """Images ``[..., channel, height, width]``, vectors ``[..., in]``, or indices of items ``[...]``."""
+    target: Tensor
+    """Classes (integers) or numbers ``[task, example]``."""
+    weight: Tensor
+    """float: 1 for examples, 0 for padding."""
+
+
 class MetaBatch(NamedTuple):
     """Support (one element per rollout, each collected by the policy adapted so far) and query, as the learner's
-    `prepare` makes them; a `Batch` each for feed-forward policies."""
+    `prepare` makes them; a `Batch` each for feed-forward policies. Supervised: one element of `Examples` and its
+    query."""
 
     support: tuple[Any, ...]
     query: Any

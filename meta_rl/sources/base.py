@@ -10,8 +10,7 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,8 +19,27 @@ import torch
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.threads import one_thread
 from meta_rl.core.types import MetaBatch, Params
 from meta_rl.sources.collect import Shard, Streams, Watch, envs_per_task, sample_shard
+
+
+class Sampled(Protocol):
+    """One meta-batch and what it says about itself."""
+
+    @property
+    def batch(self) -> MetaBatch:
+        """For the learner."""
+        ...
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps it took; 0 for labelled examples."""
+        ...
+
+    def describe(self) -> dict[str, float]:
+        """Its part of the row of metrics."""
+        ...
 
 
 class Source(Protocol):
@@ -30,7 +48,7 @@ class Source(Protocol):
     restarts: int
     """Workers that were lost and replaced so far."""
 
-    def sample(self, params: Params, iteration: int) -> Shard:
+    def sample(self, params: Params, iteration: int) -> Sampled:
         """The whole meta-batch of `iteration`, a pure function of the arguments; `params` on the CPU.
 
         Raises:
@@ -119,17 +137,3 @@ def join(shards: Sequence[Shard]) -> Shard:
         np.concatenate([s.solved for s in shards]),
         sum(s.env_steps for s in shards),
     )
-
-
-@contextmanager
-def one_thread(wanted: bool) -> Iterator[None]:
-    """Inside, torch uses one thread if `wanted`."""
-    threads = torch.get_num_threads()
-    if not wanted or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -115,6 +115,14 @@ class Shard(NamedTuple):
     """``[task, stage, env]``: success at any step."""
     env_steps: int
 
+    def describe(self) -> dict[str, float]:
+        """Mean return and success rate of each stage (named by the adaptation steps before it)."""
+        row: dict[str, float] = {}
+        for stage in range(self.returns.shape[1]):
+            row[f"return/stage_{stage}"] = float(self.returns[:, stage].mean())
+            row[f"success/stage_{stage}"] = float(self.solved[:, stage].mean())
+        return row
+
 
 def sample_shard(
     env: TaskVectorEnv,

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from multiprocessing import connection, forkserver
 from typing import Any
 
+import cloudpickle
 import torch
 
 from envs import NonFiniteError, TaskDistribution
@@ -77,11 +78,10 @@ class Processes:
         self.busy_seconds = 0.0
         """Time that workers have spent on requests, summed over workers."""
         try:
-            payload = pickle.dumps((distribution, learner, plan))
+            payload = cloudpickle.dumps((distribution, learner, plan))  # lambdas and scripts' own classes too
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ConfigError(
-                f"--workers: {distribution.name} cannot be sent to other processes ({error}); define its functions at "
-                "the top level of a module, or use --workers 0"
+                f"--workers: {distribution.name} cannot be sent to other processes ({error}); valid: 0"
             ) from None
         # They share what takes long to import; has an effect on the first use of the fork server only. torch.vmap
         # imports torch._dynamo when it is first used.
@@ -199,33 +199,40 @@ class _Worker:
         self.failures = 0
         self.request: tuple[int, Any] = (0, None)
         self.shards: list[Shard] = []
+        self._trouble = ""
         self._beat, self._since = -1, 0.0
 
     def start(self) -> None:
-        """Start a process."""
+        """Start a process; if that fails, `answer` tells."""
         context = multiprocessing.get_context("forkserver")
-        self._pipe, theirs = context.Pipe()
-        with _ignoring_interrupts():
-            self.process = context.Process(target=worker.main, args=(theirs, *self._arguments), daemon=True)
-            self.process.start()
+        pipe, theirs = context.Pipe()
+        process = context.Process(target=worker.main, args=(theirs, *self._arguments), daemon=True)
+        try:
+            with _ignoring_interrupts():
+                process.start()
+            self.process, self._pipe = process, pipe
+        except (OSError, EOFError) as error:  # somebody has killed the fork server; the next start starts another one
+            self._trouble = f"cannot start a process: {error}"
+            pipe.close()
         theirs.close()
 
     def ask(self) -> None:
         """Send the request; if nobody is there to take it, `answer` tells."""
         self._beat, self._since = -1, time.monotonic()
         self.box.begin(-1)  # it is idle: nobody else is writing there
-        assert self._pipe is not None
-        with contextlib.suppress(OSError):
-            self._pipe.send(self.request)
+        if self._pipe is not None:
+            with contextlib.suppress(OSError):
+                self._pipe.send(self.request)
 
     @property
     def handles(self) -> list[Any]:
-        """Ready when there is an answer."""
-        return [self._pipe, self.process.sentinel]
+        """One of them is ready when there is an answer."""
+        return [] if self.process is None else [self._pipe, self.process.sentinel]
 
     def answer(self) -> worker.Done | worker.Failed | str | None:
         """What the worker sent, or how it died, or None as long as it works."""
-        assert self._pipe is not None
+        if self._pipe is None:
+            return self._trouble
         try:
             if self._pipe.poll():
                 message: worker.Done | worker.Failed = self._pipe.recv()

@@ -124,6 +124,21 @@ def test_good_distributions_pass(name: str) -> None:
     check(GOOD[name]())
 
 
+SHORT = {name: {"horizon": 12} for name in envs.list_names() if "@" in name or name.startswith("classic/")}
+
+
+@pytest.mark.parametrize("name", [name for name in envs.list_names() if not name.startswith("metaworld/")])
+def test_listed_distributions_pass(name: str) -> None:
+    check(envs.make(name, **SHORT.get(name, {})))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("name", envs.list_names())
+def test_listed_distributions_pass_with_their_own_horizons(name: str, split: str) -> None:
+    check(envs.make(name, split))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_other_seeds_pass_too(seed: int) -> None:
     check(Walk(), seed=seed)
@@ -150,6 +165,7 @@ DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "gave another order": {"tasks": lambda self: [WALKS[i] for i in np.random.default_rng().permutation(10)]},
     "tasks of every family in families": {"tasks": lambda self: WALKS[:5]},
     r"a task that tasks\(\) does not list": {"tasks": lambda self: [Task("up", (7,)), Task("down", (7,))]},
+    r"num_tasks\(\) says 3, tasks\(\) lists 10": {"num_tasks": lambda self: 3},
     "holds NaN or infinity": {
         "tasks": lambda self: None,
         "sample": lambda self, rng, count: [Task(("up", "down")[i % 2], (np.inf,)) for i in range(count)],

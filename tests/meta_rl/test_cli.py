@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import envs
 from meta_rl.cli import main, option_names, parse_train
 from meta_rl.config import (
+    RECIPES,
     EvaluateConfig,
     TrainConfig,
     changed_fields,
@@ -21,6 +23,7 @@ from meta_rl.config import (
     from_dict,
     load_config,
     to_dict,
+    validate,
 )
 from meta_rl.errors import ConfigError
 from meta_rl.train import train
@@ -227,7 +230,7 @@ def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert all(option in text for option in option_names(TrainConfig()))
     assert main(["envs", "ml1-"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 50
+    assert len(capsys.readouterr().out.splitlines()) == 51
 
 
 def test_options_reach_their_fields_and_survive_json(tmp_path: Path) -> None:
@@ -248,8 +251,22 @@ def test_options_reach_their_fields_and_survive_json(tmp_path: Path) -> None:
 def test_environment_defaults() -> None:
     assert default_config("maml-trpo", "navigation").episodes_per_task == 20
     assert default_config("multitask-trpo", "metaworld/ml10").algorithm.inner_steps == 0
+    maml = default_config("maml-trpo", "cheetah-dir@maml2017")
+    assert (maml.meta_batch_size, maml.episodes_per_task, maml.network.hidden) == (40, 20, (100, 100))
+    promp = default_config("promp", "walker-params@promp")
+    assert (promp.algorithm.inner_lr, promp.algorithm.clip_eps, promp.network.hidden) == (0.05, 0.3, (64, 64))
+    rl2 = default_config("rl2", "cheetah-vel@promp")
+    assert (rl2.meta_batch_size, rl2.episodes_per_task, rl2.network.hidden) == (100, 2, (64,))
+    assert default_config("rl2", "ant-dir@varibad").algorithm.discount == 0.97
     with pytest.raises(ConfigError, match="closest: maml-trpo"):
         default_config("maml-tpro", "navigation")
+
+
+@pytest.mark.parametrize("recipe", [name for name, recipe in RECIPES.items() if recipe.learns == "rl"])
+def test_every_recipe_accepts_every_environment(recipe: str) -> None:
+    for name in envs.list_names():
+        config = default_config(recipe, name)
+        validate(dataclasses.replace(config, meta_batch_size=900))  # divides among the families of all benchmarks
 
 
 def test_what_a_resumed_run_may_change() -> None:

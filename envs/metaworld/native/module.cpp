@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "../../native/python.hpp"
 #include "engine.hpp"
 
 namespace nb = nanobind;
@@ -29,14 +30,6 @@ std::array<double, N> to_array(const char* what, const Doubles& a) {
   std::array<double, N> out;
   std::copy_n(a.data(), N, out.begin());
   return out;
-}
-
-// Keeps a Python object alive from C++ that does not know Python.
-std::shared_ptr<void> keep(nb::object object) {
-  return {object.release().ptr(), [](void* p) {
-            nb::gil_scoped_acquire gil;
-            Py_DECREF(static_cast<PyObject*>(p));
-          }};
 }
 
 std::shared_ptr<FamilyModel> make_family(const std::string& name, nb::object model, const Doubles& mocap_low,
@@ -85,12 +78,7 @@ int step(Engine& engine, const Array<const float, nb::shape<-1, kAction>>& actio
 }  // namespace
 
 NB_MODULE(_engine, m) {
-  // The structs of mujoco.h change between versions: a mismatch would read garbage.
-  if (mj_version() != mjVERSION_HEADER) {
-    throw nb::import_error(("envs.metaworld._engine was built for MuJoCo " + std::to_string(mjVERSION_HEADER) + " but MuJoCo " +
-                            std::to_string(mj_version()) + " is loaded: reinstall meta-rl")
-                               .c_str());
-  }
+  require_mujoco("envs.metaworld._engine");
   nb::set_leak_warnings(false);  // Python caches families and tasks until the interpreter ends
 
   nb::class_<FamilyModel>(m, "Family")

@@ -235,7 +235,7 @@ def test_the_gradient_equals_a_loop_over_trials_and_steps(cell: str, monkeypatch
     for p in learner.policy.parameters():
         p.data += 0.1 * torch.randn(p.shape, dtype=p.dtype, generator=generator)
     params = dict(learner.policy.named_parameters())
-    gradient, metrics = learner.gradient(params, rows)
+    gradient, metrics = learner.gradient(params, rows, learner.config.entropy_coef)
     slow = looped_loss(learner, params, trials, rows)
     assert metrics["update/loss"] == pytest.approx(slow.item(), abs=1e-12)
     assert 0 < metrics["update/clip_fraction"] < 1
@@ -314,7 +314,10 @@ def test_the_step_size_is_annealed() -> None:
     batch = collect(make(dtype=torch.float32), CONTINUOUS).batch
     moved = []
     for iteration in (0, 5, 10):
-        learner = make(dtype=torch.float32, epochs=1, final_learning_rate=0.0, learning_rate_iterations=10)
+        learner = make(
+            dtype=torch.float32, epochs=1, final_learning_rate=0, final_entropy_coef=0.5, learning_rate_iterations=10
+        )
+        assert learner.entropy_coef(iteration) == pytest.approx(learner.config.entropy_coef * (1 - iteration / 20))
         state = learner.init()
         before = state.params["head.log_std"].clone()
         state.iteration = iteration

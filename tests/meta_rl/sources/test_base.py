@@ -11,7 +11,7 @@ from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config, replace_paths, validate
 from meta_rl.core.types import MetaBatch
 from meta_rl.errors import ConfigError
-from meta_rl.sources.base import Plan, Sampler, join, one_thread
+from meta_rl.sources.base import Plan, Sampler, join
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
 
@@ -57,22 +57,17 @@ def test_shards_in_any_order_make_the_same_meta_batch() -> None:
     torch.testing.assert_close(one.batch.support[0].action, whole.batch.support[0].action, rtol=0, atol=1e-4)
 
 
-def test_one_thread_gives_the_others_back() -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with one_thread(True):
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 3
-        with one_thread(False):
-            assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(threads)
-
-
 def test_more_shards_than_tasks_are_refused() -> None:
     config = default_config("maml-trpo", "navigation")
     with pytest.raises(ConfigError, match=r"--shards: 20 tasks cannot be cut into 21 parts; closest: 20"):
         validate(replace_paths(config, {"shards": 21}))
     with pytest.raises(ConfigError, match=r"--shards: must be at least 1, got 0"):
         validate(replace_paths(config, {"shards": 0}))
+
+
+def test_few_shot_tasks_take_no_workers() -> None:
+    config = default_config("maml", "sinusoid-10shot")
+    with pytest.raises(ConfigError, match=r"^--workers: few-shot tasks are drawn in .*; valid: 0$"):
+        validate(replace_paths(config, {"shards": 2, "workers": 2}))
+    with pytest.raises(ConfigError, match=r"^--shards: few-shot tasks are .*; valid: 1$"):
+        validate(replace_paths(config, {"shards": 2}))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,11 +110,21 @@ def test_one_two_and_four_workers_give_what_one_process_gives(recipe: str) -> No
         source.close()
 
 
-def test_the_native_engine_in_workers_gives_the_same() -> None:
-    distribution = envs.make("metaworld/ml1-reach-v3", horizon=20)
+@pytest.mark.parametrize(
+    ("env", "options"),
+    [
+        ("bandit/k5-n10", {}),
+        ("tabular", {}),
+        ("classic/cartpole", {"horizon": 20}),
+        ("cheetah-dir@maml2017", {"horizon": 20}),
+        ("metaworld/ml10", {"horizon": 20}),
+    ],
+)
+def test_every_kind_of_task_distribution_in_workers_gives_the_same(env: str, options: dict[str, Any]) -> None:
+    distribution, plan = envs.make(env, **options), Plan(10, 1, 0, 2)
     learner, params = learner_of("rl2", distribution)
-    source = Processes(distribution, learner, Plan(2, 1, 0, 2), 2)
-    assert_same(source.sample(params, 0), InProcess(distribution, learner, Plan(2, 1, 0, 2)).sample(params, 0))
+    source = Processes(distribution, learner, plan, 2)
+    assert_same(source.sample(params, 0), InProcess(distribution, learner, plan).sample(params, 0))
     source.close()
 
 
@@ -164,6 +175,7 @@ def test_the_fork_server_may_be_killed_too(case: Any) -> None:
     server = int(Path(f"/proc/{it.source.pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
     assert server != os.getpid()
     os.kill(server, signal.SIGKILL)
+    assert all(gone(pid, 5) for pid in it.source.pids)  # they do not outlive it
     with pytest.warns(WorkerWarning):
         it.check(1)
     assert it.source.restarts >= 2
@@ -279,8 +291,8 @@ def test_workers_die_with_the_learner_even_in_the_middle_of_a_step(tmp_path: Pat
 def test_what_cannot_be_sent_is_refused_in_one_line() -> None:
     distribution = envs.make("navigation")
     learner, _ = learner_of("maml-trpo", distribution)
-    distribution.fingerprint = lambda: {"a": 1}  # type: ignore[method-assign]
-    with pytest.raises(ConfigError, match=r"^--workers: navigation cannot be sent to other processes .*--workers 0$"):
+    distribution.lock = threading.Lock()  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"^--workers: navigation cannot be sent to other processes .*; valid: 0$"):
         Processes(distribution, learner, PLAN, 1)
 
 

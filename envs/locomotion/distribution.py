@@ -1,0 +1,86 @@
+"""Locomotion task distributions: a row of `presets.TABLE` behind the contract of `envs.api`.
+
+Making a distribution costs nothing; only its environments (`envs.locomotion.engine`) load mujoco.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from envs.api import Task, TaskDistribution, TaskVectorEnv, sample_balanced
+from envs.locomotion.presets import PRESETS, Preset, spaces
+
+FIXED_TASKS_SEED = 1337
+"""Seeds the lists of tasks that are drawn once and for all (PEARL's number, though not PEARL's generator)."""
+
+
+class Locomotion(TaskDistribution):
+    """Tasks of one preset.
+
+    Args:
+        name: a key of `presets.PRESETS`, e.g. ``"cheetah-vel@promp"``.
+        split: ``"train"`` or ``"test"``. Both draw from the same distribution; where the preset fixes its tasks, the
+            test tasks are others than the train tasks. (Forward and backward are all there is along x.)
+        horizon: env steps per episode; default the preset's.
+        num_threads: threads of the native engine; default one per available core. Results do not depend on it.
+    Raises:
+        ValueError: an unknown preset, or a horizon below 1.
+    """
+
+    def __init__(
+        self, name: str, split: str = "train", *, horizon: int | None = None, num_threads: int | None = None
+    ) -> None:
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; valid: {', '.join(PRESETS)}")
+        self.preset = PRESETS[name]
+        self.name, self.split, self.families = name, split, (self.preset.family,)
+        self.horizon = self.preset.horizon if horizon is None else horizon
+        if self.horizon < 1:
+            raise ValueError(f"horizon must be at least 1, got {horizon}")
+        self.num_threads = num_threads
+        self.observation_space, self.action_space = spaces(self.preset)
+
+    def tasks(self) -> list[Task] | None:
+        """Both directions, or the fixed tasks of the split, or None where tasks are drawn anew each time."""
+        vectors = _finite(self.preset, self.split)
+        return None if vectors is None else [Task(self.preset.family, vector) for vector in vectors]
+
+    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
+        """Independent draws; from a finite list without repeats while there are tasks left."""
+        listed = self.tasks()
+        if listed is not None:
+            return sample_balanced(rng, {self.preset.family: listed}, count)
+        return [Task(self.preset.family, tuple(self.preset.draw(rng))) for _ in range(count)]
+
+    def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """Environments on the native engine."""
+        from envs.locomotion.engine import LocomotionVectorEnv
+
+        return LocomotionVectorEnv(num_tasks, envs_per_task, self.preset, self.horizon, self.num_threads)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The row of the table, the engine, and the versions that the physics and the model come from."""
+        return super().fingerprint() | {
+            "preset": self.preset.to_dict(),
+            "engine": "native",
+            "mujoco": metadata.version("mujoco"),
+            "gymnasium": metadata.version("gymnasium"),
+        }
+
+
+@functools.cache
+def _finite(preset: Preset, split: str) -> tuple[tuple[float, ...], ...] | None:
+    """The vectors of all tasks of a split, where there are finitely many."""
+    if preset.targets == "sign":
+        others = (0.0,) * (preset.task_dim - 1)
+        return ((-1.0, *others), (1.0, *others))
+    train, test = preset.tasks
+    if not train:
+        return None
+    rng = np.random.default_rng(FIXED_TASKS_SEED)
+    drawn = tuple(tuple(preset.draw(rng).tolist()) for _ in range(train + test))
+    return drawn[:train] if split == "train" else drawn[train:]

@@ -1,0 +1,86 @@
+// Many simulations of one robot, each with model parameters of its own, stepped together. Knows no task and no reward:
+// it takes actions in and gives numbers of mjData ("features") out.
+#pragma once
+
+#include <mujoco/mujoco.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../../native/physics.hpp"
+#include "../../native/pool.hpp"
+
+namespace locomotion {
+
+// A named array of mjData that can be read after a step.
+struct Feature {
+  const char* name;
+  int (*size)(const mjModel&);
+  mjtNum* mjData::*array;
+};
+
+// A named array of mjModel that may differ between environments.
+struct Parameter {
+  const char* name;
+  int (*size)(const mjModel&);
+  mjtNum* mjModel::*array;
+};
+
+// A robot's model and what is read from it and changed in it. `owner` keeps the memory behind `model` alive.
+struct Robot {
+  Robot(const mjModel* model, std::shared_ptr<void> owner, int substeps, const std::vector<std::string>& features,
+        const std::vector<std::string>& parameters);
+
+  std::vector<std::pair<std::string, int>> feature_sizes() const;
+  std::vector<std::pair<std::string, int>> parameter_sizes() const;
+  int num_features() const;
+  int num_parameters() const;
+
+  std::shared_ptr<void> owner;
+  mjModel model;  // struct copy: shares all arrays with the original
+  int substeps;   // physics steps per environment step
+  std::vector<Feature> features;
+  std::vector<Parameter> parameters;
+  bool reads_contact_forces;  // these cost a pass of their own
+};
+
+class Engine {
+ public:
+  Engine(std::shared_ptr<const Robot> robot, int size, int threads);
+
+  int size() const { return static_cast<int>(slots_.size()); }
+  int threads() const { return pool_.threads(); }
+  const Robot& robot() const { return *robot_; }
+
+  // Environment `i` runs on the model with these `parameters` [num_parameters] from its next reset on.
+  void assign(int i, const std::vector<double>& parameters);
+
+  // Resets the environments in `mask` [size] to their rows of `qpos` [size, nq] and `qvel` [size, nv] and writes their
+  // rows of `features` [size, num_features].
+  void reset(const bool* mask, const double* qpos, const double* qvel, double* features);
+
+  // Steps the environments in `active` [size] with their rows of `ctrl` [size, nu] and writes their rows of `features`.
+  void step(const double* ctrl, const bool* active, double* features);
+
+  // The integration state of environment `i`, which must have been reset.
+  std::vector<double> state(int i) const;
+
+ private:
+  struct Slot {
+    std::vector<double> next, parameters;  // from the next reset on; now
+    mjModel model;                         // struct copy that points into `parameters`
+    physics::Simulation simulation;
+    bool started = false;
+  };
+
+  void start(Slot& slot, const double* qpos, const double* qvel, double* features) const;
+  void read(const Slot& slot, double* features) const;
+  void require_started(const bool* mask) const;
+
+  const std::shared_ptr<const Robot> robot_;
+  std::vector<Slot> slots_;
+  Pool pool_;  // last: its threads end before the slots do
+};
+
+}  // namespace locomotion

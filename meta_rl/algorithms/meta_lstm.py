@@ -1,0 +1,188 @@
+"""The LSTM meta-learner (Ravi and Larochelle 2017): the update rule of a network is itself learned.
+
+Every coordinate of the network's parameters is the cell state c of an LSTM whose candidate is minus the gradient:
+
+    c_t = f_t c_(t-1) - i_t grad_t
+    f_t = sigmoid(w_f . [h_t, c_(t-1), f_(t-1)] + b_f),    i_t = sigmoid(w_i . [h_t, c_(t-1), i_(t-1)] + b_i)
+    h_t = LSTM(preprocessed gradient and loss)
+
+With f = 1 and i = inner_lr that is gradient descent. All coordinates share the weights; c_0, the initialisation of the
+network, is learned too. Gradient and loss enter by their logarithm and sign (section 3.2), because they span many
+orders of magnitude. They are constants to the meta-gradient, as in the paper: no second derivatives.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from meta_rl.algorithms import fewshot
+from meta_rl.algorithms.base import spread
+from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
+from meta_rl.core import gradient_step, inner_loop
+from meta_rl.core.seeding import Purpose, integer
+from meta_rl.core.state import TrainState
+from meta_rl.core.task_map import over_tasks
+from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors
+from meta_rl.fewshot_config import MetaLstmConfig
+from meta_rl.networks.cell import LstmCell
+from meta_rl.networks.fewshot import Network
+
+RULE = "rule."
+"""Prefix of the update rule's parameters; the others are the network's initialisation."""
+
+
+class Memory(NamedTuple):
+    """Of each coordinate: hidden and cell state ``[coordinate, units]``, and the last gates ``[coordinate]``."""
+
+    hidden: Tensor
+    cell: Tensor
+    forget: Tensor
+    input: Tensor
+
+
+class UpdateRule(nn.Module):
+    """The LSTM over gradient and loss, and the gates that read it."""
+
+    def __init__(self, units: int, p: float) -> None:
+        super().__init__()
+        self.reader = LstmCell(4, units, std=0.01)
+        self.weight = nn.Parameter(torch.empty(2, units + 2).uniform_(-0.01, 0.01))
+        # Starts by keeping nearly everything and taking small steps.
+        self.forget_bias = nn.Parameter(torch.empty(()).uniform_(4, 5))
+        self.input_bias = nn.Parameter(torch.empty(()).uniform_(-5, -4))
+        self.p = p
+
+    def forward(self, value: Tensor, gradient: Tensor, loss: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """New parameters ``[coordinate]`` from old ones, their gradient and the loss (a scalar)."""
+        seen = torch.cat(
+            [preprocess(gradient, self.p), preprocess(loss, self.p).expand(*gradient.shape, 2)], -1
+        )  # [coordinate, 4]
+        hidden, cell = self.reader(seen, memory.hidden, memory.cell)
+        forget, take = (
+            (hidden @ w[:-2] + value * w[-2] + last * w[-1] + bias).sigmoid()
+            for w, last, bias in (
+                (self.weight[0], memory.forget, self.forget_bias),
+                (self.weight[1], memory.input, self.input_bias),
+            )
+        )
+        return forget * value - take * gradient, Memory(hidden, cell, forget, take)
+
+    def start(self, like: Tensor) -> Memory:
+        """Before the first update of parameters ``[coordinate]``."""
+        zeros = like.new_zeros(len(like), self.reader.units)
+        return Memory(zeros, zeros, torch.ones_like(like), torch.zeros_like(like))
+
+
+def preprocess(x: Tensor, p: float) -> Tensor:
+    """``[...]`` -> ``[..., 2]``: ``(log|x| / p, sign x)``, or ``(-1, e^p x)`` where ``|x| < e^-p`` (Andrychowicz et al.
+    2016, appendix A)."""
+    large = x.abs() >= math.exp(-p)
+    first = torch.where(large, x.abs().clamp(min=math.exp(-p)).log() / p, -torch.ones_like(x))
+    return torch.stack([first, torch.where(large, x.sign(), math.exp(p) * x)], -1)
+
+
+class Adapting(NamedTuple):
+    """Tasks on their way: parameters and memory ``[task, ...]``, the update rule, and how many steps were taken."""
+
+    params: Params
+    memory: Memory
+    rule: Params
+    steps: int
+
+
+class MetaLstm:
+    """The learner; see `meta_rl.algorithms.fewshot.FewShotLearner` for its verbs."""
+
+    def __init__(self, config: MetaLstmConfig, network: Network) -> None:
+        self.config, self.policy = config, network
+        self._loss_function = SUPERVISED_LOSSES[network.kind]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(integer(network.seed, Purpose.INIT, stage=1))
+            self.rule = UpdateRule(config.hidden_units, config.preprocess_p)
+
+    def init(self) -> TrainState:
+        """The network as it was initialised, and the rule."""
+        params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
+        return TrainState(0, 0, params | {f"{RULE}{n}": p.detach().clone() for n, p in self.rule.named_parameters()})
+
+    def start(self, params: Params, num_tasks: int) -> Adapting:
+        """The same parameters for every task (a view), nothing in memory."""
+        network, rule = split(params)
+        memory = map_tensors(lambda x: x.expand(num_tasks, *x.shape), self.rule.start(ravel(network)))
+        return Adapting(spread(network, num_tasks), memory, rule, 0)
+
+    @torch.no_grad()
+    def adapt(self, adapted: Adapting, support: Examples) -> Adapting:
+        """One update of every task."""
+
+        def one(params: Params, memory: Memory, support: Examples) -> tuple[Params, Memory]:
+            return self._updates(params, memory, adapted.rule, support, adapted.steps, 1)
+
+        backend = fewshot.test_backend(adapted.rule | {n: p[0] for n, p in adapted.params.items()})
+        params, memory = over_tasks(backend, one, adapted.params, adapted.memory, support)
+        return Adapting(params, memory, adapted.rule, adapted.steps + 1)
+
+    def predict(self, adapted: Adapting, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
+        """See `FewShotLearner.predict`."""
+        return fewshot.predict(self.policy, adapted.params, support, observation, inductive)
+
+    def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
+        """One Adam step on the mean query loss, through the updates of all tasks."""
+        seen: list[Tensor] = []
+
+        def one(params: Params, support: Examples, query: Examples) -> tuple[Tensor, Tensor]:
+            network, rule = split(params)
+            memory = self.rule.start(ravel(network))
+            learned = self._updates(network, memory, rule, support, 0, self.config.inner_steps)[0]
+            outputs = self.policy.apply(learned, query.observation)
+            return self._loss_function(outputs, query), outputs
+
+        def objective(params: Params) -> Tensor:
+            # One task at a time: every step keeps its states of all coordinates, which for a batch would not fit.
+            loss, outputs = over_tasks("loop", one, params, batch.support[0], batch.query, in_dims=(None, 0, 0))
+            seen.append(outputs.detach())
+            mean: Tensor = loss.mean()
+            return mean
+
+        c = self.config
+        state.params, state.optimizer, metrics = gradient_step.descend(
+            state.params, state.optimizer, [objective], c.meta_lr, 1, c.max_grad_norm, measure_after=False
+        )
+        return metrics | fewshot.scores(self.policy.kind, seen[0], batch.query)
+
+    def _updates(
+        self, params: Params, memory: Memory, rule: Params, support: Examples, first: int, steps: int
+    ) -> tuple[Params, Memory]:
+        """`steps` updates of one task."""
+
+        def update(params: Params, grads: Params, loss: Tensor, memory: Any) -> tuple[Params, Any]:
+            flat = (ravel(params), ravel({name: grads[name] for name in params}), loss, memory)
+            value, memory = torch.func.functional_call(self.rule, rule, flat)
+            return unravel(value, params), memory
+
+        def loss(params: Params, examples: Examples) -> Tensor:
+            return self._loss_function(self.policy.apply(params, examples.observation), examples)
+
+        parts = inner_loop.minibatches(support, self.config.inner_batch, first, steps)
+        return inner_loop.adapt_by(update, loss, params, memory, parts, first_order=True)
+
+
+def split(params: Params) -> tuple[Params, Params]:
+    """The network's parameters, and the rule's by their names in it."""
+    rule = {name.removeprefix(RULE): p for name, p in params.items() if name.startswith(RULE)}
+    return {name: p for name, p in params.items() if not name.startswith(RULE)}, rule
+
+
+def ravel(params: Params) -> Tensor:
+    """All numbers as one vector ``[coordinate]``."""
+    return torch.cat([p.reshape(-1) for p in params.values()])
+
+
+def unravel(flat: Tensor, like: Params) -> Params:
+    """The inverse of `ravel`."""
+    parts = torch.split(flat, [p.numel() for p in like.values()])
+    return {name: part.reshape(p.shape) for (name, p), part in zip(like.items(), parts, strict=True)}

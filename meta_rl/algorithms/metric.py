@@ -1,0 +1,136 @@
+"""What learners that compare embeddings share: a network embeds support and query, and a query's class is the one
+whose support is closest. Adaptation is remembering the support; learning is one Adam step on the mean loss of tasks.
+
+One file each says what "closest" means: `prototypical`, `matching`, `siamese`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from meta_rl.algorithms import fewshot
+from meta_rl.core import gradient_step, losses
+from meta_rl.core.state import TrainState
+from meta_rl.core.types import Examples, MetaBatch, Metrics, Params
+from meta_rl.fewshot_config import MetricConfig
+from meta_rl.networks.fewshot import Network
+
+HEAD = "head."
+"""Prefix of the parameters that are not the embedding network's."""
+
+
+class Remembered(NamedTuple):
+    """Tasks with or without their support."""
+
+    params: Params
+    seen: bool
+
+
+class MetricLearner:
+    """See `meta_rl.algorithms.fewshot.FewShotLearner` for the verbs.
+
+    Args:
+        network: embeds observations ``[example, ...]`` as ``[example, width]``.
+        head: further parameters of the comparison.
+    """
+
+    def __init__(self, config: MetricConfig, network: Network, head: nn.Module | None = None) -> None:
+        self.config, self.policy = config, network
+        self.head = head or nn.Module()
+
+    def logits(self, params: Params, support: Tensor, member: Tensor, query: Tensor) -> Tensor:
+        """Scores ``[query, way]`` of one task whose softmax is the probability of each class.
+
+        Args:
+            support: embeddings ``[support, width]``.
+            member: 1 where a support example is of a class ``[support, way]``.
+            query: embeddings ``[query, width]``.
+        """
+        raise NotImplementedError
+
+    def loss(self, params: Params, embedded: tuple[Tensor, Tensor], logits: Tensor, data: MetaBatch) -> Tensor:
+        """Of one task; `embedded` is support and query. Cross-entropy of the queries' classes."""
+        return losses.cross_entropy(logits, data.query)
+
+    def init(self) -> TrainState:
+        """Parameters as network and head were initialised."""
+        params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
+        return TrainState(0, 0, params | {f"{HEAD}{n}": p.detach().clone() for n, p in self.head.named_parameters()})
+
+    def start(self, params: Params, num_tasks: int) -> Remembered:
+        """No support yet: every class is as likely."""
+        return Remembered(params, False)
+
+    def adapt(self, adapted: Remembered, support: Examples) -> Remembered:
+        """Nothing to compute: what there is to remember is the support itself."""
+        return Remembered(adapted.params, True)
+
+    @torch.no_grad()
+    def predict(self, adapted: Remembered, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
+        """See `FewShotLearner.predict`."""
+        ways = count_ways(support)
+        if not adapted.seen:
+            return torch.zeros(*observation.shape[:2], ways, device=observation.device)
+
+        def one(support: Examples, queries: Tensor) -> Tensor:
+            def answer(queries: Tensor) -> Tensor:
+                embedded = self.embed(adapted.params, support.observation, queries)
+                return self.logits(adapted.params, embedded[0], members(support.target, ways), embedded[1])
+
+            if inductive and self.policy.batch_statistics:
+                return fewshot.alone(answer, queries)
+            return answer(queries)
+
+        result: Tensor = torch.vmap(one, chunk_size=1 if inductive else None)(support, observation)
+        return result
+
+    def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
+        """One Adam step on the mean loss of all tasks."""
+        ways = count_ways(batch.support[0])
+        seen: list[Tensor] = []
+
+        def one(params: Params, data: MetaBatch) -> tuple[Tensor, Tensor]:
+            (support,) = data.support
+            embedded = self.embed(params, support.observation, data.query.observation)
+            logits = self.logits(params, embedded[0], members(support.target, ways), embedded[1])
+            return self.loss(params, embedded, logits, data), logits
+
+        def objective(params: Params) -> Tensor:
+            loss, logits = torch.vmap(one, in_dims=(None, 0))(params, batch)
+            seen.append(logits.detach())
+            mean: Tensor = loss.mean()
+            return mean
+
+        state.params, state.optimizer, metrics = gradient_step.descend(
+            state.params, state.optimizer, [objective], self.config.meta_lr, 1, self.config.max_grad_norm, False
+        )
+        return metrics | fewshot.scores("classes", seen[0], batch.query)
+
+    def embed(self, params: Params, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings of one task's support and query, normalised over both where the network normalises so."""
+        network = {name: p for name, p in params.items() if not name.startswith(HEAD)}
+        together = self.policy.apply(network, torch.cat([support, query]))
+        return together[: len(support)], together[len(support) :]
+
+
+def head(params: Params) -> Params:
+    """The parameters of the comparison, by their names in the head."""
+    return {name.removeprefix(HEAD): p for name, p in params.items() if name.startswith(HEAD)}
+
+
+def count_ways(support: Examples) -> int:
+    """Classes per task; all tasks of a meta-batch have equally many."""
+    return int(support.target.max()) + 1
+
+
+def members(target: Tensor, ways: int) -> Tensor:
+    """``[example]`` -> 1 at each example's class ``[example, way]``."""
+    return (target.unsqueeze(-1) == torch.arange(ways, device=target.device)).to(torch.get_default_dtype())
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """``[n, width]`` and ``[m, width]`` -> ``[n, m]``, exactly 0 between equals."""
+    return (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(-1)

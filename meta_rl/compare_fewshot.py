@@ -1,0 +1,141 @@
+"""Few-shot runs together: mean and spread over training seeds, on the same test episodes, beside published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meta_rl.compare import grouped, write_table
+from meta_rl.evaluate_fewshot import mean_interval
+from meta_rl.logging import read_rows
+from meta_rl.report_fewshot import SYNTHETIC, show
+from meta_rl.train import write_json
+
+# Accuracy in per cent on Omniglot's random split with turned characters as classes, by N-way K-shot. Third-party
+# transcriptions are Reptile and FOMAML; the Siamese column is Koch's, for the contrastive loss there is none.
+_TASKS = ("5way-1shot", "5way-5shot", "20way-1shot", "20way-5shot")
+PUBLISHED = {
+    (recipe, f"omniglot-{tasks}"): text
+    for recipe, values in {
+        "maml": ("98.7 (transductive)", "99.9", "95.8", "98.9"),
+        "fomaml": ("98.3 (transductive)", "99.2", "89.4", "97.9"),
+        "reptile-supervised": ("95.39 / 97.68 transductive", "98.90 / 99.48", "88.14 / 89.43", "96.65 / 97.12"),
+        "siamese-koch": ("97.3", "98.4", "88.2", "97.0"),
+        "matching": ("98.1", "98.9", "93.8", "98.5"),
+        "prototypical": ("98.8", "99.7", "96.0", "98.9"),
+    }.items()
+    for tasks, text in zip(_TASKS, values, strict=True)
+} | {
+    ("maml", "sinusoid-5shot"): "0.67 / 0.38 / 0.35 after 1 / 5 / 10 steps",
+    ("pretrained", "sinusoid-5shot"): "2.41 / 2.23 / 2.19 after 1 / 5 / 10 steps",
+}
+
+
+def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
+    """Summary of evaluated few-shot runs, grouped by recipe.
+
+    Raises:
+        ConfigError: runs were evaluated on different episodes.
+    """
+    groups = grouped(run_dirs, _episodes, "episodes")
+    every = [run for runs in groups.values() for run in runs]
+    for run in every:
+        run["seconds"] = sum(row["time/iteration"] for row in read_rows(run["folder"] / "timing.jsonl"))
+    return {
+        "env": every[0]["config"].env,
+        "tasks": every[0]["tasks"],
+        "versions": every[0]["versions"],
+        "baselines": every[0]["baselines"],
+        "groups": {label: _summarise(runs) for label, runs in groups.items()},
+    }
+
+
+def _episodes(run: dict[str, Any]) -> list[Any]:
+    """What determines the test episodes."""
+    seed, queries = run["protocol"]["evaluation_seed"], run["config"].fewshot.test_query_shots
+    return [run["config"].env, run["split"], run["tasks"], seed, queries, run["task_distribution"]]
+
+
+def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    points = runs[0]["per_task"]["points"]
+    stages = []
+    for k, point in enumerate(points):
+        stage: dict[str, Any] = {"adaptation_steps": point}
+        for kind in ("transductive", "inductive"):
+            stage[kind] = {}
+            for name in runs[0]["per_task"][kind]:
+                values = np.array([run["per_task"][kind][name] for run in runs])[:, :, k]  # [seed, episode]
+                by_seed = values.mean(1)
+                spread = float(by_seed.std(ddof=1)) if len(runs) > 1 else 0.0
+                # Of the mean over seeds, on the shared episodes.
+                stage[kind][name] = mean_interval(values.mean(0)) | {"seed_sd": spread, "by_seed": by_seed.tolist()}
+        stages.append(stage)
+    return {
+        "seeds": [run["config"].seed for run in runs],
+        "iterations": runs[0]["iteration"],
+        "train_seconds": [run["seconds"] for run in runs],
+        "published": PUBLISHED.get((runs[0]["config"].recipe, runs[0]["config"].env)),
+        "stages": stages,
+    }
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The summary as a Markdown table; the last row of a gradient-based learner is its last adaptation step."""
+    names = list(next(iter(summary["groups"].values()))["stages"][0]["inductive"])
+    kinds = ("transductive", "inductive")
+    lines = [
+        f"{summary['env']}, {summary['tasks']} test episodes, the same for all; +- is the 95 % interval over episodes, "
+        "sd the standard deviation over training seeds",
+        "",
+        f"| learner | seeds | iterations, s per run | steps | "
+        f"{' | '.join(f'{name}, {kind}' for name in names for kind in kinds)} | published |",
+        "|---" * (5 + 2 * len(names)) + "|",
+    ]
+    for label, group in summary["groups"].items():
+        cost = f"{group['iterations']:,}, {np.mean(group['train_seconds']):,.0f}"
+        for stage in group["stages"]:
+            cells = [f"{show(n, stage[k][n])}, sd {_sd(n, stage[k][n])}" for n in names for k in kinds]
+            lines.append(
+                f"| {label} | {len(group['seeds'])} | {cost} | {stage['adaptation_steps']} | {' | '.join(cells)} "
+                f"| {group['published'] or ''} |"
+            )
+    for label, scores in summary["baselines"].items():
+        cells = [show(name, scores[name]) for name in names for _ in kinds]
+        lines.append(f"| {label} | | | | {' | '.join(cells)} | |")
+    if summary["env"].startswith("synthetic"):
+        lines += ["", SYNTHETIC]
+    return "\n".join(lines)
+
+
+def _sd(name: str, value: dict[str, float]) -> str:
+    return f"{100 * value['seed_sd']:.2f}" if name == "accuracy" else f"{value['seed_sd']:.3f}"
+
+
+def write(summary: dict[str, Any], out: Path, command: str) -> None:
+    """``OUT.json``, ``OUT.md`` and, if matplotlib is installed, the adaptation curves in ``OUT.png``."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(out.with_suffix(".json"), {"command": command, **summary})
+    write_table(table(summary), out, command, lambda path: plot(summary, path))
+
+
+def plot(summary: dict[str, Any], path: Path) -> None:
+    """The first score against adaptation steps, inductive, with 95 % intervals."""
+    from matplotlib import pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(5, 3.6), dpi=80, constrained_layout=True)
+    name = next(iter(next(iter(summary["groups"].values()))["stages"][0]["inductive"]))
+    for label, group in summary["groups"].items():
+        steps = [stage["adaptation_steps"] for stage in group["stages"]]
+        mean, half = (np.array([s["inductive"][name][key] for s in group["stages"]]) for key in ("mean", "interval"))
+        (line,) = axis.plot(steps, mean, marker="o", label=label)
+        axis.fill_between(steps, mean - half, mean + half, color=line.get_color(), alpha=0.15, linewidth=0)
+    for label, scores in summary["baselines"].items():
+        axis.axhline(scores[name]["mean"], linestyle=":", color="grey")
+        axis.annotate(label, (0, scores[name]["mean"]), fontsize=7, va="bottom")
+    axis.set(title=f"{summary['env']}: mean and 95 % interval", xlabel="adaptation steps", ylabel=name)
+    axis.legend(fontsize=7)
+    figure.savefig(path)
+    plt.close(figure)

@@ -1,0 +1,89 @@
+"""What a run learns: a learner, and where its meta-batches come from. One training loop serves all of them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import envs
+from meta_rl.algorithms.base import MetaLearner, make_learner
+from meta_rl.algorithms.fewshot import FewShotLearner
+from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.sources.base import Plan, Source
+from meta_rl.sources.fewshot import FewShotSource, open_tasks
+from meta_rl.sources.in_process import InProcess
+from meta_rl.sources.processes import TRIES, Processes
+
+
+class Problem(Protocol):
+    """A learner with its training tasks."""
+
+    @property
+    def learner(self) -> MetaLearner | FewShotLearner:
+        """The learner for these tasks."""
+        ...
+
+    def source(self) -> Source:
+        """The source of a training run."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """JSON-able: what identifies the task distribution."""
+        ...
+
+
+class Environments:
+    """Reinforcement learning."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config, self._distribution = config, envs.make(config.env, "train")
+        self.learner: MetaLearner = make_learner(config, self._distribution)
+
+    def source(self) -> Source:
+        """See `Problem.source`.
+
+        Raises:
+            ConfigError: something cannot be sent to another process.
+        """
+        c = self._config
+        plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards)
+        if not c.workers:
+            return InProcess(self._distribution, self.learner, plan)
+        tries = 1 if c.on_worker_failure == "raise" else TRIES
+        return Processes(self._distribution, self.learner, plan, c.workers, c.worker_timeout, tries)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Problem.fingerprint`."""
+        return self._distribution.fingerprint()
+
+
+class LabelledExamples:
+    """Supervised few-shot learning."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config, self._tasks = config, open_tasks(config, "train")
+        learner: Any = make_learner(config, self._tasks)
+        self.learner: FewShotLearner = learner
+
+    def source(self) -> Source:
+        """See `Problem.source`."""
+        return FewShotSource(self._tasks, self._config)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Problem.fingerprint`."""
+        return self._tasks.fingerprint()
+
+
+_KINDS: dict[str, type[Environments] | type[LabelledExamples]] = {
+    "rl": Environments,
+    "examples": LabelledExamples,
+    "classes": LabelledExamples,
+}
+
+
+def open_problem(config: TrainConfig) -> Problem:
+    """What `config` describes, with its data in memory.
+
+    Raises:
+        ConfigError: data is missing, damaged or too little.
+    """
+    return _KINDS[RECIPES[config.recipe].learns](config)

@@ -1,0 +1,70 @@
+"""The few-shot results: train every learner over seeds, evaluate on shared episodes, write results/fewshot_NAME.*
+
+``python scripts/fewshot.py NAME [--seeds 3] [--jobs 2] [--only RECIPE ...]``, NAME one of the rows below; interrupted,
+it goes on where it was when started again. ``python scripts/fewshot.py one-shot RUN ... --out FILE``: Lake's
+within-alphabet runs for models trained on a background set. Omniglot lies in $META_RL_DATA or ../shared/data.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+EVERY = {"maml": 4000, "fomaml": 6000, "reptile-supervised": 20000, "prototypical": 4000, "matching": 4000,
+         "matching-fce": 4000, "siamese": 4000, "siamese-koch": 4000, "meta-lstm": 4000}  # fmt: skip
+REGRESSION = {"maml": 70000, "reptile-supervised": 30000, "pretrained": 70000}
+RATINGS = {"maml": 5000, "reptile-supervised": 5000, "pretrained": 5000}
+METRIC = dict.fromkeys(("prototypical", "matching", "matching-fce", "siamese", "siamese-koch"), 4000)
+# name -> (tasks, recipe -> iterations)
+EXPERIMENTS = {f"omniglot-{tasks}": EVERY for tasks in ("5way-1shot", "5way-5shot", "20way-1shot")}
+EXPERIMENTS |= {f"omniglot-{part}-20way-1shot": {**METRIC, "maml": 4000} for part in ("background", "small1", "small2")}
+EXPERIMENTS |= {f"sinusoid-{shots}shot": REGRESSION for shots in (5, 10)}
+EXPERIMENTS |= {f"synthetic-ratings-{shots}shot": RATINGS for shots in (1, 5, 10)}
+
+
+def run(job: tuple[str, str, int, int]) -> Path:
+    """One training run with its evaluation, on one core; its folder."""
+    env, recipe, iterations, seed = job
+    path = Path("runs/fewshot") / env / f"{recipe}_s{seed}"
+    options = ["--env", env, "--iterations", str(iterations), "--seed", str(seed), "--device", "cpu"]
+    if recipe == "reptile-supervised":
+        options += ["--meta-lr-iterations", str(iterations)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_suffix(".log"), "a") as log:
+        command = [sys.executable, "-m", "meta_rl.cli", "train", recipe, *options, "--run-dir", str(path)]
+        subprocess.run(command, check=True, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return path
+
+
+def main() -> None:
+    """Train, evaluate and compare one experiment, or the one-shot runs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=[*EXPERIMENTS, "one-shot"])
+    parser.add_argument("runs", nargs="*", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    out = options.out or Path(f"results/fewshot_{options.name}")
+    if options.name == "one-shot":
+        from meta_rl import load
+        from meta_rl.one_shot import one_shot_error
+
+        found = [one_shot_error(load(run)) for run in options.runs]
+        out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+        print(json.dumps(found, indent=1))
+        return
+    rows = {r: n for r, n in EXPERIMENTS[options.name].items() if not options.only or r in options.only}
+    jobs = [(options.name, recipe, n, seed) for seed in range(options.seeds) for recipe, n in rows.items()]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        paths = list(pool.map(run, jobs))
+    command = [sys.executable, "-m", "meta_rl.cli", "compare", *map(str, paths), "--out", str(out)]
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Few-shot runs side by side, and Lake's one-shot runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meta_rl.agent import load
+from meta_rl.cli import main
+from meta_rl.compare_fewshot import compare
+from meta_rl.errors import ConfigError
+from meta_rl.one_shot import one_shot_error
+from tests.meta_rl.fewshot_data import needs_omniglot
+
+TINY = ["--device", "cpu", "--iterations", "1", "--meta-batch-size", "2", "--hidden", "4", "--test-tasks", "4"]
+
+
+def run(tmp_path: Path, name: str, recipe: str, env: str, *options: str) -> Path:
+    path = tmp_path / name
+    assert main(["train", recipe, "--env", env, *TINY, *options, "--run-dir", str(path)]) == 0
+    return path
+
+
+def test_seeds_are_averaged_on_shared_episodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [run(tmp_path, f"s{seed}", "maml", "sinusoid-5shot", "--seed", str(seed)) for seed in (0, 1)]
+    out = tmp_path / "results/found"
+    capsys.readouterr()
+    assert main(["compare", *map(str, runs), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "| maml | 2 | 1, " in said
+    assert "0.67 / 0.38 / 0.35" in said
+    assert "oracle" in said
+    summary: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
+    means = []
+    for path in runs:
+        stages = json.loads((path / "evaluation.json").read_text())["stages"]
+        means.append(stages[-1]["inductive"]["mse"]["mean"])
+    found = summary["groups"]["maml"]["stages"][-1]["inductive"]["mse"]
+    assert found["by_seed"] == pytest.approx(means)
+    assert found["mean"] == pytest.approx(sum(means) / 2)
+    assert found["seed_sd"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+    assert out.with_suffix(".md").exists()
+
+
+def test_other_episodes_do_not_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [run(tmp_path, env, "maml", env) for env in ("sinusoid-5shot", "sinusoid-10shot")]
+    with pytest.raises(ConfigError, match="evaluated on different episodes"):
+        compare(runs)
+    options = ["--episodes-per-task", "1", "--adaptation-episodes", "1"]
+    policy = run(tmp_path, "policy", "maml-vpg", "navigation", *options)
+    assert main(["compare", str(runs[0]), str(policy)]) == 2
+    assert "few-shot runs and runs in environments do not compare" in capsys.readouterr().err
+
+
+@needs_omniglot
+def test_one_shot_runs_and_the_leak_that_is_refused(tmp_path: Path) -> None:
+    sound = load(run(tmp_path, "small", "prototypical", "omniglot-small1-20way-1shot"))
+    found = one_shot_error(sound)
+    assert 0 < found["error"]["inductive"]["mean"] <= 100
+    assert found["published"]["humans"] == 4.5
+    leaking = load(run(tmp_path, "random", "prototypical", "omniglot-20way-1shot"))
+    with pytest.raises(ConfigError, match="trains on characters of the one-shot runs"):
+        one_shot_error(leaking)
+    narrow = load(run(tmp_path, "narrow", "fomaml", "omniglot-small1-5way-1shot"))
+    with pytest.raises(ConfigError, match="trained with 5 outputs, the runs have 20 classes"):
+        one_shot_error(narrow)
