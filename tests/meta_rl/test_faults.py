@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,7 +71,9 @@ def all_gone(pids: list[int], within: float) -> bool:
 
 
 @contextmanager
-def command(run: Path, iterations: int = ITERATIONS, workers: int = 2) -> Iterator[subprocess.Popen[str]]:
+def command(
+    run: Path, iterations: int = ITERATIONS, workers: int = 2, options: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
     """``meta-rl train`` of the tiny run, in 3 shards; killed at the end if it is still there."""
     arguments = [
         sys.executable,
@@ -83,7 +85,7 @@ def command(run: Path, iterations: int = ITERATIONS, workers: int = 2) -> Iterat
         "--iterations",
         str(iterations),
     ]
-    arguments += ["--shards", "3", "--workers", str(workers), "--run-dir", str(run)]
+    arguments += ["--shards", "3", "--workers", str(workers), "--run-dir", str(run), *options]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process

@@ -23,11 +23,12 @@ from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.config import default_config
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.sources import processes
+from meta_rl.sources import supervisor
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
-from meta_rl.sources.processes import Processes, WorkerWarning
+from meta_rl.sources.processes import Processes
+from meta_rl.sources.supervisor import WorkerWarning
 from meta_rl.sources.worker import core_shares, exit_in_words
 from tests.meta_rl.sources.faulty import Faulty
 
@@ -63,7 +64,7 @@ def gone(pid: int, within: float) -> bool:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "DELAYS", (0.0, 0.05))
+    monkeypatch.setattr(supervisor, "DELAYS", (0.0, 0.05))
 
 
 class Case:
@@ -299,6 +300,8 @@ def test_what_cannot_be_sent_is_refused_in_one_line() -> None:
 def test_cores_are_shared_out() -> None:
     cores = os.sched_getaffinity(0)
     assert core_shares(1) == [sorted(cores)]
+    assert [len(share) for share in core_shares(3, each=1)] == [1, 1, 1]
+    assert core_shares(1, each=len(cores) + 1) == [sorted(cores)]
     shares = core_shares(2 * len(cores))
     assert all(len(share) == 1 for share in shares)
     assert {core for share in shares for core in share} == cores
