@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ from tests.meta_rl.test_train import assert_same_run, quiet, read_rows_if_any
 
 Tiny = Callable[..., TrainConfig]
 ITERATIONS = 8
+ROOT = Path(__file__).parents[2]
 
 
 def children(pid: int) -> list[int]:
@@ -273,25 +275,70 @@ def test_bad_options_are_refused_in_one_line(options: list[str], said: str, caps
     assert said in line
 
 
+@contextmanager
+def make_train(run: Path, iterations: int) -> Iterator[subprocess.Popen[str]]:
+    """``make train`` in a process group of its own, as a shell starts it."""
+    options = ["--iterations", str(iterations), "--shards", "3", "--workers", "2", "--run-dir", str(run)]
+    arguments = ["RECIPE=rl2", "ENV=navigation", f"TRAIN_OPTIONS={' '.join([*TINY_OPTIONS[4:], *options])}"]
+    venv = sys.prefix  # which is not to be installed again
+    command = ["make", "-o", f"{venv}/.installed", "train", f"VENV={venv}", *arguments]
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, process_group=0, **pipes) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_make_train_stopped_by_ctrl_c_goes_on_and_says_so(whole: Path, tmp_path: Path) -> None:
+    """Ctrl-C in a terminal goes to all processes of the group, whatever they are at."""
+    run, rng = tmp_path / "run", random.Random(2)
+    for rows in (0, 1, 4):
+        with make_train(run, ITERATIONS) as process:
+            wait_for_row(run, process, rows)
+            time.sleep(rng.uniform(0, 0.2 if rows else 3.0))
+            below = children(process.pid)
+            os.killpg(process.pid, signal.SIGINT)
+            _, complaints = process.communicate(timeout=25)
+            assert process.returncode != 0
+            assert all_gone(below, 5)
+    assert "meta-rl train: stopped; the same command goes on from the last checkpoint" in complaints.splitlines()
+    finished = len(read_rows(run / "metrics.jsonl"))
+    with make_train(run, ITERATIONS) as process:
+        said, complaints = process.communicate()
+    assert process.returncode == 0, complaints
+    assert said.splitlines()[1] == f"resuming {run} after iteration {finished} of {ITERATIONS}"  # below make's own line
+    assert_same_run(whole, run)
+
+
 @pytest.mark.slow
-def test_twenty_kills_of_the_learner_and_twenty_of_workers(tmp_path: Path) -> None:
+@pytest.mark.timeout(3000)
+def test_twenty_kills_of_the_learner_and_twenty_of_workers_on_ml1(tmp_path: Path) -> None:
+    """Half of them while the learner samples and learns, half at any time from its start on."""
     iterations, run, rng = 60, tmp_path / "killed", random.Random(1)
-    whole = undisturbed(tmp_path / "whole", iterations)
+    options = ["--env", "metaworld/ml1-reach-v3"]
+    with command(tmp_path / "whole", iterations, options=options) as process:
+        assert process.wait() == 0
     worker_kills = learner_kills = 0
-    while learner_kills < 20:
-        with command(run, iterations) as process:
-            wait_for_row(run, process, len(read_rows_if_any(run)) + 1)
-            victims = workers_of(process.pid)
-            if victims:
-                os.kill(rng.choice(victims), signal.SIGKILL)
-                worker_kills += 1
-            time.sleep(rng.uniform(0, 0.3))
+    while min(worker_kills, learner_kills) < 20:
+        with command(run, iterations, options=options) as process:
+            if learner_kills % 2:
+                wait_for_row(run, process, len(read_rows_if_any(run)) + 1)
+                for _ in range(2):
+                    time.sleep(rng.uniform(0, 0.5))
+                    victims = workers_of(process.pid)
+                    os.kill(rng.choice(victims), signal.SIGKILL)
+                    worker_kills += 1
+                time.sleep(rng.uniform(0, 1))
+            else:
+                time.sleep(rng.uniform(0, 10))
+            below = children(process.pid)
             process.kill()
             learner_kills += process.wait() == -signal.SIGKILL
-            if process.returncode == 0:
-                break
-    assert worker_kills >= 10
-    with command(run, iterations) as process:
+            assert all_gone(below, 5)
+    assert len(read_rows_if_any(run)) < iterations  # all of that happened to a run under way
+    with command(run, iterations, options=options) as process:
         _, complaints = process.communicate()
     assert process.returncode == 0, complaints
-    assert_same_run(whole, run)
+    assert_same_run(tmp_path / "whole", run)
