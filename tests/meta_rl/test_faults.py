@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from meta_rl import checkpoint, signals
+from meta_rl.algorithms.maml import Maml
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.core.types import Params
@@ -164,6 +165,38 @@ def test_a_signal_stops_in_order_and_the_same_command_goes_on(
     with command(run, workers=0) as process:
         assert process.communicate()[0].startswith(f"resuming {run} after iteration {state.iteration} of")
     assert_same_run(whole, run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("where", "finished"),
+    [("InProcess.sample", 3), ("Maml.meta_update", 3), ("checkpoint.write_durably", 2)],
+)
+def test_a_signal_in_any_part_of_an_iteration(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, where: str, finished: int
+) -> None:
+    """In the third iteration's rollouts and update, or while the second's checkpoint is written."""
+    homes: dict[str, Any] = {"InProcess": InProcess, "Maml": Maml, "checkpoint": checkpoint}
+    home, name = homes[where.partition(".")[0]], where.partition(".")[2]
+    original, run = getattr(home, name), tiny("cut").path
+
+    def interrupted(*arguments: Any) -> Any:
+        if not sent and len(read_rows_if_any(run)) == 2:
+            sent.append(number)
+            os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    sent: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(home, name, interrupted)
+        with pytest.raises(Stopped) as caught:
+            train(tiny("cut"), quiet)
+    assert sent == [number]
+    assert caught.value.signal == number
+    state = checkpoint.load_newest(run / "checkpoints")
+    assert state is not None
+    assert state.iteration == finished
+    assert_same_run(train(tiny("whole"), quiet), train(tiny("cut"), quiet))
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
