@@ -79,11 +79,6 @@ class Processes(Supervised["_Process"]):
         super().close()
         self._down.close()
 
-    @property
-    def pids(self) -> list[int]:
-        """The worker processes that there are now."""
-        return [each.process.pid or 0 for each in self._handles if each.process is not None]
-
 
 class _Process(Handle):
     """A worker process."""
@@ -101,6 +96,11 @@ class _Process(Handle):
     def running(self) -> bool:
         """See `Handle.running`."""
         return self.process is not None
+
+    @property
+    def pid(self) -> int:
+        """See `Handle.pid`."""
+        return int(self.process.pid)
 
     def start(self) -> None:
         """See `Handle.start`."""

@@ -162,6 +162,11 @@ class _Handle(Handle):
         """See `Handle.running`."""
         return self._actor is not None
 
+    @property
+    def pid(self) -> int:
+        """See `Handle.pid`."""
+        return int(ray.get(self._actor.process.options(concurrency_group="look").remote()))
+
     def start(self) -> None:
         """See `Handle.start`."""
         remote = ray.remote(concurrency_groups={"look": 1})(Actor)
@@ -235,6 +240,10 @@ class Actor:
             return Done([map_tensors(as_array, sampled)], time.perf_counter() - started)
         except BaseException as error:  # a dead actor could not say what it was
             return Failed.of(error, self._black_box.read())
+
+    def process(self) -> int:
+        """The number of its process."""
+        return os.getpid()
 
     def look(self) -> Sight:
         """Where it is."""

@@ -57,6 +57,11 @@ class Handle(ABC):
     def running(self) -> bool:
         """Whether there is a worker, alive or not."""
 
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """The process of the worker that there is, on its machine."""
+
     @abstractmethod
     def start(self) -> None:
         """Start a worker; if that fails, `answer` tells."""
@@ -114,6 +119,16 @@ class Supervised(ABC, Generic[H]):
         self.restarts = 0
         self.busy_seconds = 0.0
         """Time that workers have spent on requests, summed over workers."""
+
+    @property
+    def size(self) -> int:
+        """How many workers share the shards out."""
+        return len(self._handles)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the workers that there are now."""
+        return [each.pid for each in self._handles if each.running]
 
     @abstractmethod
     def publish(self, params: Params) -> Any:
