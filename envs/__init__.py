@@ -22,6 +22,7 @@ from envs.api import (
 from envs.checks import ConformanceError, check
 from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
+from envs.threads import limit_threads
 
 __all__ = [
     "ConformanceError",
@@ -35,6 +36,7 @@ __all__ = [
     "check",
     "check_name",
     "families",
+    "limit_threads",
     "list_names",
     "make",
     "register",
