@@ -22,11 +22,13 @@ from envs.api import (
 from envs.checks import ConformanceError, check
 from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
+from envs.vector import SingleEnv
 
 __all__ = [
     "ConformanceError",
     "FlatVectorEnv",
     "NonFiniteError",
+    "SingleEnv",
     "Step",
     "Task",
     "TaskDistribution",

@@ -1,4 +1,4 @@
-"""The command line: ``meta-rl train | evaluate | compare | envs``.
+"""The command line: ``meta-rl train | evaluate | compare | export | envs``.
 
 Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
 before torch or metaworld are imported and before anything is written.
@@ -41,6 +41,8 @@ USAGE = """usage: meta-rl COMMAND ...
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
+  export RUN [--out FOLDER] [--replay FILE] [--push-to-hub USER/NAME]
+                                                          the trained agent as a folder, with a model card
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
@@ -91,13 +93,9 @@ def evaluate_command(argv: list[str]) -> int:
     """``meta-rl evaluate``."""
     if any(a in ("-h", "--help") for a in argv):
         parse_options(EvaluateConfig, EvaluateConfig(), ["--help"], "meta-rl evaluate RUN")
-    if not argv or argv[0].startswith("-"):
-        raise ConfigError("RUN: name the run directory first, as in: meta-rl evaluate runs/NAME")
-    run_dir = Path(argv[0])
-    if not (run_dir / "config.json").exists():
-        raise ConfigError(f"RUN: {run_dir} is not a run directory (it has no config.json)")
+    run_dir, rest = run_and_rest(argv, "meta-rl evaluate runs/NAME")
     config = load_config(run_dir / "config.json")
-    split, rest = take_option(argv[1:], "--split", "test")
+    split, rest = take_option(rest, "--split", "test")
     protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
     check_split(config.env, split)
     validate(replace_evaluate(config, protocol))
@@ -126,6 +124,43 @@ def compare_command(argv: list[str]) -> int:
     if out:
         side.write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
     return 0
+
+
+def export_command(argv: list[str]) -> int:
+    """``meta-rl export``."""
+    run_dir, rest = run_and_rest(argv, "meta-rl export runs/NAME")
+    out, rest = take_option(rest, "--out", str(run_dir / "export"))
+    replay, rest = take_option(rest, "--replay", "")
+    name, rest = take_option(rest, "--push-to-hub", "")
+    refuse_options(rest, "--out, --replay, --push-to-hub")
+    if rest:
+        raise ConfigError(f"RUN: one run at a time, got {run_dir} and {' '.join(rest)}")
+    from meta_rl import export
+
+    export.check_out(Path(out))
+    if replay:
+        export.check_replay(Path(replay))
+    if name:
+        export.check_hub(name)
+    folder = export.export(run_dir, Path(out), Path(replay) if replay else None, name)
+    print(f"agent: {folder}; load it with meta_rl.load({str(folder)!r})")
+    if name:
+        print(f"uploaded to {export.push(folder, name)}")
+    return 0
+
+
+def run_and_rest(argv: list[str], example: str) -> tuple[Path, list[str]]:
+    """The run directory that comes first, and the arguments after it.
+
+    Raises:
+        ConfigError: it is missing or is not a run directory.
+    """
+    if not argv or argv[0].startswith("-"):
+        raise ConfigError(f"RUN: name the run directory first, as in: {example}")
+    run_dir = Path(argv[0])
+    if not (run_dir / "config.json").exists():
+        raise ConfigError(f"RUN: {run_dir} is not a run directory (it has no config.json)")
+    return run_dir, argv[1:]
 
 
 def envs_command(argv: list[str]) -> int:
@@ -168,6 +203,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train_command,
     "evaluate": evaluate_command,
     "compare": compare_command,
+    "export": export_command,
     "envs": envs_command,
 }
 

@@ -9,6 +9,7 @@ from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core.types import MetaBatch, Params
+from meta_rl.interface import Interface
 from meta_rl.sources.fewshot import FewShotSource, open_tasks
 from meta_rl.sources.in_process import InProcess
 
@@ -51,6 +52,11 @@ class Problem(Protocol):
         """The learner for these tasks."""
         ...
 
+    @property
+    def interface(self) -> Interface:
+        """What the learner observes and answers."""
+        ...
+
     def source(self) -> Source:
         """The source of a training run."""
         ...
@@ -66,6 +72,7 @@ class Environments:
     def __init__(self, config: TrainConfig) -> None:
         self._config, self._distribution = config, envs.make(config.env, "train")
         self.learner: MetaLearner = make_learner(config, self._distribution)
+        self.interface = Interface.of(self._distribution, self._distribution.horizon)
 
     def source(self) -> Source:
         """See `Problem.source`."""
@@ -84,6 +91,7 @@ class LabelledExamples:
         self._config, self._tasks = config, open_tasks(config, "train")
         learner: Any = make_learner(config, self._tasks)
         self.learner: FewShotLearner = learner
+        self.interface = Interface.of(self._tasks)
 
     def source(self) -> Source:
         """See `Problem.source`."""

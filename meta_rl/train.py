@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -143,7 +142,7 @@ def open_run(config: TrainConfig) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace the file at `path` durably."""
-    checkpoint.replace_durably(path, (json.dumps(value, indent=1) + "\n").encode())
+    checkpoint.replace_durably(path, checkpoint.json_bytes(value))
 
 
 def versions() -> dict[str, Any]:

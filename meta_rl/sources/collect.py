@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import NonFiniteError, Task, TaskVectorEnv
-from meta_rl.algorithms.base import Actor, MetaLearner, Noise
+from meta_rl.algorithms.base import Actor, MetaLearner, Noise, draw_noise
 from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import MetaBatch, Params, Rollout
 
@@ -28,13 +28,8 @@ class Streams(NamedTuple):
     ) -> NDArray[np.float32]:
         """All noise of one stage, ``[task, env, time, *noise_shape]``: each task has its own stream, so sharding
         changes nothing."""
-        shape = (env.envs_per_task, env.horizon, *policy.noise_shape)
-        draws = []
-        for task in task_indices:
-            rng = generator(self.seed, self.noise, self.iteration, task, stage)
-            draw = rng.standard_normal if policy.noise_kind == "normal" else rng.random
-            draws.append(draw(shape, dtype=np.float32))
-        return np.stack(draws)
+        rngs = (generator(self.seed, self.noise, self.iteration, task, stage) for task in task_indices)
+        return np.stack([draw_noise(rng, policy, env.envs_per_task, env.horizon) for rng in rngs])
 
     def env_seeds(self, stage: int, task_indices: Sequence[int]) -> list[int]:
         """One seed per task for `TaskVectorEnv.reset`."""
