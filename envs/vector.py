@@ -76,6 +76,12 @@ class GymVectorEnv(TaskVectorEnv):
         self._envs = [[distribution.make_env() for _ in range(envs_per_task)] for _ in range(num_tasks)]
         self._has_set_task = self._envs[0][0].has_wrapper_attr("set_task")
 
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The attribute ``state`` of the environment, where it has one made of numbers (Gymnasium's classic ones)."""
+        self._check_open()
+        state = np.asarray(getattr(self._envs[task][env].unwrapped, "state", None))
+        return state.astype(np.float64).reshape(-1) if state.dtype.kind in "fiu" else np.zeros(0)
+
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:
             if task.family != self._family:
