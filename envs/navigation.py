@@ -70,7 +70,7 @@ class NavigationVectorEnv(TaskVectorEnv):
     def state(self, task: int, env: int) -> NDArray[np.float64]:
         """The point's position, float64 ``[2]``."""
         self._check_open()
-        return self._position[task, env].copy()
+        return np.array(self._position[task, env])
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:

@@ -164,8 +164,8 @@ def evaluate(
     judge.close()
     if practice is not None:
         practice.close()
-    chose = (values[positions] for values in (returns, solved, practice_returns))
-    return Evaluation([tasks[i] for i in positions], *chose, env_steps)
+    chosen_tasks = [tasks[i] for i in positions]
+    return Evaluation(chosen_tasks, returns[positions], solved[positions], practice_returns[positions], env_steps)
 
 
 def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:

@@ -59,7 +59,7 @@ class Recording:
     @property
     def stages(self) -> int:
         """Adaptation steps, plus one."""
-        return self.reward.shape[1]
+        return int(self.reward.shape[1])
 
     @property
     def returns(self) -> NDArray[np.float64]:
@@ -94,7 +94,8 @@ class Recording:
             ConfigError: not such a file.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here: numpy leaves a damaged file open.
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 arrays = {name: file[name] for name in ARRAYS}
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -140,13 +141,12 @@ class Recorder:
         stages = evaluation.returns.shape[1]
         size = max(arrays["state"].shape[-1] for arrays in self._episodes.values())
 
-        def gather(name: str) -> NDArray[Any]:
-            return np.stack(
-                [np.stack([wide(self._episodes[p, s][name], name) for s in range(stages)]) for p in positions]
-            )
+        def wide(array: NDArray[Any]) -> NDArray[Any]:
+            return np.pad(array, [(0, 0), (0, 0), (0, size - array.shape[-1])])
 
-        def wide(array: NDArray[Any], name: str) -> NDArray[Any]:
-            return np.pad(array, [(0, 0), (0, 0), (0, size - array.shape[-1])]) if name == "state" else array
+        def gather(name: str) -> NDArray[Any]:
+            found = [[self._episodes[position, stage][name] for stage in range(stages)] for position in positions]
+            return np.stack([np.stack([wide(a) if name == "state" else a for a in row]) for row in found])
 
         return Recording(about, positions, evaluation.tasks, **{name: gather(name) for name in ARRAYS})
 
