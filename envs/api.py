@@ -180,6 +180,14 @@ class TaskVectorEnv(ABC):
         truncated = (self._elapsed >= self.horizon) & ~self._terminated
         return Step(self._observation.copy(), reward, self._terminated.copy(), truncated, success)
 
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """What it takes to draw one environment as it is now, besides its task and its action: float64 ``[state]``.
+
+        Optional: empty where there is nothing more to see. The length may depend on the task's family.
+        """
+        self._check_open()
+        return np.zeros(0)
+
     def close(self) -> None:
         """Free everything; calling it twice is fine."""
         if not self._closed:

@@ -67,6 +67,11 @@ class NavigationVectorEnv(TaskVectorEnv):
         self._position = np.zeros((*self.shape, 2))
         self._goal = np.zeros((num_tasks, 1, 2))
 
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The point's position, float64 ``[2]``."""
+        self._check_open()
+        return np.array(self._position[task, env])
+
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:
             if task.family != FAMILY or len(task.vector) != 2:

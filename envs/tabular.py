@@ -75,6 +75,11 @@ class TabularVectorEnv(TaskVectorEnv):
         self._noise = np.zeros((*self.shape, self.horizon))
         self._one_hot = np.eye(num_states, dtype=np.float32)
 
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The number of the MDP's state, float64 ``[1]``."""
+        self._check_open()
+        return np.array([self._state[task, env]], np.float64)
+
     def _set_tasks(self, tasks: list[Task]) -> None:
         num_states, num_actions = self._sizes
         split = num_states * num_actions * num_states

@@ -75,6 +75,12 @@ class GymVectorEnv(TaskVectorEnv):
         self._family, self._success_key, self._envs = family, success_key, grid
         self._has_set_task = first.has_wrapper_attr("set_task")
 
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The attribute ``state`` of the environment, where it has one made of numbers (Gymnasium's classic ones)."""
+        self._check_open()
+        state = np.asarray(getattr(self._envs[task][env].unwrapped, "state", None))
+        return state.astype(np.float64).reshape(-1) if state.dtype.kind in "fiu" else np.zeros(0)
+
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:
             if task.family != self._family:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -36,13 +36,20 @@ class Streams(NamedTuple):
         return [integer(self.seed, self.env, self.iteration, task, stage) for task in task_indices]
 
 
-def rollout(env: TaskVectorEnv, actor: Actor, noise: NDArray[np.float32] | None, seeds: Sequence[int]) -> Rollout:
+def rollout(
+    env: TaskVectorEnv,
+    actor: Actor,
+    noise: NDArray[np.float32] | None,
+    seeds: Sequence[int],
+    look: Callable[[TaskVectorEnv], None] | None = None,
+) -> Rollout:
     """One episode in every environment.
 
     Args:
         env: with its tasks set.
         noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
         seeds: one per task.
+        look: is shown the environments after their reset and after every step (see `meta_rl.recording`).
     Raises:
         NonFiniteError: an observation or reward is not finite.
     """
@@ -55,6 +62,8 @@ def rollout(env: TaskVectorEnv, actor: Actor, noise: NDArray[np.float32] | None,
     active = np.ones(env.shape, bool)
     terminated = np.zeros(env.shape, bool)
     current = env.reset(seeds)
+    if look is not None:
+        look(env)
     actor.begin()
     for t in range(env.horizon):
         observation[:, :, t] = current
@@ -64,6 +73,8 @@ def rollout(env: TaskVectorEnv, actor: Actor, noise: NDArray[np.float32] | None,
         current, terminated = step.observation, step.terminated
         reward[:, :, t], success[:, :, t] = step.reward, step.success
         active = ~(step.terminated | step.truncated)
+        if look is not None:
+            look(env)
         actor.observe(step.reward, ~active)
         if not active.any():
             break
