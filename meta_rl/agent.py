@@ -27,14 +27,24 @@ class Agent:
         learner: adapts and acts (a `FewShotLearner` for few-shot tasks: adapts and predicts).
         params: meta-parameters on the CPU.
         iteration: finished meta-updates.
-        interface: what it observes and answers.
     """
 
     def __init__(
-        self, config: TrainConfig, learner: MetaLearner, params: Params, iteration: int, interface: Interface
+        self,
+        config: TrainConfig,
+        learner: MetaLearner,
+        params: Params,
+        iteration: int,
+        interface: Interface | None = None,
     ) -> None:
         self.config, self.learner, self.params, self.iteration = config, learner, params, iteration
-        self.interface = interface
+        self._interface = interface
+
+    @property
+    def interface(self) -> Interface:
+        """What it observes and answers; unless it was given, that of the tasks it was trained on."""
+        self._interface = self._interface or open_problem(self.config).interface
+        return self._interface
 
     def player(self, seed: int = 0) -> Player:
         """The agent before adaptation, to adapt to a single `gymnasium.Env` and to act in it.

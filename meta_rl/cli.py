@@ -1,4 +1,4 @@
-"""The command line: ``meta-rl train | evaluate | compare | export | envs``.
+"""The command line: ``meta-rl train | evaluate | compare | record | export | envs``.
 
 Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
 before torch or metaworld are imported and before anything is written.
@@ -41,6 +41,8 @@ USAGE = """usage: meta-rl COMMAND ...
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
+  record RUN [--out FILE.npz] [--minari NAME-v0] [--tasks N,N,...] [options]
+                                                          every step of the test episodes, before and after adaptation
   export RUN [--out FOLDER] [--replay FILE] [--push-to-hub USER/NAME]
                                                           the trained agent as a folder, with a model card
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
@@ -94,14 +96,52 @@ def evaluate_command(argv: list[str]) -> int:
     if any(a in ("-h", "--help") for a in argv):
         parse_options(EvaluateConfig, EvaluateConfig(), ["--help"], "meta-rl evaluate RUN")
     run_dir, rest = run_and_rest(argv, "meta-rl evaluate runs/NAME")
-    config = load_config(run_dir / "config.json")
-    split, rest = take_option(rest, "--split", "test")
-    protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
-    check_split(config.env, split)
-    validate(replace_evaluate(config, protocol))
+    _, protocol, split = parse_protocol(run_dir, rest, "meta-rl evaluate")
     from meta_rl.report import evaluate_run
 
     evaluate_run(run_dir, protocol, split=split)
+    return 0
+
+
+def parse_protocol(run_dir: Path, argv: list[str], program: str) -> tuple[TrainConfig, EvaluateConfig, str]:
+    """The config of a run, and protocol and split of the options for another evaluation of it.
+
+    Raises:
+        ConfigError: anything wrong with them, in one line.
+    """
+    config = load_config(run_dir / "config.json")
+    split, rest = take_option(argv, "--split", "test")
+    protocol = parse_options(EvaluateConfig, config.evaluate, rest, program)
+    check_split(config.env, split)
+    validate(replace_evaluate(config, protocol))
+    return config, protocol, split
+
+
+def record_command(argv: list[str]) -> int:
+    """``meta-rl record``."""
+    run_dir, rest = run_and_rest(argv, "meta-rl record runs/NAME")
+    out, rest = take_option(rest, "--out", "")
+    name, rest = take_option(rest, "--minari", "")
+    chosen, rest = take_option(rest, "--tasks", "")
+    config, protocol, split = parse_protocol(run_dir, rest, "meta-rl record")
+    if RECIPES[config.recipe].learns != "rl":
+        raise ConfigError(f"RUN: {run_dir} has learned from labelled examples; there are no episodes to record")
+    if not re.fullmatch(r"(\d+(,\d+)*)?", chosen):
+        raise ConfigError(f"--tasks: positions among the test tasks, as in 0,3,7; got {chosen!r}")
+    file = Path(out or run_dir / "trajectories.npz")
+    if not file.parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {file.parent}")
+    from meta_rl import load, minari_export, recording
+
+    if name:
+        minari_export.check_minari(name)
+    agent = load(run_dir)
+    tasks = [int(position) for position in chosen.split(",")] if chosen else None
+    recorded = recording.record(agent, protocol, split, tasks)
+    recorded.save(file)
+    print(f"{recorded.returns.size} episodes of {len(recorded.tasks)} tasks: {file}")
+    if name:
+        print(f"Minari data set {name}: {minari_export.to_minari(recorded, agent.interface, name)}")
     return 0
 
 
@@ -203,6 +243,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train_command,
     "evaluate": evaluate_command,
     "compare": compare_command,
+    "record": record_command,
     "export": export_command,
     "envs": envs_command,
 }

@@ -17,7 +17,6 @@ from meta_rl.algorithms.base import make_learner
 from meta_rl.checkpoint import CheckpointError
 from meta_rl.config import EvaluateConfig, TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError
-from meta_rl.interface import Interface
 from meta_rl.stock_evaluation import stock_evaluation
 from meta_rl.train import train
 
@@ -25,9 +24,8 @@ from meta_rl.train import train
 def reach_agent() -> Agent:
     """An untrained agent for ML1 reach-v3."""
     config = replace_paths(default_config("maml-trpo", "metaworld/ml1-reach-v3"), {"network.hidden": (16,)})
-    distribution = envs.make(config.env)
-    learner = make_learner(config, distribution)
-    return Agent(config, learner, learner.init().params, 0, Interface.of(distribution, distribution.horizon))
+    learner = make_learner(config, envs.make(config.env))
+    return Agent(config, learner, learner.init().params, 0)
 
 
 def timesteps(ends: list[list[int]], length: int) -> list[SimpleNamespace]:

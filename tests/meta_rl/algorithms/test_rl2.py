@@ -25,7 +25,6 @@ from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params
 from meta_rl.evaluate import evaluate
-from meta_rl.interface import Interface
 from meta_rl.networks.recurrent import make_policy
 from meta_rl.sources.collect import Shard, Streams, sample_shard
 from meta_rl.sources.in_process import InProcess
@@ -473,9 +472,8 @@ def test_stop_and_resume_equals_an_uninterrupted_run(tiny: Callable[..., TrainCo
 def reach_agent() -> Agent:
     """An untrained agent for ML1 reach-v3."""
     config = replace_paths(default_config("rl2", "metaworld/ml1-reach-v3"), {"network.hidden": (16,)})
-    distribution = envs.make(config.env)
-    learner = make_learner(config, distribution)
-    return Agent(config, learner, learner.init().params, 0, Interface.of(distribution, distribution.horizon))
+    learner = make_learner(config, envs.make(config.env))
+    return Agent(config, learner, learner.init().params, 0)
 
 
 def test_while_judged_the_agent_is_told_what_followed() -> None:
