@@ -35,6 +35,7 @@ from meta_rl.config import (
 )
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.fewshot_config import SPLITS, parse_name
+from meta_rl.loggers import check_loggers
 
 USAGE = """usage: meta-rl COMMAND ...
 
@@ -81,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train_command(argv: list[str]) -> int:
     """``meta-rl train``."""
     config = parse_train(argv)
+    check_loggers(config.logger)
     check_device(config.device)
     check_run_dir(config)
     from meta_rl.report import evaluate_run  # torch comes in here, after the checks

@@ -221,6 +221,8 @@ class TrainConfig:
     """Iterations between checkpoints."""
     keep_checkpoints: int = 3
     """Newest checkpoints kept."""
+    logger: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Where metrics go besides the files of the run; each needs the extra of its name."""
     algorithm: AlgorithmConfig = field(default_factory=MamlConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
@@ -488,7 +490,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 # Fields that may differ between a run and its resumption, because they do not change its numbers.
-RESUMABLE_CHANGES = {"iterations", "device", "run_dir", "checkpoint_every", "keep_checkpoints", "evaluate"}
+RESUMABLE_CHANGES = {"iterations", "device", "run_dir", "checkpoint_every", "keep_checkpoints", "evaluate", "logger"}
 
 C = TypeVar("C")
 

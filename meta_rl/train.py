@@ -21,6 +21,7 @@ from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, va
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.loggers import check_loggers, open_loggers
 from meta_rl.logging import Display, Row, RunLog
 from meta_rl.problem import Problem, Source, open_problem
 
@@ -35,6 +36,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
         RunError: no space left, every checkpoint damaged, ...
     """
     validate(config)
+    check_loggers(config.logger)
     device = select_device(config.device)
     problem = open_problem(config)
     run_dir = open_run(config)
@@ -59,8 +61,8 @@ def _train(config: TrainConfig, problem: Problem, run_dir: Path, device: torch.d
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
     move_state(state, device)
-    source = problem.source()
-    with closing(source), closing(RunLog(run_dir, state.iteration)) as log:
+    loggers = open_loggers(config, run_dir, state.iteration)
+    with closing(RunLog(run_dir, state.iteration, loggers)) as log, closing(problem.source()) as source:
         with Display(config.iterations, state.iteration) as display:
             while state.iteration < config.iterations:
                 row, timing = train_iteration(state, source, learner, device)
