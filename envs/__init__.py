@@ -20,12 +20,14 @@ from envs.api import (
     TaskVectorEnv,
 )
 from envs.checks import ConformanceError, check
+from envs.fixed import FixedTask
 from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
 from envs.vector import SingleEnv
 
 __all__ = [
     "ConformanceError",
+    "FixedTask",
     "FlatVectorEnv",
     "NonFiniteError",
     "SingleEnv",
