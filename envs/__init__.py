@@ -22,15 +22,20 @@ from envs.api import (
 from envs.checks import ConformanceError, check
 from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
+from envs.scene import NoDisplayError, Scene, Solid, Track
 
 __all__ = [
     "ConformanceError",
     "FlatVectorEnv",
+    "NoDisplayError",
     "NonFiniteError",
+    "Scene",
+    "Solid",
     "Step",
     "Task",
     "TaskDistribution",
     "TaskVectorEnv",
+    "Track",
     "UnknownNameError",
     "check",
     "check_name",
