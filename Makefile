@@ -43,11 +43,11 @@ ENGINE := $(shell find envs -name '*.cpp' -o -name '*.hpp')
 
 $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(ENGINE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[video]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev,report]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev,report,video,viewer]"
 	touch $@
 
 clean:

@@ -25,6 +25,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.scene import Scene
+
 Float = NDArray[np.floating[Any]]
 Bool = NDArray[np.bool_]
 
@@ -283,6 +285,12 @@ class TaskDistribution(ABC):
     @abstractmethod
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments for any `num_tasks` tasks of this distribution at a time."""
+
+    def scene(self, task: Task) -> Scene:
+        """What draws recorded episodes of `task`; a plot of the rewards, unless a subclass has something to show."""
+        from envs.plots import Rewards
+
+        return Rewards(task)
 
     def fingerprint(self) -> dict[str, Any]:
         """What a result must carry so that another one can be compared with it (JSON-able)."""

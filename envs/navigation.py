@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv
+from envs.scene import Scene
 
 FAMILY = "navigation"
 GOAL_RADIUS = 0.01
@@ -47,6 +48,12 @@ class Navigation(TaskDistribution):
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """All points move in one numpy expression."""
         return NavigationVectorEnv(num_tasks, envs_per_task, self)
+
+    def scene(self, task: Task) -> Scene:
+        """The plane with the goal and the path."""
+        from envs.plots import Plane
+
+        return Plane(task.vector[:2], self.extent)
 
     def fingerprint(self) -> dict[str, Any]:
         """Adds the size of the goal square."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv
+from envs.scene import Scene
 
 FAMILY = "tabular"
 
@@ -49,6 +50,13 @@ class Tabular(TaskDistribution):
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """All MDPs move in one numpy expression."""
         return TabularVectorEnv(num_tasks, envs_per_task, self)
+
+    def scene(self, task: Task) -> Scene:
+        """The states in a ring with the moves so far."""
+        from envs.plots import Ring
+
+        means = task.array[self.num_states**2 * self.num_actions :].reshape(self.num_states, self.num_actions)
+        return Ring(means)
 
     def fingerprint(self) -> dict[str, Any]:
         """Adds the sizes."""

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl import bundle, checkpoint
+from meta_rl import checkpoint
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
 from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Adapted, Params, Rollout
 from meta_rl.errors import ConfigError
+from meta_rl.handover import bundle
 from meta_rl.interface import Interface
 from meta_rl.player import Player
 from meta_rl.problem import open_problem

@@ -1,4 +1,4 @@
-"""The command line: ``meta-rl train | evaluate | compare | record | export | envs``.
+"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | export | envs``.
 
 Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
 before torch or metaworld are imported and before anything is written.
@@ -41,11 +41,10 @@ USAGE = """usage: meta-rl COMMAND ...
 
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
+  render RUN [options]                                    a video: test tasks before and after adaptation side by side
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
-  record RUN [--out FILE.npz] [--minari NAME-v0] [--tasks N,N,...] [options]
-                                                          every step of the test episodes, before and after adaptation
-  export RUN [--out FOLDER] [--replay FILE] [--push-to-hub USER/NAME]
-                                                          the trained agent as a folder, with a model card
+  record RUN [options]                                    every step of the test episodes as arrays, or for Minari
+  export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, envs.UnknownNameError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 2
-    except (RunError, envs.NonFiniteError) as error:
+    except (RunError, envs.NonFiniteError, envs.NoDisplayError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 1
 
@@ -95,55 +94,71 @@ def train_command(argv: list[str]) -> int:
 
 def evaluate_command(argv: list[str]) -> int:
     """``meta-rl evaluate``."""
-    if any(a in ("-h", "--help") for a in argv):
-        parse_options(EvaluateConfig, EvaluateConfig(), ["--help"], "meta-rl evaluate RUN")
-    run_dir, rest = run_and_rest(argv, "meta-rl evaluate runs/NAME")
-    _, protocol, split = parse_protocol(run_dir, rest, "meta-rl evaluate")
+    run_dir, config = take_run("evaluate", argv, EvaluateConfig())
+    split, rest = take_option(argv[1:], "--split", "test")
+    protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
+    check_split(config.env, split)
+    validate(replace_evaluate(config, protocol))
     from meta_rl.report import evaluate_run
 
     evaluate_run(run_dir, protocol, split=split)
     return 0
 
 
-def parse_protocol(run_dir: Path, argv: list[str], program: str) -> tuple[TrainConfig, EvaluateConfig, str]:
-    """The config of a run, and protocol and split of the options for another evaluation of it.
+def take_run(command: str, argv: list[str], options: Any) -> tuple[Path, TrainConfig]:
+    """The run directory that comes first in `argv`, and its config; with ``--help``, the help for `options` instead.
 
     Raises:
-        ConfigError: anything wrong with them, in one line.
+        ConfigError: there is no run.
     """
-    config = load_config(run_dir / "config.json")
-    split, rest = take_option(argv, "--split", "test")
-    protocol = parse_options(EvaluateConfig, config.evaluate, rest, program)
-    check_split(config.env, split)
-    validate(replace_evaluate(config, protocol))
-    return config, protocol, split
+    if any(a in ("-h", "--help") for a in argv):
+        parse_options(type(options), options, ["--help"], f"meta-rl {command} RUN")
+    if not argv or argv[0].startswith("-"):
+        raise ConfigError(f"RUN: name the run directory first, as in: meta-rl {command} runs/NAME")
+    run_dir = Path(argv[0])
+    if not (run_dir / "config.json").exists():
+        raise ConfigError(f"RUN: {run_dir} is not a run directory (it has no config.json)")
+    return run_dir, load_config(run_dir / "config.json")
+
+
+def take_episodes(command: str, argv: list[str], options: C) -> tuple[Path, C]:
+    """`take_run` for what shows episodes, with its options parsed.
+
+    Raises:
+        ConfigError: there is no run, or no episodes in it; a bad option.
+    """
+    run_dir, config = take_run(command, argv, options)
+    if RECIPES[config.recipe].learns != "rl":
+        raise ConfigError(f"RUN: {run_dir} is a few-shot run, which has no episodes to show")
+    return run_dir, parse_options(type(options), options, argv[1:], f"meta-rl {command}")
+
+
+def render_command(argv: list[str]) -> int:
+    """``meta-rl render``."""
+    from meta_rl.visualise.options import RenderConfig
+
+    run_dir, options = take_episodes("render", argv, RenderConfig())
+    for name in ("every", "fps", "width"):
+        if getattr(options, name) < (32 if name == "width" else 1):
+            raise ConfigError(f"--{name}: must be at least {32 if name == 'width' else 1}")
+    from meta_rl.visualise.render import render
+
+    render(run_dir, options)
+    return 0
 
 
 def record_command(argv: list[str]) -> int:
     """``meta-rl record``."""
-    run_dir, rest = run_and_rest(argv, "meta-rl record runs/NAME")
-    out, rest = take_option(rest, "--out", "")
-    name, rest = take_option(rest, "--minari", "")
-    chosen, rest = take_option(rest, "--tasks", "")
-    config, protocol, split = parse_protocol(run_dir, rest, "meta-rl record")
-    if RECIPES[config.recipe].learns != "rl":
-        raise ConfigError(f"RUN: {run_dir} has learned from labelled examples; there are no episodes to record")
-    if not re.fullmatch(r"(\d+(,\d+)*)?", chosen):
-        raise ConfigError(f"--tasks: positions among the test tasks, as in 0,3,7; got {chosen!r}")
-    file = Path(out or run_dir / "trajectories.npz")
-    if not file.parent.is_dir():
-        raise ConfigError(f"--out: there is no folder {file.parent}")
-    from meta_rl import load, minari_export, recording
+    from meta_rl.handover.options import RecordConfig
 
-    if name:
-        minari_export.check_minari(name)
-    agent = load(run_dir)
-    tasks = [int(position) for position in chosen.split(",")] if chosen else None
-    recorded = recording.record(agent, protocol, split, tasks)
-    recorded.save(file)
-    print(f"{recorded.returns.size} episodes of {len(recorded.tasks)} tasks: {file}")
-    if name:
-        print(f"Minari data set {name}: {minari_export.to_minari(recorded, agent.interface, name)}")
+    run_dir, config = take_run("record", argv, RecordConfig())
+    if RECIPES[config.recipe].learns != "rl":
+        raise ConfigError(f"RUN: {run_dir} is a few-shot run, which has no episodes to record")
+    options = parse_options(RecordConfig, RecordConfig(evaluate=config.evaluate), argv[1:], "meta-rl record")
+    validate(replace_evaluate(config, options.evaluate))
+    from meta_rl.handover.record import record_run
+
+    record_run(run_dir, options)
     return 0
 
 
@@ -170,39 +185,14 @@ def compare_command(argv: list[str]) -> int:
 
 def export_command(argv: list[str]) -> int:
     """``meta-rl export``."""
-    run_dir, rest = run_and_rest(argv, "meta-rl export runs/NAME")
-    out, rest = take_option(rest, "--out", str(run_dir / "export"))
-    replay, rest = take_option(rest, "--replay", "")
-    name, rest = take_option(rest, "--push-to-hub", "")
-    refuse_options(rest, "--out, --replay, --push-to-hub")
-    if rest:
-        raise ConfigError(f"RUN: one run at a time, got {run_dir} and {' '.join(rest)}")
-    from meta_rl import export
+    from meta_rl.handover.options import ExportConfig
 
-    export.check_out(Path(out))
-    if replay:
-        export.check_replay(Path(replay))
-    if name:
-        export.check_hub(name)
-    folder = export.export(run_dir, Path(out), Path(replay) if replay else None, name)
-    print(f"agent: {folder}; load it with meta_rl.load({str(folder)!r})")
-    if name:
-        print(f"uploaded to {export.push(folder, name)}")
+    run_dir, _ = take_run("export", argv, ExportConfig())
+    options = parse_options(ExportConfig, ExportConfig(), argv[1:], "meta-rl export")
+    from meta_rl.handover.export import export_run
+
+    export_run(run_dir, options)
     return 0
-
-
-def run_and_rest(argv: list[str], example: str) -> tuple[Path, list[str]]:
-    """The run directory that comes first, and the arguments after it.
-
-    Raises:
-        ConfigError: it is missing or is not a run directory.
-    """
-    if not argv or argv[0].startswith("-"):
-        raise ConfigError(f"RUN: name the run directory first, as in: {example}")
-    run_dir = Path(argv[0])
-    if not (run_dir / "config.json").exists():
-        raise ConfigError(f"RUN: {run_dir} is not a run directory (it has no config.json)")
-    return run_dir, argv[1:]
 
 
 def envs_command(argv: list[str]) -> int:
@@ -245,6 +235,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train_command,
     "evaluate": evaluate_command,
     "compare": compare_command,
+    "render": render_command,
     "record": record_command,
     "export": export_command,
     "envs": envs_command,

@@ -33,7 +33,8 @@ class Recording:
     """Judged episodes (mode actions) ``[task, stage, episode, ...]``; stage k comes after k adaptation steps.
 
     Attributes:
-        about: JSON-able: ``recipe``, ``env``, ``seed``, ``iteration``, ``split``, ``protocol``.
+        about: JSON-able: ``recipe``, ``env``, ``seed``, ``iteration``, ``split``, ``protocol``, and ``memory``:
+            whether the learner adapts by remembering its episodes rather than by steps.
         positions: of the tasks among the test tasks of the protocol.
         tasks: what was played.
         observation: float32 ``[..., time + 1, *obs]``; the last one is what the last action led to.
@@ -55,6 +56,13 @@ class Recording:
     valid: NDArray[np.bool_]
     terminated: NDArray[np.bool_]
     state: NDArray[np.float64]
+
+    def stage_name(self, stage: int) -> str:
+        """A stage in words."""
+        if self.about["memory"]:
+            return f"episode {stage * self.about['protocol']['adaptation_episodes'] + 1} of the trial"
+        steps = f"after {stage} adaptation step" + ("s" if stage > 1 else "")
+        return steps if stage else "before adaptation"
 
     @property
     def stages(self) -> int:
@@ -184,4 +192,5 @@ def about(agent: Agent, protocol: EvaluateConfig, split: str) -> dict[str, Any]:
         "iteration": agent.iteration,
         "split": split,
         "protocol": to_dict(protocol),
+        "memory": not agent.learner.parallel,
     }

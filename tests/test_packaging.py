@@ -105,7 +105,7 @@ def test_an_agent_acts_the_same_without_the_source_tree(recipe: str, wheel_file:
 
     from meta_rl import load
     from meta_rl.config import default_config, replace_paths
-    from meta_rl.export import export
+    from meta_rl.handover.export import export
     from meta_rl.train import train
 
     small = {"iterations": 1, "meta_batch_size": 2, "episodes_per_task": 2, "network.hidden": (8,), "device": "cpu"}

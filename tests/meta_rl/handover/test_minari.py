@@ -21,7 +21,7 @@ def run(tiny: Callable[..., TrainConfig]) -> Path:
 
 def test_arrays(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "some.npz"
-    assert main(["record", str(run), "--out", str(out), "--tasks", "3,1", "--adaptation-steps", "2"]) == 0
+    assert main(["record", str(run), "--out", str(out), "--tasks", "3", "1", "--adaptation-steps", "2"]) == 0
     assert f"6 episodes of 2 tasks: {out}" in capsys.readouterr().out
     recording = Recording.load(out)
     assert recording.positions == [1, 3]
@@ -63,9 +63,9 @@ def test_bad_options(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(run.iterdir())
     for options, part in {
         "--tasks 9": "--tasks: 9 asked for; valid: 0 to 3",
-        "--tasks one": "--tasks: positions",
+        "--tasks one": "--tasks",
         "--out nowhere/x.npz": "--out: there is no folder nowhere",
-        "--split tset": "valid: train, test",
+        "--split tset": "train, test",
         "--adaptation-step 1": "closest: --adaptation-steps",
     }.items():
         assert main(["record", str(run), *options.split()]) == 2

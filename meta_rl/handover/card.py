@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from meta_rl.bundle import Bundle
 from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.handover.bundle import Bundle
 
 ACTING = """import meta_rl
 

@@ -1,4 +1,4 @@
-"""``meta-rl export``: a finished run as a folder to hand over or to publish, see `meta_rl.bundle`."""
+"""``meta-rl export``: a finished run as a folder to hand over or to publish, see `meta_rl.handover.bundle`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,39 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from meta_rl import bundle, checkpoint
+from meta_rl import checkpoint
 from meta_rl.config import load_config
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.model_card import model_card
+from meta_rl.handover import bundle
+from meta_rl.handover.card import model_card
+from meta_rl.handover.options import ExportConfig
 from meta_rl.problem import open_problem
 from meta_rl.train import versions
 
 Say = Callable[[str], None]
 REPLAYS = (".mp4", ".html")
+
+
+def export_run(run_dir: Path, options: ExportConfig, say: Say = print) -> Path:
+    """Export a run as the options say, after checking them; returns the folder.
+
+    Raises:
+        ConfigError, RunError: as `export`, `check_hub` and `push`.
+    """
+    out = Path(options.out) if options.out else run_dir / "export"
+    name = options.push_to_hub
+    video = run_dir / "adaptation.mp4"
+    replay = Path(options.replay) if options.replay else video if video.exists() else None
+    check_out(out)
+    if replay:
+        check_replay(replay)
+    if name:
+        check_hub(name)
+    export(run_dir, out, replay, name)
+    say(f"agent: {out}; load it with meta_rl.load({str(out)!r})")
+    if name:
+        say(f"uploaded to {push(out, name)}")
+    return out
 
 
 def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "") -> Path:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from meta_rl import bundle, load
+from meta_rl import load
 from meta_rl.checkpoint import CheckpointError
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError
-from meta_rl.export import export
+from meta_rl.handover import bundle
+from meta_rl.handover.export import export
 from meta_rl.report import evaluate_run
 from meta_rl.train import train
 
@@ -116,7 +117,7 @@ def test_the_code_of_the_card_runs(run: Path, tmp_path: Path) -> None:
         + code.replace("FOLDER", "out")
         + "\nprint(reward)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert -30 < float(done.stdout) < 0
@@ -132,8 +133,8 @@ def test_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         f"--out {tmp_path / 'full'}": ["--out", "not an exported agent"],
         "--replay nothing.mp4": ["--replay", "nothing.mp4"],
         f"--replay {run / 'config.json'}": ["--replay", ".mp4, .html"],
-        "--puhs x": ["'--puhs'", "--push-to-hub"],
-        "another": ["one run at a time"],
+        "--push-hub x": ["'--push-hub'", "closest: --push-to-hub"],
+        "another": ["another"],
     }.items():
         assert main(["export", str(run), *arguments.split()]) == 2
         line = capsys.readouterr().err
@@ -155,7 +156,7 @@ def test_the_hub_refuses_in_one_line(run: Path, tmp_path: Path, name: str, token
     pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
     environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": token}
     command = [sys.executable, "-m", "meta_rl.cli", "export", str(run), "--push-to-hub", name]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[3])
     assert done.returncode == code, done.stderr
     assert part in done.stderr
     assert done.stderr.count("\n") == 1
