@@ -65,7 +65,7 @@ def test_bad_options(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "--tasks 9": "--tasks: 9 asked for; valid: 0 to 3",
         "--tasks one": "--tasks",
         "--out nowhere/x.npz": "--out: there is no folder nowhere",
-        "--split tset": "train, test",
+        "--split tset": "'train', 'test'",
         "--adaptation-step 1": "closest: --adaptation-steps",
     }.items():
         assert main(["record", str(run), *options.split()]) == 2
