@@ -1,6 +1,6 @@
 """Robot skill adaptation (docs/robot-skill-adaptation.md): meta-train, adapt to new tasks, compare with scratch.
 
-``python scripts/skill_adaptation.py --small``: ten minutes at most on two cores. Without it, the full setting; options
+``python scripts/skill_adaptation.py --small``: within fifteen minutes on two cores. Without it, the full setting; options
 of either follow: ``--env metaworld/reach-v3,push-v3:door-open-v3``. Interrupted, its training goes on where it was.
 """
 
