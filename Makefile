@@ -34,6 +34,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python scripts/benchmark.py engine
 	$(BIN)/python scripts/benchmark.py locomotion
 	$(BIN)/python scripts/benchmark.py training
+	$(BIN)/python scripts/benchmark.py workers
 
 results: $(VENV)/.installed-dev
 	$(BIN)/python scripts/results.py navigation

@@ -13,6 +13,7 @@ import difflib
 import io
 import re
 import shlex
+import signal
 import sys
 import typing
 import warnings
@@ -33,7 +34,7 @@ from meta_rl.config import (
     load_config,
     validate,
 )
-from meta_rl.errors import ConfigError, RunError
+from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.fewshot_config import SPLITS, parse_name
 from meta_rl.loggers import check_loggers
 
@@ -57,7 +58,7 @@ C = TypeVar("C")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C)."""
+    """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE + "\n".join(f"  {name:<18} {recipe.summary}" for name, recipe in RECIPES.items()))
@@ -67,9 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_choice("command", command, COMMANDS)
         return COMMANDS[command](rest)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"meta-rl {command}: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        return 128 + (stop.signal if isinstance(stop, Stopped) else signal.SIGINT)
     except (ConfigError, envs.UnknownNameError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 2

@@ -213,8 +213,17 @@ class TrainConfig:
     """Tasks per meta-update."""
     episodes_per_task: int = 10
     """Episodes per task and rollout stage."""
+    shards: int = 1
+    """Parts that the meta-batch is cut into for sampling. Results depend on it (in the last digits), but not on how
+    many workers share the parts out."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the learner computes; sampling is always on the CPU."""
+    workers: int = 0
+    """Processes that sample, at most one per shard; 0: sample in the learner's own process."""
+    worker_timeout: float = 120.0
+    """Seconds without an env step (or without getting started) after which a worker counts as hung."""
+    on_worker_failure: Literal["retry", "raise"] = "retry"
+    """What a lost worker means: another one does the same again, or the run stops."""
     run_dir: str = ""
     """Folder of the run; default runs/RECIPE_ENV_sSEED. A run found there is resumed."""
     checkpoint_every: int = 10
@@ -490,7 +499,18 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 # Fields that may differ between a run and its resumption, because they do not change its numbers.
-RESUMABLE_CHANGES = {"iterations", "device", "run_dir", "checkpoint_every", "keep_checkpoints", "evaluate", "logger"}
+RESUMABLE_CHANGES = {
+    "iterations",
+    "device",
+    "workers",
+    "worker_timeout",
+    "on_worker_failure",
+    "run_dir",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "evaluate",
+    "logger",
+}
 
 C = TypeVar("C")
 
@@ -545,6 +565,29 @@ def validate(config: TrainConfig) -> None:
             f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
             f"of {config.env}; closest: {valid}"
         )
+    if config.shards > 1 or config.workers:
+        _check_workers(config)
+
+
+def _check_workers(config: TrainConfig) -> None:
+    """Refuse shards and workers that there is no work for."""
+    if parse_name(config.env):
+        option, valid = ("--workers", 0) if config.workers else ("--shards", 1)
+        raise ConfigError(f"{option}: few-shot tasks are drawn in the learner's own process; valid: {valid}")
+    if config.shards > config.meta_batch_size:
+        raise ConfigError(
+            f"--shards: {config.meta_batch_size} tasks cannot be cut into {config.shards} parts; "
+            f"closest: {config.meta_batch_size}"
+        )
+    if config.workers > config.shards:
+        raise ConfigError(
+            f"--workers: {config.workers} workers need at least as many shards, there {_are(config.shards)}; closest: "
+            f"{config.shards} (or --shards {config.workers}, in a new run: results depend on it in the last digits)"
+        )
+
+
+def _are(count: int) -> str:
+    return f"are {count}" if count > 1 else "is 1"
 
 
 def _families(env: str) -> tuple[str, ...]:
@@ -583,21 +626,22 @@ def _check_match(config: TrainConfig) -> None:
 # Bounds of numbers, by the name of the field wherever in the config it stands: (names, bound, in words).
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
-        "seed iterations test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping inner_kl_coef "
-        "max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate final_entropy_coef "
-        "learning_rate_iterations inner_batch train_ways train_shots",
+        "seed iterations workers test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping "
+        "inner_kl_coef max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate "
+        "final_entropy_coef learning_rate_iterations inner_batch train_ways train_shots",
         lambda x: x >= 0,
         "must be at least 0",
     ),
     (
-        "meta_batch_size episodes_per_task checkpoint_every keep_checkpoints adaptation_episodes evaluation_episodes "
-        "tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches chunk query_shots "
-        "test_query_shots context_steps hidden_units",
+        "meta_batch_size episodes_per_task shards checkpoint_every keep_checkpoints adaptation_episodes "
+        "evaluation_episodes tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches "
+        "chunk query_shots test_query_shots context_steps hidden_units",
         lambda x: x >= 1,
         "must be at least 1",
     ),
     (
-        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale temperature margin preprocess_p",
+        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale temperature margin preprocess_p "
+        "worker_timeout",
         lambda x: x > 0,
         "must be above 0",
     ),

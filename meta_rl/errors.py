@@ -7,3 +7,11 @@ class ConfigError(ValueError):
 
 class RunError(RuntimeError):
     """A run cannot start or go on; what was saved before is intact. Exit code 1."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the run after a checkpoint was written. Exit code 128 + `signal`."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"stopped by signal {signal}")
+        self.signal = signal

@@ -144,7 +144,7 @@ def evaluate(
             if watch is not None:
                 watch.begin(rows, kept, step)
             seeds = streams.env_seeds(2 * step * rollouts, indices)
-            judged = rollout(judge, learner.actor(adapted), None, seeds, watch.look if watch is not None else None)
+            judged = rollout(judge, learner.actor(adapted), None, seeds, look=watch.look if watch is not None else None)
             if watch is not None:
                 watch.end(judged)
             returns[rows, step], solved[rows, step] = judged.returns[kept], judged.solved[kept]

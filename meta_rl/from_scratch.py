@@ -10,6 +10,7 @@ from envs import FixedTask, Task, TaskDistribution
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import TrainConfig
 from meta_rl.evaluate import evaluate
+from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 from meta_rl.train import select_device, train_iteration
 
@@ -39,7 +40,7 @@ def learn_from_scratch(distribution: TaskDistribution, task: Task, config: Train
     learner = make_learner(config, alone)
     state = learner.init()
     protocol = replace(config.evaluate, adaptation_steps=0, test_tasks=1)
-    with closing(InProcess(alone, learner, 1, config.episodes_per_task, config.seed)) as source:
+    with closing(InProcess(alone, learner, Plan(1, config.episodes_per_task, config.seed))) as source:
         while True:
             judged = evaluate(learner, state.params, alone, protocol)
             yield Progress(state.env_steps, float(judged.returns.mean()), float(judged.solved.mean()))

@@ -8,40 +8,11 @@ import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.config import RECIPES, TrainConfig
-from meta_rl.core.types import MetaBatch, Params
 from meta_rl.interface import Interface
+from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.fewshot import FewShotSource, open_tasks
 from meta_rl.sources.in_process import InProcess
-
-
-class Sampled(Protocol):
-    """One meta-batch and what it says about itself."""
-
-    @property
-    def batch(self) -> MetaBatch:
-        """For the learner."""
-        ...
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps it took; 0 for labelled examples."""
-        ...
-
-    def describe(self) -> dict[str, float]:
-        """Its part of the row of metrics."""
-        ...
-
-
-class Source(Protocol):
-    """Where meta-batches come from."""
-
-    def sample(self, params: Params, iteration: int) -> Sampled:
-        """The meta-batch of `iteration`, a pure function of the arguments; `params` on the CPU."""
-        ...
-
-    def close(self) -> None:
-        """Free what it holds."""
-        ...
+from meta_rl.sources.processes import TRIES, Processes
 
 
 class Problem(Protocol):
@@ -75,9 +46,17 @@ class Environments:
         self.interface = Interface.of(self._distribution, self._distribution.horizon)
 
     def source(self) -> Source:
-        """See `Problem.source`."""
+        """See `Problem.source`.
+
+        Raises:
+            ConfigError: something cannot be sent to another process.
+        """
         c = self._config
-        return InProcess(self._distribution, self.learner, c.meta_batch_size, c.episodes_per_task, c.seed)
+        plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards)
+        if not c.workers:
+            return InProcess(self._distribution, self.learner, plan)
+        tries = 1 if c.on_worker_failure == "raise" else TRIES
+        return Processes(self._distribution, self.learner, plan, c.workers, c.worker_timeout, tries)
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Problem.fingerprint`."""

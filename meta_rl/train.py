@@ -20,12 +20,17 @@ from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, validate
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
-from meta_rl.errors import ConfigError, RunError
+from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.loggers import check_loggers, open_loggers
 from meta_rl.logging import Display, Row, RunLog
-from meta_rl.problem import Problem, Source, open_problem
+from meta_rl.problem import Problem, open_problem
+from meta_rl.signals import Stop
+from meta_rl.sources.base import Source
 
 Say = Callable[[str], None]
+
+MAX_SKIPPED = 3
+"""Updates in a row that may be skipped because their gradient is not finite; then the run stops."""
 
 
 def train(config: TrainConfig, say: Say = print) -> Path:
@@ -33,7 +38,9 @@ def train(config: TrainConfig, say: Say = print) -> Path:
 
     Raises:
         ConfigError: an impossible setting, or the run directory holds another run.
-        RunError: no space left, every checkpoint damaged, ...
+        RunError: no space left, every checkpoint damaged, a worker that fails again and again,
+            gradients that are not finite three times in a row, ...
+        Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
     """
     validate(config)
     check_loggers(config.logger)
@@ -61,16 +68,44 @@ def _train(config: TrainConfig, problem: Problem, run_dir: Path, device: torch.d
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
     move_state(state, device)
-    loggers = open_loggers(config, run_dir, state.iteration)
-    with closing(RunLog(run_dir, state.iteration, loggers)) as log, closing(problem.source()) as source:
+    with (
+        Stop() as stop,
+        closing(RunLog(run_dir, state.iteration, open_loggers(config, run_dir, state.iteration))) as log,
+        closing(problem.source()) as source,
+    ):
         with Display(config.iterations, state.iteration) as display:
-            while state.iteration < config.iterations:
-                row, timing = train_iteration(state, source, learner, device)
+            skipped = 0  # updates in a row, since the start or the resumption
+            while state.iteration < config.iterations and stop.requested is None:
+                finished = state.copy()
+                try:
+                    with stop.abandonable():
+                        row, timing = train_iteration(state, source, learner, device)
+                except Stopped:
+                    state = finished
+                    break
                 log.write(row, timing)
                 display.show(row, timing)
+                skipped = skipped + 1 if row.get("guard/non_finite_gradient") else 0
+                if skipped == MAX_SKIPPED:
+                    raise RunError(
+                        f"the gradient was not finite in {skipped} iterations in a row, the last of them "
+                        f"{state.iteration}; {dump(run_dir, row, finished)} holds its metrics and how large the "
+                        "parameters were; try a smaller step size"
+                    )
                 if state.iteration % config.checkpoint_every == 0:
                     checkpoint.save(checkpoints, state, config.keep_checkpoints)
         checkpoint.save(checkpoints, state, config.keep_checkpoints)
+    if stop.requested is not None:
+        raise Stopped(stop.requested)
+
+
+def dump(run_dir: Path, row: Row, state: TrainState) -> Path:
+    """Write what explains a gradient that is not finite; NaNs and infinities as words."""
+    largest = {name: float(p.abs().max()) for name, p in state.params.items() if p.numel()}
+    path = run_dir / "non_finite_gradient.json"
+    words = {key: repr(value) for key, value in row.items()}
+    write_json(path, {"metrics": words, "largest_parameters": {name: repr(x) for name, x in largest.items()}})
+    return path
 
 
 def train_iteration(
@@ -91,6 +126,7 @@ def train_iteration(
         "time/meta_update": ended - sampled,
         "time/iteration": ended - started,
         "time/env_steps_per_second": shard.env_steps / (ended - started),
+        "workers/restarts": float(source.restarts),
     }
     return row, timing
 

@@ -4,6 +4,7 @@ engine      the native engine beside the other ways to step Meta-World
 locomotion  Gymnasium's robots on the engine beside EnvPool and gymnasium's async vector env
 training    whole iterations of meta-training, split into their parts
 learner     meta-updates on random data, batched over tasks and as a loop
+workers     sampling in worker processes
 curvature   curvature products on a part of the states: cost and worth
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import meta_rl  # noqa: F401  before torch, see there
 
-NAMES = ("engine", "locomotion", "training", "learner", "curvature")
+NAMES = ("engine", "locomotion", "training", "learner", "workers", "curvature")
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from meta_rl.algorithms.maml import Maml
 from meta_rl.cli import parse_train
 from meta_rl.core import trust_region
 from meta_rl.core.types import MetaBatch, Params, map_tensors
+from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 from meta_rl.train import select_device, train_iteration, versions
 
@@ -88,7 +89,7 @@ def main(arguments: list[str]) -> None:
         learner = make_learner(config, distribution)
         assert isinstance(learner, Maml)
         state, device = learner.init(), select_device("cpu")
-        source = InProcess(distribution, learner, config.meta_batch_size, config.episodes_per_task, config.seed)
+        source = InProcess(distribution, learner, Plan(config.meta_batch_size, config.episodes_per_task, config.seed))
         for iteration in sorted(options.iterations):
             while state.iteration < iteration:
                 train_iteration(state, source, learner, device)

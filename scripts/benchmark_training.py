@@ -24,6 +24,7 @@ import torch
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.cli import parse_train
+from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 from meta_rl.train import move_state, select_device, train_iteration, versions
 
@@ -57,8 +58,8 @@ def measure(case: str, env: str, iterations: int) -> dict[str, Any]:
     state, clock = learner.init(), Clock()
     device = select_device(config.device)
     move_state(state, device)
-    source = InProcess(distribution, learner, config.meta_batch_size, config.episodes_per_task, config.seed)
-    vector = source._env
+    source = InProcess(distribution, learner, Plan(config.meta_batch_size, config.episodes_per_task, config.seed))
+    vector = source._sampler.env(config.meta_batch_size)
     vector.step, vector.reset = clock.wrap("envs", vector.step), clock.wrap("envs", vector.reset)  # type: ignore[method-assign]
     make_actor = learner.actor
 

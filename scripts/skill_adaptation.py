@@ -1,7 +1,8 @@
 """Robot skill adaptation (docs/robot-skill-adaptation.md): meta-train, adapt to new tasks, compare with scratch.
 
-``python scripts/skill_adaptation.py --small``: within fifteen minutes on two cores. Without it, the full setting; options
-of either follow: ``--env metaworld/reach-v3,push-v3:door-open-v3``. Interrupted, its training goes on where it was.
+``python scripts/skill_adaptation.py --small``: within fifteen minutes on two cores. Without it, the full setting;
+options of either follow: ``--env metaworld/reach-v3,push-v3:door-open-v3``. Interrupted, its training goes on where it
+was.
 """
 
 import dataclasses

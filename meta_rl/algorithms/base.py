@@ -16,6 +16,7 @@ from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core import baseline, returns
 from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.state import TrainState
+from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.networks.policy import Policy
@@ -121,6 +122,25 @@ class PolicyActor:
 def spread(params: Params, num_tasks: int) -> Params:
     """The same parameters for every task (a view ``[task, ...]``)."""
     return {name: p.expand(num_tasks, *p.shape) for name, p in params.items()}
+
+
+def adapt_each(
+    backend: str, adapt_one: Callable[[Params, tuple[Any, ...]], Params], params: Params, support: Any
+) -> Params:
+    """``adapt_one(params, (support,))`` of every task, from its own parameters ``[task, ...]``; nothing is to be
+    differentiated further.
+
+    Args:
+        backend: of `meta_rl.core.task_map.over_tasks`.
+    """
+    moved = over_tasks(
+        backend,
+        lambda mine, data: adapt_one(mine, (data,)),
+        params,
+        support,
+        chunk_size=tasks_at_once(params, support.weight),
+    )
+    return {name: p.detach() for name, p in moved.items()}
 
 
 @torch.no_grad()

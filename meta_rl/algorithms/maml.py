@@ -32,13 +32,13 @@ import torch
 from torch import Tensor
 
 from meta_rl.algorithms import fewshot
-from meta_rl.algorithms.base import PolicyActor, policy_batch, spread
+from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, spread
 from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.config import MamlConfig
 from meta_rl.core import gradient_step, inner_loop, losses, trust_region
-from meta_rl.core.groups import task_groups, tasks_at_once
+from meta_rl.core.groups import task_groups
 from meta_rl.core.state import TrainState
-from meta_rl.core.task_map import GROUP, over_tasks
+from meta_rl.core.task_map import over_tasks
 from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
 from meta_rl.fewshot_config import SupervisedMamlConfig
 from meta_rl.networks.fewshot import Network
@@ -82,12 +82,7 @@ class MamlBase:
     def adapt(self, adapted: Params, support: Any, actor: object = None) -> Params:
         """One inner step from each task's own parameters."""
 
-        def one(params: Params, support: Any) -> Params:
-            return self._adapt_one(params, (support,))
-
-        at_once = tasks_at_once(adapted, support.weight)
-        moved = over_tasks(self.backend, one, adapted, support, chunk_size=at_once)
-        return {name: p.detach() for name, p in moved.items()}
+        return adapt_each(self.backend, self._adapt_one, adapted, support)
 
     def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
         """What the adapted networks say about the query observations, with a leading task axis (action distributions
@@ -99,7 +94,7 @@ class MamlBase:
         return over_tasks(self.backend, one, batch.support, batch.query)
 
     def _groups(self, params: Params, batch: MetaBatch) -> Groups:
-        return task_groups(params, batch, batch.query.weight, GROUP if self.backend == "groups" else 0)
+        return task_groups(params, batch, batch.query.weight, self.backend)
 
     def _adapt_one(self, params: Params, support: tuple[Any, ...]) -> Params:
         policy, rates = split(params)

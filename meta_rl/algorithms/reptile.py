@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from meta_rl.algorithms import fewshot
-from meta_rl.algorithms.base import PolicyActor, policy_batch, spread
+from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, spread
 from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.config import ReptileConfig
 from meta_rl.core import inner_loop, losses
@@ -130,11 +130,7 @@ class Reptile(ReptileBase):
 
     def adapt(self, adapted: Params, support: Batch, actor: object = None) -> Params:
         """The inner steps on one rollout, from each task's own parameters."""
-        at_once = tasks_at_once(adapted, support.weight)
-        moved = torch.vmap(lambda params, batch: self._adapt_one(params, (batch,)), chunk_size=at_once)(
-            adapted, support
-        )
-        return {name: p.detach() for name, p in moved.items()}
+        return adapt_each(self.backend, self._adapt_one, adapted, support)
 
     def _learned_from(self, batch: MetaBatch) -> tuple[Batch, ...]:
         return (*batch.support, batch.query)

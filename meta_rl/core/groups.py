@@ -19,24 +19,31 @@ CACHED_BYTES = 10_000_000
 """Activations of one layer that a group may have on a CPU, by measurement (`scripts/benchmark.py learner`)."""
 
 
-def tasks_at_once(params: Params, weight: Tensor) -> int:
+PAIR = 2
+"""Tasks per group of the back end ``"groups"`` (`meta_rl.core.task_map`)."""
+
+
+def tasks_at_once(params: Params, weight: Tensor, backend: str = "vmap") -> int:
     """Tasks per group.
 
     Args:
         params: of the network (of one task or of all).
         weight: ``[task, ...]``, one number per state.
+        backend: of `meta_rl.core.task_map.over_tasks`.
     """
     tasks = len(weight)
+    if backend == "groups":
+        return min(PAIR, tasks)
     if weight.device.type != "cpu":
         return tasks
     widest = max((p.shape[-2] for p in params.values() if p.dim() >= 2), default=1)
     return max(1, min(tasks, int(CACHED_BYTES // (weight[0].numel() * widest * weight.element_size()))))
 
 
-def task_groups(params: Params, batch: B, weight: Tensor, size: int = 0) -> list[tuple[B, float]]:
-    """`batch` (nested tuples of tensors ``[task, ...]``) in groups of tasks, each with its share of the tasks; groups
-    of `size`, or (0) as large as `tasks_at_once` says."""
-    size, tasks = size or tasks_at_once(params, weight), len(weight)
+def task_groups(params: Params, batch: B, weight: Tensor, backend: str = "vmap") -> list[tuple[B, float]]:
+    """`batch` (nested tuples of tensors ``[task, ...]``) in groups of tasks as large as `tasks_at_once` says, each
+    with its share of the tasks."""
+    size, tasks = tasks_at_once(params, weight, backend), len(weight)
     groups: list[tuple[Any, float]] = []
     for first in range(0, tasks, size):
         part = slice(first, min(first + size, tasks))

@@ -26,3 +26,11 @@ class TrainState:
     params: Params
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     extras: dict[str, Tensor] = field(default_factory=dict)
+
+    def copy(self) -> TrainState:
+        """The same state in tensors of its own."""
+
+        def clone(group: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.detach().clone() for name, tensor in group.items()}
+
+        return TrainState(self.iteration, self.env_steps, clone(self.params), clone(self.optimizer), clone(self.extras))

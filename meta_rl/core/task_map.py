@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from meta_rl.core.groups import PAIR
 from meta_rl.core.types import map_tensors
 
 BACKENDS = ("vmap", "groups", "loop")
-GROUP = 2
-"""Tasks at once of the back end ``"groups"``."""
+"""All tasks at once, `meta_rl.core.groups.PAIR` at once, or one after another."""
 
 
 def over_tasks(
@@ -30,7 +30,7 @@ def over_tasks(
     in_dims: tuple[int | None, ...] | None = None,
     chunk_size: int | None = None,
 ) -> Any:
-    """``torch.vmap(function, in_dims)(*arguments)`` by `backend`, ``"vmap"`` or ``"loop"``.
+    """``torch.vmap(function, in_dims)(*arguments)`` by one of the `BACKENDS`.
 
     Args:
         arguments: trees of tensors; those with 0 in `in_dims` (default: all) have a leading task axis.
@@ -40,7 +40,7 @@ def over_tasks(
     """
     dims = in_dims or (0,) * len(arguments)
     if backend == "groups":
-        chunk_size = min(GROUP, chunk_size or GROUP)
+        chunk_size = min(PAIR, chunk_size or PAIR)
     if backend != "loop":
         return torch.vmap(function, in_dims=dims, chunk_size=chunk_size)(*arguments)
     mapped = [a for a, dim in zip(arguments, dims, strict=True) if dim is not None]

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
@@ -24,12 +24,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@contextmanager
-def threads_for(operations: float) -> Iterator[None]:
+def threads_for(operations: float) -> AbstractContextManager[None]:
     """Inside, torch uses one thread if the work is small: `operations` is what all of it takes, additions and
     multiplications. Acting is a small piece of work done very often."""
+    return one_thread(operations < SMALL)
+
+
+@contextmanager
+def one_thread(wanted: bool) -> Iterator[None]:
+    """Inside, torch uses one thread if `wanted`."""
     threads = torch.get_num_threads()
-    if threads == 1 or operations >= SMALL:
+    if threads == 1 or not wanted:
         yield
         return
     torch.set_num_threads(1)

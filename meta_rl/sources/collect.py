@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,9 @@ from envs import NonFiniteError, Task, TaskVectorEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, Noise, draw_noise
 from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import MetaBatch, Params, Rollout
+
+Watch = Callable[[int, int, NDArray[Any]], None]
+"""Told of every step before it is taken: stage, time and actions ``[task, env, ...]``."""
 
 
 class Streams(NamedTuple):
@@ -41,6 +45,7 @@ def rollout(
     actor: Actor,
     noise: NDArray[np.float32] | None,
     seeds: Sequence[int],
+    watch: Callable[[int, NDArray[Any]], None] | None = None,
     look: Callable[[TaskVectorEnv], None] | None = None,
 ) -> Rollout:
     """One episode in every environment.
@@ -49,6 +54,7 @@ def rollout(
         env: with its tasks set.
         noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
         seeds: one per task.
+        watch: told of every step before it is taken: time and actions ``[task, env, ...]``.
         look: is shown the environments after their reset and after every step (see `meta_rl.recording`).
     Raises:
         NonFiniteError: an observation or reward is not finite.
@@ -69,9 +75,12 @@ def rollout(
         observation[:, :, t] = current
         action[:, :, t] = actor.act(observation[:, :, t], None if noise is None else noise[:, :, t])
         valid[:, :, t] = active
+        if watch is not None:
+            watch(t, action[:, :, t])
         step = env.step(np.ascontiguousarray(action[:, :, t]))
         current, terminated = step.observation, step.terminated
         reward[:, :, t], success[:, :, t] = step.reward, step.success
+        check_finite(env, current, step.reward, t)  # at once: what a policy remembers of a NaN is a NaN
         active = ~(step.terminated | step.truncated)
         if look is not None:
             look(env)
@@ -79,10 +88,22 @@ def rollout(
         if not active.any():
             break
     observation[:, :, t + 1 :] = current[:, :, None]
-    if not (np.isfinite(observation).all() and np.isfinite(reward).all()):
-        task = int(np.argwhere(~(np.isfinite(observation).all((1, 2, 3)) & np.isfinite(reward).all((1, 2))))[0, 0])
-        raise NonFiniteError(f"non-finite observation or reward from the environment, {env.tasks[task].to_json()}")
     return Rollout(observation, action, reward, valid, success, terminated, current.astype(np.float32))
+
+
+def check_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[np.float64], time: int) -> None:
+    """Blame the environment for its NaNs and infinities, before they reach a policy.
+
+    Raises:
+        NonFiniteError: naming the first task that has one.
+    """
+    if np.isfinite(observation).all() and np.isfinite(reward).all():
+        return
+    finite = np.isfinite(observation).reshape(*env.shape, -1).all(-1) & np.isfinite(reward)
+    task = int(np.argwhere(~finite)[0, 0])
+    raise NonFiniteError(
+        f"non-finite observation or reward from the environment, task {env.tasks[task].to_json()}, step {time}"
+    )
 
 
 class Shard(NamedTuple):
@@ -112,6 +133,7 @@ def sample_shard(
     task_indices: Sequence[int],
     episodes_per_task: int,
     streams: Streams,
+    watch: Watch | None = None,
 ) -> Shard:
     """Support rollouts with an adaptation after each, then the query rollout.
 
@@ -125,7 +147,8 @@ def sample_shard(
     for stage in range(stages):
         noise = streams.action_noise(stage, task_indices, env, learner.policy)
         actor = learner.actor(adapted)
-        recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices))
+        watch_stage = None if watch is None else functools.partial(watch, stage)
+        recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices), watch_stage)
         rollouts.append(recorded)
         batches.append(learner.prepare(adapted, recorded))
         if stage < stages - 1:

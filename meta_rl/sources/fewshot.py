@@ -138,6 +138,8 @@ class FewShotSource:
         config: batch sizes and seed.
     """
 
+    restarts = 0
+
     def __init__(self, tasks: TaskSet, config: TrainConfig) -> None:
         self._tasks, self._config = tasks, config
 

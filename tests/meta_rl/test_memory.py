@@ -13,6 +13,7 @@ import resource, sys
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config, replace_paths
+from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 from meta_rl.train import select_device, train_iteration
 
@@ -23,7 +24,7 @@ if int(inner_steps):
 config = replace_paths(default_config(recipe, "navigation"), changes)
 distribution = envs.make("navigation")
 learner = make_learner(config, distribution)
-source = InProcess(distribution, learner, int(tasks), 2, seed=0)
+source = InProcess(distribution, learner, Plan(int(tasks), 2, seed=0))
 state, device = learner.init(), select_device("cpu")
 for count in map(int, counts):
     while state.iteration < count:

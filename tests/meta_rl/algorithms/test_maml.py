@@ -13,6 +13,7 @@ from meta_rl.config import MamlConfig, NetworkConfig, default_config, replace_pa
 from meta_rl.core import losses, trust_region
 from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
 from meta_rl.networks.policy import make_policy
+from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
@@ -179,7 +180,7 @@ def test_sampling_adapts_exactly_as_learning_does() -> None:
     distribution = envs.make("navigation")
     learner = make_learner(config, distribution)
     assert isinstance(learner, Maml)
-    source = InProcess(distribution, learner, 4, 3, seed=0)
+    source = InProcess(distribution, learner, Plan(4, 3, seed=0))
     state = learner.init()
     batch = source.sample(state.params, 0).batch
     policies = learner.adapted_policies(state.params, batch)

@@ -16,6 +16,7 @@ from meta_rl.core import losses
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
 from meta_rl.networks.policy import make_policy
+from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 from tests.meta_rl.algorithms import test_maml
 from tests.meta_rl.algorithms.test_maml import CONTINUOUS, DISCRETE, NET, OBSERVATION
@@ -184,7 +185,7 @@ def test_learning_retraces_the_adaptation_that_sampling_made(settings: dict[str,
     distribution = envs.make("navigation")
     learner = make_learner(config, distribution)
     assert isinstance(learner, Reptile)
-    source = InProcess(distribution, learner, 4, 3, seed=0)
+    source = InProcess(distribution, learner, Plan(4, 3, seed=0))
     state = learner.init()
     batch = source.sample(state.params, 0).batch
     source.close()

@@ -26,6 +26,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params
 from meta_rl.evaluate import evaluate
 from meta_rl.networks.recurrent import make_policy
+from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, Streams, sample_shard
 from meta_rl.sources.in_process import InProcess
 from meta_rl.stock_evaluation import Telling, stock_evaluation
@@ -411,7 +412,7 @@ def trained() -> tuple[Rl2, TrainState, list[list[float]]]:
     policy = make_policy(TwoArmed.observation_space, TwoArmed.action_space, NetworkConfig(hidden=(8,)), seed=0)
     learner = Rl2(config, policy)
     state, curve = learner.init(), []
-    source = InProcess(TwoArmed(), learner, meta_batch_size=50, episodes_per_task=5, seed=0)
+    source = InProcess(TwoArmed(), learner, Plan(meta_batch_size=50, episodes_per_task=5, seed=0))
     for state.iteration in range(40):
         shard = source.sample(state.params, state.iteration)
         learner.meta_update(state, shard.batch)

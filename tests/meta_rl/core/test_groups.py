@@ -12,6 +12,7 @@ from meta_rl.config import default_config, replace_paths
 from meta_rl.core import groups
 from meta_rl.core.groups import task_groups, tasks_at_once
 from meta_rl.core.types import Params, map_tensors
+from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 
 WIDE: Params = {"w": torch.zeros(100, 3), "b": torch.zeros(100)}
@@ -63,7 +64,7 @@ def test_sampling_and_update_do_not_depend_on_the_size_of_groups(
     for limit in (groups.CACHED_BYTES, size * 4 * 100 * 16 * 4):  # 4 episodes of 100 steps, 16 units, 4 bytes
         monkeypatch.setattr(groups, "CACHED_BYTES", limit)
         learner = make_learner(config, distribution)
-        source = InProcess(distribution, learner, 5, 4, seed=0)
+        source = InProcess(distribution, learner, Plan(5, 4, seed=0))
         state = learner.init()
         shard = source.sample(state.params, 0)
         source.close()

@@ -13,6 +13,7 @@ import envs
 from envs import NonFiniteError, Task, TaskVectorEnv
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config
+from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Streams, rollout, sample_shard
 from meta_rl.sources.in_process import InProcess
 
@@ -129,7 +130,7 @@ def test_in_process_sampling_is_a_pure_function() -> None:
     distribution = envs.make("navigation")
     learner = make_learner(config, distribution)
     params = learner.init().params
-    source = InProcess(distribution, learner, 3, 2, seed=1)
+    source = InProcess(distribution, learner, Plan(3, 2, seed=1))
     first, other, again = (source.sample(params, i) for i in (4, 5, 4))
     assert torch.equal(first.batch.query.action, again.batch.query.action)
     assert torch.equal(first.batch.support[0].advantage, again.batch.support[0].advantage)

@@ -1,0 +1,80 @@
+"""Ctrl-C and SIGTERM: the first one ends a run in order, the second at once."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+from meta_rl.errors import Stopped
+
+GRACE = 12.0
+"""Seconds an iteration may still take after the first signal; then it is abandoned, to be done again."""
+
+
+class Stop:
+    """Within it, the first SIGINT or SIGTERM sets `requested`; the second ends the process on the spot.
+
+    Inside `abandonable`, `Stopped` is raised `grace` seconds after the first. Has no effect outside the main thread,
+    where Python allows no signal handlers.
+    """
+
+    def __init__(self, grace: float = GRACE) -> None:
+        self.requested: int | None = None
+        """The first signal."""
+        self._before: dict[signal.Signals, Any] = {}
+        self._abandonable = False
+        self._expired = False
+        self._timer = threading.Timer(grace, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def abandonable(self) -> Iterator[None]:
+        """Work that may be broken off anywhere.
+
+        Raises:
+            Stopped: it took too long after a signal.
+        """
+        self._abandonable = True
+        try:
+            yield
+        finally:
+            self._abandonable = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self._expired and self.requested is not None:
+            self._expired = False
+            if self._abandonable:
+                raise Stopped(self.requested)
+        elif self.requested is None:
+            self.requested = number
+            self._timer.start()
+            os.write(2, b"stopping after this iteration, within 20 s; once more to stop at once\n")
+        else:
+            if sys.stderr.isatty():
+                os.write(2, b"\x1b[?25h\n")  # the progress bar hides the cursor
+            os._exit(128 + number)
+
+    def _expire(self) -> None:
+        self._expired = True
+        _thread.interrupt_main(signal.SIGINT)  # `_handle` runs in the main thread, which alone can raise there

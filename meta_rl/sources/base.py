@@ -1,0 +1,139 @@
+"""What a source of meta-batches is, and how a meta-batch is cut into shards.
+
+The rule that makes every source give the same bits: **the config fixes the number of shards, and nothing else does.**
+A shard is a run of neighbouring tasks of the meta-batch, and a pure function of (params, iteration, its number): it
+draws its own tasks and noise from the seed, always has the same number of tasks (outputs of a policy differ by about
+1e-7 between batch sizes) and, where there are several, computes on one torch thread (sums round differently on
+several). One process works through all of them or many share them out; a lost one is computed again; the meta-batch is
+the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from envs import Task, TaskDistribution, TaskVectorEnv
+from meta_rl.algorithms.base import MetaLearner
+from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.threads import one_thread
+from meta_rl.core.types import MetaBatch, Params
+from meta_rl.sources.collect import Shard, Streams, Watch, envs_per_task, sample_shard
+
+
+class Sampled(Protocol):
+    """One meta-batch and what it says about itself."""
+
+    @property
+    def batch(self) -> MetaBatch:
+        """For the learner."""
+        ...
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps it took; 0 for labelled examples."""
+        ...
+
+    def describe(self) -> dict[str, float]:
+        """Its part of the row of metrics."""
+        ...
+
+
+class Source(Protocol):
+    """Where the training loop gets its meta-batches."""
+
+    restarts: int
+    """Workers that were lost and replaced so far."""
+
+    def sample(self, params: Params, iteration: int) -> Sampled:
+        """The whole meta-batch of `iteration`, a pure function of the arguments; `params` on the CPU.
+
+        Raises:
+            NonFiniteError: an action, observation or reward is NaN or infinite.
+            RunError: a shard could not be sampled, however often it was tried.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free environments and processes; calling it twice is fine."""
+        ...
+
+
+class Plan(NamedTuple):
+    """Which tasks are drawn and how they are cut into shards; the same for every source.
+
+    Args:
+        meta_batch_size: tasks per iteration.
+        episodes_per_task: episodes per task and stage (gradient-based learners), or per trial (RL2).
+        seed: all randomness derives from (seed, iteration).
+        shards: parts of the meta-batch, at most one per task.
+    """
+
+    meta_batch_size: int
+    episodes_per_task: int
+    seed: int
+    shards: int = 1
+
+    def tasks(self, distribution: TaskDistribution, iteration: int) -> list[Task]:
+        """The tasks of the whole meta-batch."""
+        return distribution.sample(generator(self.seed, Purpose.TRAIN_TASKS, iteration), self.meta_batch_size)
+
+    def indices(self, shard: int) -> range:
+        """Positions in the meta-batch of a shard's tasks. Sizes differ by one at most."""
+        part = np.array_split(np.arange(self.meta_batch_size), self.shards)[shard]
+        return range(int(part[0]), int(part[-1]) + 1)
+
+
+class Sampler:
+    """Samples shards, one at a time; keeps its environments from one to the next.
+
+    Args:
+        distribution: of training tasks.
+        learner: gives the policy and adapts it between the stages.
+    """
+
+    def __init__(self, distribution: TaskDistribution, learner: MetaLearner, plan: Plan) -> None:
+        self._distribution, self._learner, self._plan = distribution, learner, plan
+        self._envs: dict[int, TaskVectorEnv] = {}
+
+    def env(self, num_tasks: int) -> TaskVectorEnv:
+        """The environments for shards of so many tasks."""
+        if num_tasks not in self._envs:
+            episodes = envs_per_task(self._learner, self._plan.episodes_per_task)
+            self._envs[num_tasks] = self._distribution.make(num_tasks, episodes)
+        return self._envs[num_tasks]
+
+    def sample(self, params: Params, iteration: int, shard: int, watch: Watch | None = None) -> Shard:
+        """One shard of the meta-batch of `iteration`.
+
+        Args:
+            watch: told of every step before it is taken.
+        """
+        plan, indices = self._plan, self._plan.indices(shard)
+        tasks = plan.tasks(self._distribution, iteration)[indices.start : indices.stop]
+        streams = Streams(plan.seed, iteration)
+        with one_thread(plan.shards > 1):
+            return sample_shard(
+                self.env(len(indices)), self._learner, params, tasks, indices, plan.episodes_per_task, streams, watch
+            )
+
+    def close(self) -> None:
+        """Free the environments."""
+        for env in self._envs.values():
+            env.close()
+
+
+def join(shards: Sequence[Shard]) -> Shard:
+    """The meta-batch that was cut into `shards`, in their order."""
+    if len(shards) == 1:
+        return shards[0]
+    batch: MetaBatch = torch.utils._pytree.tree_map(lambda *parts: torch.cat(parts), *(s.batch for s in shards))
+    return Shard(
+        batch,
+        np.concatenate([s.returns for s in shards]),
+        np.concatenate([s.solved for s in shards]),
+        sum(s.env_steps for s in shards),
+    )

@@ -1,0 +1,73 @@
+"""The rule of shards: cut by the config, put together again, every number where it belongs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from meta_rl.algorithms.base import make_learner
+from meta_rl.config import default_config, replace_paths, validate
+from meta_rl.core.types import MetaBatch
+from meta_rl.errors import ConfigError
+from meta_rl.sources.base import Plan, Sampler, join
+from meta_rl.sources.collect import Shard
+from meta_rl.sources.in_process import InProcess
+
+
+@pytest.mark.parametrize(("tasks", "shards"), [(1, 1), (7, 3), (8, 4), (5, 5)])
+def test_shards_are_neighbouring_tasks_and_cover_the_meta_batch(tasks: int, shards: int) -> None:
+    plan = Plan(tasks, 1, 0, shards)
+    parts = [plan.indices(shard) for shard in range(shards)]
+    assert [i for part in parts for i in part] == list(range(tasks))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_join_puts_every_number_back() -> None:
+    """100 * task + time, cut into 2 + 1 tasks."""
+    numbers = 100 * torch.arange(3)[:, None] + torch.arange(4)
+
+    def shard(part: slice) -> Shard:
+        x = numbers[part]
+        return Shard(MetaBatch((x,), {"x": x + 1}), x[:, :2, None].double().numpy(), x[:, :2, None].numpy() > 100, 5)
+
+    whole = join([shard(slice(0, 2)), shard(slice(2, 3))])
+    assert torch.equal(whole.batch.support[0], numbers)
+    assert torch.equal(whole.batch.query["x"], numbers + 1)
+    assert whole.returns[:, 1, 0].tolist() == [1, 101, 201]
+    assert whole.solved[:, :, 0].tolist() == [[False, False], [False, True], [True, True]]
+    assert whole.env_steps == 10
+
+
+def test_shards_in_any_order_make_the_same_meta_batch() -> None:
+    config = default_config("maml-trpo", "navigation")
+    distribution = envs.make("navigation")
+    learner = make_learner(config, distribution)
+    params, plan = learner.init().params, Plan(5, 3, seed=2, shards=3)
+    source, sampler = InProcess(distribution, learner, plan), Sampler(distribution, learner, plan)
+    whole = source.sample(params, 7)
+    backwards = {shard: sampler.sample(params, 7, shard) for shard in (2, 0, 1)}
+    again = join([backwards[shard] for shard in range(3)])
+    assert torch.equal(whole.batch.query.observation, again.batch.query.observation)
+    assert torch.equal(whole.batch.support[0].advantage, again.batch.support[0].advantage)
+    np.testing.assert_array_equal(whole.returns, again.returns)
+    # One shard holds the same tasks and noise; products over another number of rows may round differently.
+    one = InProcess(distribution, learner, Plan(5, 3, seed=2)).sample(params, 7)
+    torch.testing.assert_close(one.batch.support[0].action, whole.batch.support[0].action, rtol=0, atol=1e-4)
+
+
+def test_more_shards_than_tasks_are_refused() -> None:
+    config = default_config("maml-trpo", "navigation")
+    with pytest.raises(ConfigError, match=r"--shards: 20 tasks cannot be cut into 21 parts; closest: 20"):
+        validate(replace_paths(config, {"shards": 21}))
+    with pytest.raises(ConfigError, match=r"--shards: must be at least 1, got 0"):
+        validate(replace_paths(config, {"shards": 0}))
+
+
+def test_few_shot_tasks_take_no_workers() -> None:
+    config = default_config("maml", "sinusoid-10shot")
+    with pytest.raises(ConfigError, match=r"^--workers: few-shot tasks are drawn in .*; valid: 0$"):
+        validate(replace_paths(config, {"shards": 2, "workers": 2}))
+    with pytest.raises(ConfigError, match=r"^--shards: few-shot tasks are .*; valid: 1$"):
+        validate(replace_paths(config, {"shards": 2}))
