@@ -18,14 +18,24 @@ from meta_rl.skill import SkillConfig, compare_with_scratch, table, write
 SMALL = SkillConfig(iterations=10, goals=5, scratch_iterations=20, out="runs/skill-small")
 
 
+def parse(arguments: list[str]) -> SkillConfig:
+    """The checked options.
+
+    Raises:
+        ConfigError: anything wrong with them.
+    """
+    default = SMALL if "--small" in arguments else SkillConfig()
+    options = [argument for argument in arguments if argument != "--small"]
+    config = parse_options(SkillConfig, default, options, "skill_adaptation.py", __doc__)
+    for training in (config.training, config.scratch):
+        validate(dataclasses.replace(training, meta_batch_size=config.meta_batch_size))
+    return config
+
+
 def main(arguments: list[str]) -> None:
     """Train, adapt, learn from scratch, write, film."""
-    small = "--small" in arguments
-    options = [argument for argument in arguments if argument != "--small"]
     try:
-        config = parse_options(SkillConfig, SMALL if small else SkillConfig(), options, "skill_adaptation.py", __doc__)
-        for training in (config.training, config.scratch):
-            validate(dataclasses.replace(training, meta_batch_size=config.meta_batch_size))
+        config = parse(arguments)
     except ConfigError as error:
         print(f"skill_adaptation.py: {error}", file=sys.stderr)
         sys.exit(2)
