@@ -4,6 +4,8 @@
 # make lint    ruff and mypy
 # make bench   speed of sampling and learning on this machine
 # make results learning runs behind the figures in results/ (hours)
+# make example a robot adapts a skill: docs/robot-skill-adaptation.md, within fifteen minutes
+# make docs    the pages as a site, in build/site
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +17,7 @@ RECIPE        ?= maml-trpo
 ENV           ?= metaworld/ml1-reach-v3
 TRAIN_OPTIONS ?= --meta-batch-size 10 --episodes-per-task 5 --iterations 10 --stock-goals 10
 
-.PHONY: train test test-slow test-ray lint bench results clean
+.PHONY: train test test-slow test-ray lint bench results example docs clean
 
 train: $(VENV)/.installed
 	$(BIN)/meta-rl train $(RECIPE) --env $(ENV) $(TRAIN_OPTIONS)
@@ -39,20 +41,30 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python scripts/benchmark.py locomotion
 	$(BIN)/python scripts/benchmark.py training
 	$(BIN)/python scripts/benchmark.py workers
+	$(BIN)/python scripts/benchmark_fewshot.py
 
 results: $(VENV)/.installed-dev
 	$(BIN)/python scripts/results.py navigation
 	$(BIN)/python scripts/results.py reach
 
+example: $(VENV)/.installed-dev
+	$(BIN)/python scripts/skill_adaptation.py --small
+
+# The repository's own folders, so that the pages' links hold on the site as they do in the repository.
+docs: $(VENV)/.installed-dev
+	rm -rf build/pages && mkdir -p build/pages
+	ln -s ../../README.md ../../docs ../../results build/pages/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 ENGINE := $(shell find envs -name '*.cpp' -o -name '*.hpp')
 
 $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(ENGINE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[video]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev,report]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev,report,video,viewer,docs]"
 	touch $@
 
 $(VENV)/.installed-ray: $(VENV)/.installed-dev

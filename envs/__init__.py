@@ -20,18 +20,27 @@ from envs.api import (
     TaskVectorEnv,
 )
 from envs.checks import ConformanceError, check
+from envs.fixed import FixedTask
 from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
+from envs.scene import NoDisplayError, Scene, Solid, Track
 from envs.threads import limit_threads
+from envs.vector import SingleEnv
 
 __all__ = [
     "ConformanceError",
+    "FixedTask",
     "FlatVectorEnv",
+    "NoDisplayError",
     "NonFiniteError",
+    "Scene",
+    "SingleEnv",
+    "Solid",
     "Step",
     "Task",
     "TaskDistribution",
     "TaskVectorEnv",
+    "Track",
     "UnknownNameError",
     "check",
     "check_name",

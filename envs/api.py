@@ -25,6 +25,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.scene import Scene
+
 Float = NDArray[np.floating[Any]]
 Bool = NDArray[np.bool_]
 
@@ -180,6 +182,14 @@ class TaskVectorEnv(ABC):
         truncated = (self._elapsed >= self.horizon) & ~self._terminated
         return Step(self._observation.copy(), reward, self._terminated.copy(), truncated, success)
 
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """What it takes to draw one environment as it is now, besides its task and its action: float64 ``[state]``.
+
+        Optional: empty where there is nothing more to see. The length may depend on the task's family.
+        """
+        self._check_open()
+        return np.zeros(0)
+
     def close(self) -> None:
         """Free everything; calling it twice is fine."""
         if not self._closed:
@@ -275,6 +285,12 @@ class TaskDistribution(ABC):
     @abstractmethod
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments for any `num_tasks` tasks of this distribution at a time."""
+
+    def scene(self, task: Task) -> Scene:
+        """What draws recorded episodes of `task`; a plot of the rewards, unless a subclass has something to show."""
+        from envs.plots import Rewards
+
+        return Rewards(task)
 
     def fingerprint(self) -> dict[str, Any]:
         """What a result must carry so that another one can be compared with it (JSON-able)."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv
+from envs.scene import Scene
 
 FAMILY = "bandit"
 
@@ -43,6 +44,12 @@ class Bandit(TaskDistribution):
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """All arms are pulled in one numpy expression."""
         return BanditVectorEnv(num_tasks, envs_per_task, self)
+
+    def scene(self, task: Task) -> Scene:
+        """The arms, their chances, and the pulls so far."""
+        from envs.plots import Arms
+
+        return Arms(task.vector)
 
 
 class BanditVectorEnv(TaskVectorEnv):

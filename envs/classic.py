@@ -15,6 +15,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.api import Task
+from envs.scene import Scene
 from envs.vector import GymDistribution
 
 
@@ -116,6 +118,14 @@ class Classic(GymDistribution):
 
     def _draw(self, rng: np.random.Generator) -> Sequence[float]:
         return [rng.uniform(low, high) for low, high, _ in self.row.constants.values()]
+
+    def scene(self, task: Task) -> Scene:
+        """The poles and links as lines."""
+        from envs.plots import CLASSIC
+
+        constants = zip(self.row.constants, task.vector, strict=True)
+        goal = ", ".join(f"{name} {value:.2f}" for name, value in constants)
+        return CLASSIC[self.row.gym_id](goal)
 
     def fingerprint(self) -> dict[str, Any]:
         """Adds the ranges and Gymnasium's version."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv
+from envs.scene import Scene
 
 FAMILY = "navigation"
 GOAL_RADIUS = 0.01
@@ -48,6 +49,12 @@ class Navigation(TaskDistribution):
         """All points move in one numpy expression."""
         return NavigationVectorEnv(num_tasks, envs_per_task, self)
 
+    def scene(self, task: Task) -> Scene:
+        """The plane with the goal and the path."""
+        from envs.plots import Plane
+
+        return Plane(task.vector[:2], self.extent)
+
     def fingerprint(self) -> dict[str, Any]:
         """Adds the size of the goal square."""
         return super().fingerprint() | {"extent": self.extent}
@@ -66,6 +73,11 @@ class NavigationVectorEnv(TaskVectorEnv):
         )
         self._position = np.zeros((*self.shape, 2))
         self._goal = np.zeros((num_tasks, 1, 2))
+
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The point's position, float64 ``[2]``."""
+        self._check_open()
+        return np.array(self._position[task, env])
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv
+from envs.scene import Scene
 
 FAMILY = "tabular"
 
@@ -50,6 +51,13 @@ class Tabular(TaskDistribution):
         """All MDPs move in one numpy expression."""
         return TabularVectorEnv(num_tasks, envs_per_task, self)
 
+    def scene(self, task: Task) -> Scene:
+        """The states in a ring with the moves so far."""
+        from envs.plots import Ring
+
+        means = task.array[self.num_states**2 * self.num_actions :].reshape(self.num_states, self.num_actions)
+        return Ring(means)
+
     def fingerprint(self) -> dict[str, Any]:
         """Adds the sizes."""
         return super().fingerprint() | {"num_states": self.num_states, "num_actions": self.num_actions}
@@ -74,6 +82,11 @@ class TabularVectorEnv(TaskVectorEnv):
         self._luck = np.zeros((*self.shape, self.horizon))
         self._noise = np.zeros((*self.shape, self.horizon))
         self._one_hot = np.eye(num_states, dtype=np.float32)
+
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The number of the MDP's state, float64 ``[1]``."""
+        self._check_open()
+        return np.array([self._state[task, env]], np.float64)
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         num_states, num_actions = self._sizes

@@ -62,19 +62,24 @@ class GymDistribution(TaskDistribution):
 
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """``num_tasks * envs_per_task`` objects of the environment, stepped one after another."""
-        return GymVectorEnv(num_tasks, envs_per_task, self)
+        grid = [[self.make_env() for _ in range(envs_per_task)] for _ in range(num_tasks)]
+        return GymVectorEnv(grid, self.name, self.horizon, self.success_key)
 
 
 class GymVectorEnv(TaskVectorEnv):
-    """A `TaskVectorEnv` over separate `gymnasium.Env` objects."""
+    """A `TaskVectorEnv` over separate `gymnasium.Env` objects, ``grid[task][env]``."""
 
-    def __init__(self, num_tasks: int, envs_per_task: int, distribution: GymDistribution) -> None:
-        super().__init__(
-            num_tasks, envs_per_task, distribution.observation_space, distribution.action_space, distribution.horizon
-        )
-        self._family, self._success_key = distribution.name, distribution.success_key
-        self._envs = [[distribution.make_env() for _ in range(envs_per_task)] for _ in range(num_tasks)]
-        self._has_set_task = self._envs[0][0].has_wrapper_attr("set_task")
+    def __init__(self, grid: list[list[gym.Env[Any, Any]]], family: str, horizon: int, success_key: str) -> None:
+        first: Any = grid[0][0]
+        super().__init__(len(grid), len(grid[0]), first.observation_space, first.action_space, horizon)
+        self._family, self._success_key, self._envs = family, success_key, grid
+        self._has_set_task = first.has_wrapper_attr("set_task")
+
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The attribute ``state`` of the environment, where it has one made of numbers (Gymnasium's classic ones)."""
+        self._check_open()
+        state = np.asarray(getattr(self._envs[task][env].unwrapped, "state", None))
+        return state.astype(np.float64).reshape(-1) if state.dtype.kind in "fiu" else np.zeros(0)
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:
@@ -113,3 +118,24 @@ class GymVectorEnv(TaskVectorEnv):
         for row in self._envs:
             for env in row:
                 env.close()
+
+
+class SingleEnv(GymVectorEnv):
+    """Somebody's own `gymnasium.Env` as a `TaskVectorEnv` of one environment, which stays on the task that it has.
+
+    It is not told a task (`set_tasks` takes any), its episodes start from ``reset(seed=seed)`` with the seed as it is,
+    and it is left open by `close`.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], horizon: int, success_key: str = "success") -> None:
+        super().__init__([[env]], "", horizon, success_key)
+        self.set_tasks([Task("", ())])
+
+    def _set_tasks(self, tasks: list[Task]) -> None:
+        pass
+
+    def _reset(self, seeds: list[int], mask: Bool) -> Float:
+        return np.asarray(self._envs[0][0].reset(seed=seeds[0])[0])[None, None]
+
+    def _close(self) -> None:
+        pass

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl import checkpoint
-from meta_rl.algorithms.base import Actor, MetaLearner
-from meta_rl.config import TrainConfig, load_config
+from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
+from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Adapted, Params, Rollout
 from meta_rl.errors import ConfigError
+from meta_rl.handover import bundle
+from meta_rl.interface import Interface
+from meta_rl.player import Player
 from meta_rl.problem import open_problem
 
 
@@ -27,30 +30,60 @@ class Agent:
         iteration: finished meta-updates.
     """
 
-    def __init__(self, config: TrainConfig, learner: MetaLearner, params: Params, iteration: int) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        learner: MetaLearner,
+        params: Params,
+        iteration: int,
+        interface: Interface | None = None,
+    ) -> None:
         self.config, self.learner, self.params, self.iteration = config, learner, params, iteration
+        self._interface = interface
+
+    @property
+    def interface(self) -> Interface:
+        """What it observes and answers; unless it was given, that of the tasks it was trained on."""
+        self._interface = self._interface or open_problem(self.config).interface
+        return self._interface
+
+    def player(self, seed: int = 0) -> Player:
+        """The agent before adaptation, to adapt to a single `gymnasium.Env` and to act in it.
+
+        Raises:
+            ConfigError: it has learned from labelled examples.
+        """
+        if RECIPES[self.config.recipe].learns != "rl":
+            raise ConfigError(f"player: {self.config.recipe} has learned from labelled examples, not to act")
+        return Player(self.learner, self.params, self.interface, self.config.evaluate, seed)
 
     def as_metaworld_agent(self, seed: int = 0) -> MetaWorldAgent:
         """The agent as `metaworld.evaluation.metalearning_evaluation` takes it."""
         return MetaWorldAgent(self.learner, self.params, seed)
 
 
-def load(run_dir: str | Path) -> Agent:
-    """The agent of a run's newest sound checkpoint.
+def load(folder: str | Path) -> Agent:
+    """The agent of a run's newest sound checkpoint, or of a folder that `meta-rl export` wrote.
 
     Raises:
-        ConfigError: no run, or no checkpoint, there.
-        CheckpointError: every checkpoint is damaged.
+        ConfigError: neither is there, or the run has no checkpoint.
+        CheckpointError: every checkpoint, or the exported file, is damaged.
     """
-    run_dir = Path(run_dir)
-    if not (run_dir / "config.json").exists():
-        raise ConfigError(f"RUN: {run_dir} is not a run directory (no config.json)")
-    config = load_config(run_dir / "config.json")
-    state = checkpoint.load_newest(run_dir / "checkpoints")
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        raise ConfigError(f"RUN: {folder} is not a run directory (no config.json), nor an exported agent")
+    config = load_config(folder / "config.json")
+    learner: Any
+    if bundle.is_bundle(folder):
+        found = bundle.read(folder)
+        learner = make_learner(config, found.interface)
+        return Agent(config, learner, found.params, found.iteration, found.interface)
+    state = checkpoint.load_newest(folder / "checkpoints")
     if state is None:
-        raise ConfigError(f"RUN: {run_dir} holds no checkpoint yet")
-    learner: Any = open_problem(config).learner
-    return Agent(config, learner, state.params, state.iteration)
+        raise ConfigError(f"RUN: {folder} holds no checkpoint yet")
+    problem = open_problem(config)
+    learner = problem.learner
+    return Agent(config, learner, state.params, state.iteration, problem.interface)
 
 
 class MetaWorldAgent:
@@ -80,10 +113,7 @@ class MetaWorldAgent:
     def adapt_action(self, observations: NDArray[np.float64]) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
         """Sampled actions ``[env, action]`` for the adaptation episodes."""
         self._judged = False
-        policy = self._learner.policy
-        shape = (len(observations), 1, *policy.noise_shape)
-        draw = self._rng.standard_normal if policy.noise_kind == "normal" else self._rng.random
-        return self._act(observations, draw(shape, dtype=np.float32)), {}
+        return self._act(observations, draw_noise(self._rng, self._learner.policy, len(observations), 1)), {}
 
     def eval_action(self, observations: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mode actions ``[env, action]``."""

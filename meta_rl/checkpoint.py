@@ -60,16 +60,16 @@ def save(folder: Path, state: TrainState, keep: int) -> Path:
         files = {
             "state.safetensors": safetensors_torch.save(tensors),
             # safetensors sorts its tensors; sums over all parameters round differently in another order.
-            "state.json": _json({"iteration": state.iteration, "env_steps": state.env_steps, "order": list(tensors)}),
+            "state.json": json_bytes(
+                {"iteration": state.iteration, "env_steps": state.env_steps, "order": list(tensors)}
+            ),
         }
         manifest = {
             "schema": SCHEMA,
             "versions": {name: metadata.version(name) for name in ("torch", "numpy", "safetensors")},
-            "files": {
-                name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
-            },
+            "files": digests(files),
         }
-        for name, data in (files | {"manifest.json": _json(manifest)}).items():
+        for name, data in (files | {"manifest.json": json_bytes(manifest)}).items():
             write_durably(temporary / name, data)
         _fsync_folder(temporary)
         temporary.rename(final)
@@ -115,23 +115,46 @@ def load(path: Path, device: torch.device | str = "cpu") -> TrainState:
         manifest = json.loads((path / "manifest.json").read_bytes())
         if manifest["schema"] != SCHEMA:
             raise CheckpointError(f"{path}: schema {manifest['schema']}, this version reads schema {SCHEMA}")
-        contents = {}
-        for name in ("state.safetensors", "state.json"):
-            data = (path / name).read_bytes()
-            expected = manifest["files"][name]
-            if len(data) != expected["bytes"]:
-                raise CheckpointError(f"{path / name}: {len(data)} bytes, the manifest says {expected['bytes']}")
-            if hashlib.sha256(data).hexdigest() != expected["sha256"]:
-                raise CheckpointError(f"{path / name}: contents do not match their sha256")
-            contents[name] = data
+        names = ("state.safetensors", "state.json")
+        contents = {name: read_checked(path / name, manifest["files"][name]) for name in names}
         counters = json.loads(contents["state.json"])
-        tensors = safetensors_torch.load(contents["state.safetensors"])
-        # Own memory for each tensor, not views into the file's bytes: see `types.from_numpy` for why that matters.
-        return _unflatten(counters, {name: tensors[name].clone().to(device) for name in counters["order"]})
+        tensors = read_tensors(contents["state.safetensors"], counters["order"])
+        return _unflatten(counters, {name: tensor.to(device) for name, tensor in tensors.items()})
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: unreadable ({type(error).__name__}: {error})") from error
+
+
+def digests(files: dict[str, bytes]) -> dict[str, Any]:
+    """What a manifest says about `files`, for `read_checked`."""
+    return {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+
+
+def read_checked(path: Path, expected: dict[str, Any]) -> bytes:
+    """The contents of a file, if they are what its manifest says.
+
+    Raises:
+        CheckpointError: they are not.
+    """
+    data = path.read_bytes()
+    if len(data) != expected["bytes"]:
+        raise CheckpointError(f"{path}: {len(data)} bytes, the manifest says {expected['bytes']}")
+    if hashlib.sha256(data).hexdigest() != expected["sha256"]:
+        raise CheckpointError(f"{path}: contents do not match their sha256")
+    return data
+
+
+def read_tensors(data: bytes, order: list[str]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file in `order`, each in memory of its own, not a view into the file's bytes: see
+    `types.from_numpy` for why that matters."""
+    tensors = safetensors_torch.load(data)
+    return {name: tensors[name].clone() for name in order}
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as the contents of a JSON file."""
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -200,10 +223,6 @@ def _unflatten(counters: dict[str, Any], tensors: dict[str, Tensor]) -> TrainSta
         group, _, name = full.partition("/")
         groups[group][name] = tensor
     return TrainState(counters["iteration"], counters["env_steps"], **groups)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
 def _fsync_folder(path: Path) -> None:

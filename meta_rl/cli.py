@@ -1,4 +1,4 @@
-"""The command line: ``meta-rl train | evaluate | compare | envs``.
+"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | export | envs``.
 
 Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
 before torch or metaworld are imported and before anything is written.
@@ -36,12 +36,16 @@ from meta_rl.config import (
 )
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.fewshot_config import SPLITS, parse_name
+from meta_rl.loggers import check_loggers
 
 USAGE = """usage: meta-rl COMMAND ...
 
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
+  render RUN [options]                                    a video: test tasks before and after adaptation side by side
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
+  record RUN [options]                                    every step of the test episodes as arrays, or for Minari
+  export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
@@ -70,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, envs.UnknownNameError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 2
-    except (RunError, envs.NonFiniteError) as error:
+    except (RunError, envs.NonFiniteError, envs.NoDisplayError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 1
 
@@ -78,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train_command(argv: list[str]) -> int:
     """``meta-rl train``."""
     config = parse_train(argv)
+    check_loggers(config.logger)
     check_device(config.device)
     check_run_dir(config)
     from meta_rl.report import evaluate_run  # torch comes in here, after the checks
@@ -90,14 +95,7 @@ def train_command(argv: list[str]) -> int:
 
 def evaluate_command(argv: list[str]) -> int:
     """``meta-rl evaluate``."""
-    if any(a in ("-h", "--help") for a in argv):
-        parse_options(EvaluateConfig, EvaluateConfig(), ["--help"], "meta-rl evaluate RUN")
-    if not argv or argv[0].startswith("-"):
-        raise ConfigError("RUN: name the run directory first, as in: meta-rl evaluate runs/NAME")
-    run_dir = Path(argv[0])
-    if not (run_dir / "config.json").exists():
-        raise ConfigError(f"RUN: {run_dir} is not a run directory (it has no config.json)")
-    config = load_config(run_dir / "config.json")
+    run_dir, config = take_run("evaluate", argv, EvaluateConfig())
     split, rest = take_option(argv[1:], "--split", "test")
     protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
     check_split(config.env, split)
@@ -105,6 +103,63 @@ def evaluate_command(argv: list[str]) -> int:
     from meta_rl.report import evaluate_run
 
     evaluate_run(run_dir, protocol, split=split)
+    return 0
+
+
+def take_run(command: str, argv: list[str], options: Any) -> tuple[Path, TrainConfig]:
+    """The run directory that comes first in `argv`, and its config; with ``--help``, the help for `options` instead.
+
+    Raises:
+        ConfigError: there is no run.
+    """
+    if any(a in ("-h", "--help") for a in argv):
+        parse_options(type(options), options, ["--help"], f"meta-rl {command} RUN")
+    if not argv or argv[0].startswith("-"):
+        raise ConfigError(f"RUN: name the run directory first, as in: meta-rl {command} runs/NAME")
+    run_dir = Path(argv[0])
+    if not (run_dir / "config.json").exists():
+        raise ConfigError(f"RUN: {run_dir} is not a run directory (it has no config.json)")
+    return run_dir, load_config(run_dir / "config.json")
+
+
+def take_episodes(command: str, argv: list[str], options: C) -> tuple[Path, C]:
+    """`take_run` for what shows episodes, with its options parsed.
+
+    Raises:
+        ConfigError: there is no run, or no episodes in it; a bad option.
+    """
+    run_dir, config = take_run(command, argv, options)
+    if RECIPES[config.recipe].learns != "rl":
+        raise ConfigError(f"RUN: {run_dir} is a few-shot run, which has no episodes to show")
+    return run_dir, parse_options(type(options), options, argv[1:], f"meta-rl {command}")
+
+
+def render_command(argv: list[str]) -> int:
+    """``meta-rl render``."""
+    from meta_rl.visualise.options import RenderConfig
+
+    run_dir, options = take_episodes("render", argv, RenderConfig())
+    for name in ("every", "fps", "width"):
+        if getattr(options, name) < (32 if name == "width" else 1):
+            raise ConfigError(f"--{name}: must be at least {32 if name == 'width' else 1}")
+    from meta_rl.visualise.render import render
+
+    render(run_dir, options)
+    return 0
+
+
+def record_command(argv: list[str]) -> int:
+    """``meta-rl record``."""
+    from meta_rl.handover.options import RecordConfig
+
+    run_dir, config = take_run("record", argv, RecordConfig())
+    if RECIPES[config.recipe].learns != "rl":
+        raise ConfigError(f"RUN: {run_dir} is a few-shot run, which has no episodes to record")
+    options = parse_options(RecordConfig, RecordConfig(evaluate=config.evaluate), argv[1:], "meta-rl record")
+    validate(replace_evaluate(config, options.evaluate))
+    from meta_rl.handover.record import record_run
+
+    record_run(run_dir, options)
     return 0
 
 
@@ -126,6 +181,18 @@ def compare_command(argv: list[str]) -> int:
     print(side.table(summary))
     if out:
         side.write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
+    return 0
+
+
+def export_command(argv: list[str]) -> int:
+    """``meta-rl export``."""
+    from meta_rl.handover.options import ExportConfig
+
+    run_dir, _ = take_run("export", argv, ExportConfig())
+    options = parse_options(ExportConfig, ExportConfig(), argv[1:], "meta-rl export")
+    from meta_rl.handover.export import export_run
+
+    export_run(run_dir, options)
     return 0
 
 
@@ -169,6 +236,9 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": train_command,
     "evaluate": evaluate_command,
     "compare": compare_command,
+    "render": render_command,
+    "record": record_command,
+    "export": export_command,
     "envs": envs_command,
 }
 

@@ -29,7 +29,7 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
     Raises:
         ConfigError: a run has no evaluation, or runs were evaluated on different tasks.
     """
-    groups = grouped(run_dirs, _tasks, "tasks")
+    groups = grouped(run_dirs, _judged_on, "tasks, or by different protocols; run meta-rl evaluate on both")
     every = [run for runs in groups.values() for run in runs]
     for run in every:
         run["rows"] = read_rows(run["folder"] / "metrics.jsonl")
@@ -67,8 +67,9 @@ def grouped(
     return groups
 
 
-def _tasks(run: dict[str, Any]) -> list[Any]:
-    return [(task["family"], task["vector"]) for task in run["per_task"]]
+def _judged_on(run: dict[str, Any]) -> list[Any]:
+    """Tasks, and the shape ``[stage][episode]`` of what came of them."""
+    return [(task["family"], task["vector"], [len(stage) for stage in task["returns"]]) for task in run["per_task"]]
 
 
 def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -236,6 +236,8 @@ class TrainConfig:
     """Iterations between checkpoints."""
     keep_checkpoints: int = 3
     """Newest checkpoints kept."""
+    logger: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Where metrics go besides the files of the run; each needs the extra of its name."""
     algorithm: AlgorithmConfig = field(default_factory=MamlConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
@@ -515,6 +517,7 @@ RESUMABLE_CHANGES = {
     "checkpoint_every",
     "keep_checkpoints",
     "evaluate",
+    "logger",
 }
 
 C = TypeVar("C")

@@ -9,22 +9,39 @@ successes; see docs/evaluation.md.)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import Task, TaskDistribution
+from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
-from meta_rl.core.types import Params
+from meta_rl.core.types import Params, Rollout
 from meta_rl.sources.collect import Streams, envs_per_task, rollout
 
 DEFAULT_TEST_TASKS = 40
 """Number of test tasks where a distribution has infinitely many."""
+
+
+class Watch(Protocol):
+    """Sees the judged episodes of an evaluation while they are played."""
+
+    def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
+        """Episodes of `stage` come next: those of the test tasks `positions`, in these `rows` of the environments."""
+        ...
+
+    def look(self, env: TaskVectorEnv) -> None:
+        """After the reset, and after every step."""
+        ...
+
+    def end(self, rollout: Rollout) -> None:
+        """What was recorded."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,11 +102,23 @@ class Evaluation:
 
 
 def evaluate(
-    learner: MetaLearner, params: Params, distribution: TaskDistribution, protocol: EvaluateConfig
+    learner: MetaLearner,
+    params: Params,
+    distribution: TaskDistribution,
+    protocol: EvaluateConfig,
+    chosen: Sequence[int] | None = None,
+    watch: Watch | None = None,
 ) -> Evaluation:
-    """Adaptation curves of `params` (on the CPU) on the tasks of `distribution`, usually a test split."""
+    """Adaptation curves of `params` (on the CPU) on the tasks of `distribution`, usually a test split.
+
+    Args:
+        chosen: positions of the tasks to evaluate among the test tasks; default all. A task's numbers do not depend on
+            which others are chosen.
+        watch: sees the judged episodes.
+    """
     seed = protocol.evaluation_seed
     tasks = test_tasks(distribution, protocol.test_tasks, seed)
+    positions = list(range(len(tasks))) if chosen is None else list(chosen)
     size = min(protocol.tasks_at_once, len(tasks))
     episodes = 1 if distribution.deterministic else protocol.evaluation_episodes
     steps = protocol.adaptation_steps
@@ -102,17 +131,24 @@ def evaluate(
     practice_returns = np.zeros((len(tasks), steps, protocol.adaptation_episodes))
     env_steps = 0
     for start in range(0, len(tasks), size):
-        # The last chunk repeats its last task: batch shapes stay fixed, and what is repeated is dropped.
+        # Batch shapes stay fixed: a chunk is played whole or not at all, and the last one repeats its last task.
         indices = [min(i, len(tasks) - 1) for i in range(start, start + size)]
-        rows = slice(start, min(start + size, len(tasks)))
-        kept = rows.stop - start
+        rows = [i for i in range(start, min(start + size, len(tasks))) if i in positions]
+        kept = [i - start for i in rows]
+        if not rows:
+            continue
         chunk = [tasks[i] for i in indices]
         adapted = learner.start(params, size)
         for step in range(steps + 1):
             judge.set_tasks(chunk)
-            judged = rollout(judge, learner.actor(adapted), None, streams.env_seeds(2 * step * rollouts, indices))
-            returns[rows, step], solved[rows, step] = judged.returns[:kept], judged.solved[:kept]
-            env_steps += int(judged.valid[:kept].sum())
+            if watch is not None:
+                watch.begin(rows, kept, step)
+            seeds = streams.env_seeds(2 * step * rollouts, indices)
+            judged = rollout(judge, learner.actor(adapted), None, seeds, look=watch.look if watch is not None else None)
+            if watch is not None:
+                watch.end(judged)
+            returns[rows, step], solved[rows, step] = judged.returns[kept], judged.solved[kept]
+            env_steps += int(judged.valid[kept].sum())
             if practice is None or step == steps:
                 continue
             practice.set_tasks(chunk)
@@ -122,13 +158,14 @@ def evaluate(
                 noise = streams.action_noise(stage, indices, practice, learner.policy)
                 recorded = rollout(practice, actor, noise, streams.env_seeds(2 * stage + 1, indices))
                 adapted = learner.adapt(adapted, learner.prepare(adapted, recorded), actor)
-                collected.append(recorded.returns[:kept])
-                env_steps += int(recorded.valid[:kept].sum())
+                collected.append(recorded.returns[kept])
+                env_steps += int(recorded.valid[kept].sum())
             practice_returns[rows, step] = np.concatenate(collected, 1)
     judge.close()
     if practice is not None:
         practice.close()
-    return Evaluation(tasks, returns, solved, practice_returns, env_steps)
+    chosen_tasks = [tasks[i] for i in positions]
+    return Evaluation(chosen_tasks, returns[positions], solved[positions], practice_returns[positions], env_steps)
 
 
 def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:

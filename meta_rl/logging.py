@@ -1,4 +1,4 @@
-"""Where metrics go: two JSON-lines files, and a progress display.
+"""Where metrics go: two JSON-lines files, a progress display, and the loggers of `meta_rl.loggers`.
 
 ``metrics.jsonl`` holds what a run computed and nothing else, so two equal runs have equal files, byte for byte;
 ``timing.jsonl`` holds how long it took. Both are flushed at every row and cut back to the checkpoint on resume.
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from meta_rl.checkpoint import replace_durably
+from meta_rl.loggers import Logger
 
 Row = dict[str, float]
 FILES = ("metrics.jsonl", "timing.jsonl")
@@ -25,9 +27,11 @@ class RunLog:
     Args:
         run_dir: existing folder.
         iteration: finished iterations; later rows (of work that is done again after a stop) are removed.
+        loggers: told every row too, after the files.
     """
 
-    def __init__(self, run_dir: Path, iteration: int) -> None:
+    def __init__(self, run_dir: Path, iteration: int, loggers: Sequence[Logger] = ()) -> None:
+        self._loggers = loggers
         for name in FILES:
             path = run_dir / name
             if path.exists():
@@ -40,11 +44,15 @@ class RunLog:
         for file, values in ((self._metrics, row), (self._timing, timing)):
             file.write(json.dumps(values) + "\n")
             file.flush()
+        for logger in self._loggers:
+            logger.write(int(row["iteration"]), {k: v for k, v in (row | timing).items() if k != "iteration"})
 
     def close(self) -> None:
-        """Close both files."""
+        """Close both files and the loggers."""
         self._metrics.close()
         self._timing.close()
+        for logger in self._loggers:
+            logger.close()
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -8,6 +8,7 @@ import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.interface import Interface
 from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.fewshot import FewShotSource, open_tasks
 from meta_rl.sources.in_process import InProcess
@@ -21,6 +22,11 @@ class Problem(Protocol):
     @property
     def learner(self) -> MetaLearner | FewShotLearner:
         """The learner for these tasks."""
+        ...
+
+    @property
+    def interface(self) -> Interface:
+        """What the learner observes and answers."""
         ...
 
     def source(self) -> Source:
@@ -38,6 +44,7 @@ class Environments:
     def __init__(self, config: TrainConfig) -> None:
         self._config, self._distribution = config, envs.make(config.env, "train")
         self.learner: MetaLearner = make_learner(config, self._distribution)
+        self.interface = Interface.of(self._distribution, self._distribution.horizon)
 
     def source(self) -> Source:
         """See `Problem.source`.
@@ -68,6 +75,7 @@ class LabelledExamples:
         self._config, self._tasks = config, open_tasks(config, "train")
         learner: Any = make_learner(config, self._tasks)
         self.learner: FewShotLearner = learner
+        self.interface = Interface.of(self._tasks)
 
     def source(self) -> Source:
         """See `Problem.source`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -22,6 +21,7 @@ from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, va
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError, Stopped
+from meta_rl.loggers import check_loggers, open_loggers
 from meta_rl.logging import Display, Row, RunLog
 from meta_rl.problem import Problem, open_problem
 from meta_rl.signals import Stop
@@ -43,6 +43,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
         Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
     """
     validate(config)
+    check_loggers(config.logger)
     device = select_device(config.device)
     problem = open_problem(config)
     with closing(problem.source()) as source:
@@ -70,7 +71,8 @@ def _train(
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
     move_state(state, device)
-    with Stop() as stop, closing(RunLog(run_dir, state.iteration)) as log:
+    loggers = open_loggers(config, run_dir, state.iteration)
+    with Stop() as stop, closing(RunLog(run_dir, state.iteration, loggers)) as log:
         with Display(config.iterations, state.iteration) as display:
             skipped = 0  # updates in a row, since the start or the resumption
             while state.iteration < config.iterations and stop.requested is None:
@@ -178,7 +180,7 @@ def open_run(config: TrainConfig) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace the file at `path` durably."""
-    checkpoint.replace_durably(path, (json.dumps(value, indent=1) + "\n").encode())
+    checkpoint.replace_durably(path, checkpoint.json_bytes(value))
 
 
 def versions() -> dict[str, Any]:

@@ -16,8 +16,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files in a freshly built wheel."""
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A freshly built wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "--wheel-dir", str(folder), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -26,7 +26,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     assert done.returncode == 0, done.stderr[-2000:]
     (path,) = folder.glob("*.whl")
     assert path.name.startswith(f"meta_rl-{PROJECT['version']}-")
-    with zipfile.ZipFile(path) as archive:
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> dict[str, bytes]:
+    """The files in it."""
+    with zipfile.ZipFile(wheel_file) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
@@ -74,3 +80,54 @@ def test_constraints_pin_every_dependency() -> None:
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if line}
     names = {dependency.split(">")[0].split("=")[0].strip().lower() for dependency in PROJECT["dependencies"]}
     assert names <= pinned
+
+
+ACTIONS = """
+import sys
+sys.path[:0] = sys.argv[3:]
+import numpy as np
+import meta_rl
+player = meta_rl.load(sys.argv[1]).player()
+observations = np.load(sys.argv[2])
+actions = []
+for observation in observations:
+    actions.append(player.act(observation))
+    player.observe(0.5, False)
+np.save("actions.npy", actions)
+print(meta_rl.__file__)
+"""
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2"])
+def test_an_agent_acts_the_same_without_the_source_tree(recipe: str, wheel_file: Path, tmp_path: Path) -> None:
+    """Trained here; exported; loaded by another interpreter that knows the wheel, and not the checkout."""
+    import numpy as np
+
+    from meta_rl import load
+    from meta_rl.config import default_config, replace_paths
+    from meta_rl.handover.export import export
+    from meta_rl.train import train
+
+    small = {"iterations": 1, "meta_batch_size": 2, "episodes_per_task": 2, "network.hidden": (8,), "device": "cpu"}
+    run = train(replace_paths(default_config(recipe, "navigation"), small | {"run_dir": str(tmp_path / "run")}))
+    folder = export(run, tmp_path / "agent")
+    installed, elsewhere = tmp_path / "installed", tmp_path / "elsewhere"
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet", "--target", str(installed)]
+    subprocess.run([*command, str(wheel_file)], check=True)
+    elsewhere.mkdir()
+    observations = np.random.default_rng(0).normal(size=(50, 2))
+    np.save(elsewhere / "observations.npy", observations)
+    libraries = Path(np.__file__).parents[1]
+    # -S: the links that an editable installation leaves are not followed.
+    command = [sys.executable, "-S", "-I", "-c", ACTIONS, str(folder), "observations.npy"]
+    done = subprocess.run(
+        [*command, str(installed), str(libraries)], cwd=elsewhere, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == installed / "meta_rl" / "__init__.py"
+    player = load(run).player()
+    expected = []
+    for observation in observations:
+        expected.append(player.act(observation))
+        player.observe(0.5, False)
+    np.testing.assert_array_equal(np.load(elsewhere / "actions.npy"), expected)

@@ -13,6 +13,7 @@ import numpy as np
 
 from envs.api import Task, TaskDistribution, TaskVectorEnv, sample_balanced
 from envs.locomotion.presets import PRESETS, Preset, spaces
+from envs.scene import Scene
 
 FIXED_TASKS_SEED = 1337
 """Seeds the lists of tasks that are drawn once and for all (PEARL's number, though not PEARL's generator)."""
@@ -61,6 +62,12 @@ class Locomotion(TaskDistribution):
         from envs.locomotion.engine import LocomotionVectorEnv
 
         return LocomotionVectorEnv(num_tasks, envs_per_task, self.preset, self.horizon, self.num_threads)
+
+    def scene(self, task: Task) -> Scene:
+        """The robot on its floor, followed by the camera."""
+        from envs.locomotion.render import scene
+
+        return scene(self.preset, task)
 
     def fingerprint(self) -> dict[str, Any]:
         """The row of the table, the engine, and the versions that the physics and the model come from."""

@@ -11,6 +11,7 @@ from envs.api import Task, TaskDistribution, TaskVectorEnv, sample_balanced
 from envs.metaworld import benchmarks
 from envs.metaworld.reference import ReferenceVectorEnv
 from envs.metaworld.spaces import action_space, observation_space
+from envs.scene import Scene
 
 
 class MetaWorld(TaskDistribution):
@@ -87,6 +88,12 @@ class MetaWorld(TaskDistribution):
             reward_version=self.reward_version,
             goal_visible=self.goal_visible,
         )
+
+    def scene(self, task: Task) -> Scene:
+        """The arm at its table, with the goal."""
+        from envs.metaworld.render import scene
+
+        return scene(task)
 
     def _choose(self, engine: str) -> str:
         """The engine to use.

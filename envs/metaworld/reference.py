@@ -53,6 +53,16 @@ class ReferenceVectorEnv(TaskVectorEnv):
         self._envs: list[list[Any]] = []
         self.info: dict[str, NDArray[np.float64]] = {}
 
+    def state(self, task: int, env: int) -> NDArray[np.float64]:
+        """The physics state (`mujoco.mjtState.mjSTATE_INTEGRATION`) of one environment, float64 ``[state]``."""
+        import mujoco
+
+        self._check_open()
+        sim = self._envs[task][env]
+        state = np.empty(mujoco.mj_stateSize(sim.model, mujoco.mjtState.mjSTATE_INTEGRATION))
+        mujoco.mj_getState(sim.model, sim.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+        return state
+
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:
             if task.family not in FAMILIES:

@@ -30,6 +30,12 @@ class Noise(Protocol):
     """``"normal"`` or ``"uniform"`` (on [0, 1))."""
 
 
+def draw_noise(rng: np.random.Generator, policy: Noise, *leading: int) -> NDArray[np.float32]:
+    """Noise for actions ``[*leading]``, ``[*leading, *noise_shape]``."""
+    draw = rng.standard_normal if policy.noise_kind == "normal" else rng.random
+    return draw((*leading, *policy.noise_shape), dtype=np.float32)
+
+
 class Actor(Protocol):
     """A policy bound to what it has adapted, one per task. It lasts for one rollout."""
 

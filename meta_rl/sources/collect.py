@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import NonFiniteError, Task, TaskVectorEnv
-from meta_rl.algorithms.base import Actor, MetaLearner, Noise
+from meta_rl.algorithms.base import Actor, MetaLearner, Noise, draw_noise
 from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import MetaBatch, Params, Rollout
 
@@ -32,13 +32,8 @@ class Streams(NamedTuple):
     ) -> NDArray[np.float32]:
         """All noise of one stage, ``[task, env, time, *noise_shape]``: each task has its own stream, so sharding
         changes nothing."""
-        shape = (env.envs_per_task, env.horizon, *policy.noise_shape)
-        draws = []
-        for task in task_indices:
-            rng = generator(self.seed, self.noise, self.iteration, task, stage)
-            draw = rng.standard_normal if policy.noise_kind == "normal" else rng.random
-            draws.append(draw(shape, dtype=np.float32))
-        return np.stack(draws)
+        rngs = (generator(self.seed, self.noise, self.iteration, task, stage) for task in task_indices)
+        return np.stack([draw_noise(rng, policy, env.envs_per_task, env.horizon) for rng in rngs])
 
     def env_seeds(self, stage: int, task_indices: Sequence[int]) -> list[int]:
         """One seed per task for `TaskVectorEnv.reset`."""
@@ -51,6 +46,7 @@ def rollout(
     noise: NDArray[np.float32] | None,
     seeds: Sequence[int],
     watch: Callable[[int, NDArray[Any]], None] | None = None,
+    look: Callable[[TaskVectorEnv], None] | None = None,
 ) -> Rollout:
     """One episode in every environment.
 
@@ -59,6 +55,7 @@ def rollout(
         noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
         seeds: one per task.
         watch: told of every step before it is taken: time and actions ``[task, env, ...]``.
+        look: is shown the environments after their reset and after every step (see `meta_rl.recording`).
     Raises:
         NonFiniteError: an observation or reward is not finite.
     """
@@ -71,6 +68,8 @@ def rollout(
     active = np.ones(env.shape, bool)
     terminated = np.zeros(env.shape, bool)
     current = env.reset(seeds)
+    if look is not None:
+        look(env)
     actor.begin()
     for t in range(env.horizon):
         observation[:, :, t] = current
@@ -83,6 +82,8 @@ def rollout(
         reward[:, :, t], success[:, :, t] = step.reward, step.success
         check_finite(env, current, step.reward, t)  # at once: what a policy remembers of a NaN is a NaN
         active = ~(step.terminated | step.truncated)
+        if look is not None:
+            look(env)
         actor.observe(step.reward, ~active)
         if not active.any():
             break

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs import NonFiniteError, Task
+from envs import NonFiniteError, SingleEnv, Task
 from envs.vector import GymDistribution
 
 
@@ -220,3 +220,17 @@ def test_unusable_spaces_are_refused(which: str) -> None:
 def test_a_horizon_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="horizon"):
         GymDistribution("line", Line, lambda rng: rng.random(1), 0)
+
+
+def test_somebody_elses_environment_keeps_its_task_and_stays_open() -> None:
+    mine = Line()
+    mine.set_task(np.array([3.0]))
+    with SingleEnv(mine, horizon=4, success_key="is_won") as env:
+        for seed in (11, 12):
+            start = env.reset([seed])
+            steps = [env.step(np.ones((1, 1, 1), np.float32)) for _ in range(4)]
+            np.testing.assert_allclose([s.observation[0, 0, 0] - start[0, 0, 0] for s in steps], [3, 6, 9, 12])
+            assert [s.success[0, 0] for s in steps] == [False, False, False, True]
+            assert [s.truncated[0, 0] for s in steps] == [False, False, False, True]
+    assert mine.seeds == [11, 12]
+    assert mine.closed == 0

@@ -88,6 +88,11 @@ BAD = {
     "train --algorithm.inner-lr 1": ["--algorithm.inner-lr", "closest: --inner-lr"],
     "evaluate": ["RUN"],
     "evaluate nowhere": ["RUN", "nowhere"],
+    "train --logger tensorbord": ["--logger", "tensorboard"],
+    "export": ["RUN"],
+    "export nowhere": ["RUN", "nowhere"],
+    "record": ["RUN"],
+    "record nowhere": ["RUN", "nowhere"],
     "compare": ["RUN"],
     "compare nowhere": ["RUN", "nowhere"],
 }
@@ -271,7 +276,14 @@ def test_every_recipe_accepts_every_environment(recipe: str) -> None:
 
 def test_what_a_resumed_run_may_change() -> None:
     config = default_config("maml-trpo", "navigation")
-    free = {"iterations": 7, "device": "cuda", "run_dir": "x", "checkpoint_every": 3, "keep_checkpoints": 9}
+    free = {
+        "iterations": 7,
+        "device": "cuda",
+        "run_dir": "x",
+        "checkpoint_every": 3,
+        "keep_checkpoints": 9,
+        "logger": ("wandb",),
+    }
     same = dataclasses.replace(config, **free, evaluate=EvaluateConfig(test_tasks=5))
     assert changed_fields(config, same) == []
     assert changed_fields(config, dataclasses.replace(config, seed=1)) == ["seed: 0 -> 1"]

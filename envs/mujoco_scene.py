@@ -1,0 +1,197 @@
+"""Draws recorded states of a MuJoCo model: pictures through its own renderer, and pieces for a replay in a page."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import gl, meshes
+from envs.scene import Picture, Scene, Solid, Track
+
+STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+GOAL_COLOUR = (0.15, 0.75, 0.35, 0.75)
+TRAIL_COLOUR = (0.95, 0.65, 0.1, 0.9)
+SHADES = 2
+"""Drawn so many times wider and higher, then averaged: cheaper than the renderer's multisampling."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the camera stands.
+
+    Attributes:
+        look_at: the point in the middle of the picture (m); with `follow`, relative to the body.
+        distance: from there (m).
+        azimuth, elevation: degrees, as MuJoCo has them.
+        follow: the camera goes along x and y with the body that leaves the trail.
+    """
+
+    look_at: tuple[float, float, float]
+    distance: float
+    azimuth: float
+    elevation: float
+    follow: bool = False
+
+
+class MujocoScene(Scene):
+    """One task of a model.
+
+    Args:
+        model: with its looks; may be shared between scenes.
+        arrays: what the task changes in the model, by name of the array.
+        goal: in words.
+        point: the goal as a place (m), if it is one.
+        trail: number of the body whose path is drawn.
+        view: the camera.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        arrays: Mapping[str, NDArray[np.float64]],
+        goal: str,
+        point: tuple[float, ...] | None,
+        trail: int,
+        view: View,
+    ) -> None:
+        self.goal, self._model, self._arrays = goal, model, arrays
+        self._point, self._trail, self._view = point, trail, view
+        self._data = mujoco.MjData(model)
+        self._size = mujoco.mj_stateSize(model, STATE)
+        self._paths: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}  # keeps its key's array alive
+
+    def draw(self, track: Track, time: int, width: int, height: int) -> Picture:
+        """See `Scene.draw`."""
+        path = self._path(track)[: time + 1]
+        self._set(track.state[time])
+        mujoco.mj_forward(self._model, self._data)
+        return _painter(self._model, width, height).paint(self._data, self._camera(path[-1]), self._point, path)
+
+    def require_display(self) -> None:
+        """See `Scene.require_display`."""
+        gl.make_current()
+
+    def solids(self) -> list[Solid]:
+        """See `Scene.solids`."""
+        return _solids(self._model)
+
+    def poses(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """See `Scene.poses`."""
+        poses = np.empty((len(states), self._model.nbody, 7), np.float32)
+        for i, state in enumerate(states):
+            self._set(state)
+            mujoco.mj_kinematics(self._model, self._data)
+            poses[i, :, :3], poses[i, :, 3:] = self._data.xpos, self._data.xquat
+        return poses
+
+    def marks(self) -> dict[str, Any]:
+        """See `Scene.marks`."""
+        view = self._view
+        return {
+            "goal": self._point and [float(x) for x in self._point],
+            "trail": self._trail,
+            "look_at": list(view.look_at),
+            "distance": view.distance,
+            "azimuth": view.azimuth,
+            "elevation": view.elevation,
+            "follow": view.follow,
+        }
+
+    def _set(self, state: NDArray[np.float64]) -> None:
+        for name, array in self._arrays.items():
+            getattr(self._model, name)[:] = array
+        mujoco.mj_setState(self._model, self._data, np.ascontiguousarray(state[: self._size]), STATE)
+
+    def _path(self, track: Track) -> NDArray[np.float64]:
+        """Places of the trail's body, ``[time + 1, 3]``."""
+        key = id(track.state)
+        if key not in self._paths:
+            path = self.poses(track.state[: track.length + 1])[:, self._trail, :3].astype(np.float64)
+            self._paths[key] = (track.state, path)
+        return self._paths[key][1]
+
+    def _camera(self, place: NDArray[np.float64]) -> mujoco.MjvCamera:
+        camera = mujoco.MjvCamera()
+        camera.lookat[:] = self._view.look_at
+        if self._view.follow:
+            camera.lookat[:2] += place[:2]
+        camera.distance, camera.azimuth = self._view.distance, self._view.azimuth
+        camera.elevation = self._view.elevation
+        return camera
+
+
+class _Painter:
+    """A model at one size of picture."""
+
+    def __init__(self, model: mujoco.MjModel, width: int, height: int) -> None:
+        gl.make_current()
+        self._model, self._rectangle = model, mujoco.MjrRect(0, 0, SHADES * width, SHADES * height)
+        # Without a graphics card multisampling and shadows take ten times as long as all the rest.
+        model.vis.quality.offsamples, model.vis.quality.shadowsize = 0, 0
+        model.vis.global_.offwidth, model.vis.global_.offheight = SHADES * width, SHADES * height
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        self._scene, self._option = mujoco.MjvScene(model, maxgeom=3000), mujoco.MjvOption()
+        self._option.sitegroup[:] = 0  # goals are drawn by `paint`
+        for flag in ("SHADOW", "REFLECTION"):
+            self._scene.flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = 0
+
+    def paint(
+        self, data: mujoco.MjData, camera: mujoco.MjvCamera, point: tuple[float, ...] | None, path: NDArray[np.float64]
+    ) -> Picture:
+        """The scene with a ball at the goal and a line along the path."""
+        scene = self._scene
+        categories = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self._model, data, self._option, None, camera, categories, scene)
+        if point is not None:
+            self._add(mujoco.mjtGeom.mjGEOM_SPHERE, np.full(3, 0.025), np.asarray(point), GOAL_COLOUR)
+        corners = path[:: max(1, len(path) // 120)]
+        for start, end in itertools.pairwise(corners):
+            geom = self._add(mujoco.mjtGeom.mjGEOM_CAPSULE, np.zeros(3), np.zeros(3), TRAIL_COLOUR)
+            mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_CAPSULE, 0.004, start, end)
+        height, width = self._rectangle.height, self._rectangle.width
+        picture = np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        mujoco.mjr_render(self._rectangle, scene, self._context)
+        mujoco.mjr_readPixels(picture, None, self._rectangle, self._context)
+        rows = picture[::-1]
+        shades = (rows[i::SHADES, j::SHADES] for i in range(SHADES) for j in range(SHADES))
+        return np.asarray(sum(shade.astype(np.uint16) for shade in shades) // SHADES**2).astype(np.uint8)
+
+    def _add(self, kind: Any, size: Any, place: Any, colour: tuple[float, ...]) -> Any:
+        scene = self._scene
+        geom = scene.geoms[scene.ngeom]
+        mujoco.mjv_initGeom(geom, kind, size, place.astype(np.float64), np.eye(3).ravel(), np.array(colour, np.float32))
+        scene.ngeom += 1
+        return geom
+
+
+@functools.lru_cache(maxsize=12)
+def _painter(model: mujoco.MjModel, width: int, height: int) -> _Painter:
+    return _Painter(model, width, height)
+
+
+@functools.lru_cache(maxsize=60)
+def _solids(model: mujoco.MjModel) -> list[Solid]:
+    """What is seen of the model, coarse enough for a page; without planes."""
+    solids = []
+    for i in range(model.ngeom):
+        material = model.geom_matid[i]
+        colour = model.mat_rgba[material] if material >= 0 else model.geom_rgba[i]
+        if model.geom_group[i] > 2 or colour[3] == 0 or model.geom_type[i] == mujoco.mjtGeom.mjGEOM_PLANE:
+            continue
+        vertices, faces = meshes.of_geom(model, i)
+        rotation = np.empty(9)
+        mujoco.mju_quat2Mat(rotation, model.geom_quat[i])
+        vertices = vertices @ rotation.reshape(3, 3).T + model.geom_pos[i]
+        body = int(model.geom_bodyid[i])
+        red, green, blue = (float(x) for x in colour[:3])
+        fixed = bool(model.body_weldid[body] == 0)
+        solids.append(Solid(body, vertices.astype(np.float32), faces.astype(np.uint16), (red, green, blue), fixed))
+    return solids

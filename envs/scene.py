@@ -1,0 +1,87 @@
+"""What draws recorded episodes: one `Scene` per task, made by `TaskDistribution.scene`.
+
+Scenes draw from recorded states (`TaskVectorEnv.state`), never from environments that run.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+"""Colours ``[height, width, 3]``."""
+
+
+class NoDisplayError(RuntimeError):
+    """Nothing can be drawn here; the message says what to install."""
+
+
+class Track(NamedTuple):
+    """One recorded episode of `length` env steps (arrays may be longer)."""
+
+    state: NDArray[np.float64]
+    """``[time + 1, state]``: before the first step, after each step."""
+    action: NDArray[Any]
+    """``[time, *action]``."""
+    reward: NDArray[np.floating[Any]]
+    """``[time]``."""
+    length: int
+
+
+class Solid(NamedTuple):
+    """A piece of a body, as triangles in the frame of that body."""
+
+    body: int
+    """Row of `Scene.poses`."""
+    vertices: NDArray[np.float32]
+    """``[vertex, 3]``, m."""
+    faces: NDArray[np.uint16]
+    """``[face, 3]``."""
+    colour: tuple[float, float, float]
+    """Red, green, blue in [0, 1]."""
+    fixed: bool
+    """It never moves."""
+
+
+class Scene(ABC):
+    """Draws episodes of one task.
+
+    Attributes:
+        goal: what is to be done, in a few words.
+    """
+
+    goal: str
+
+    @abstractmethod
+    def draw(self, track: Track, time: int, width: int, height: int) -> Picture:
+        """The moment after `time` env steps.
+
+        Raises:
+            NoDisplayError: it takes OpenGL, and there is none.
+        """
+
+    def require_display(self) -> None:  # noqa: B027  (optional)
+        """Find out early whether `draw` can draw.
+
+        Raises:
+            NoDisplayError: it cannot.
+        """
+
+    def solids(self) -> list[Solid]:
+        """The pieces for a replay in three dimensions; none for a plane scene."""
+        return []
+
+    def poses(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Position (m) and unit quaternion (w first) of each body, ``[time, body, 7]``, for ``[time, state]``."""
+        return np.zeros((len(states), 0, 7), np.float32)
+
+    def marks(self) -> dict[str, Any]:
+        """JSON-able, for scenes with solids: ``goal`` (a point or None), ``trail`` (a body whose path shows how it
+        went), ``look_at``, ``distance``, ``azimuth``, ``elevation`` (degrees) and ``follow`` (the trail's body)."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027  (optional)
+        """Free what it draws with."""

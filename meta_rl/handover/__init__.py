@@ -1,0 +1,1 @@
+"""An agent and its episodes for others: exported folders, the Hub, Minari."""

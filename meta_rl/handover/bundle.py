@@ -1,0 +1,93 @@
+"""An agent as a folder that stands for itself: what ``meta-rl export`` writes, `meta_rl.load` reads, and the Hub holds.
+
+``model.safetensors`` (the meta-parameters), ``config.json`` (of the training run), ``agent.json`` (spaces, horizon,
+counters, versions, sha256) and ``README.md`` (the model card). No optimizer, no pickle, and no need of the environments
+that the agent was trained in.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors import torch as safetensors_torch
+
+from meta_rl import checkpoint
+from meta_rl.checkpoint import CheckpointError
+from meta_rl.config import TrainConfig, to_dict
+from meta_rl.core.types import Params
+from meta_rl.interface import Interface
+
+SCHEMA = 1
+MODEL, MANIFEST = "model.safetensors", "agent.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What an agent needs besides its config.
+
+    Attributes:
+        params: meta-parameters on the CPU.
+        iteration: finished meta-updates.
+        env_steps: environment steps of training.
+        about: JSON-able: the versions and the task distribution of the training run.
+    """
+
+    params: Params
+    iteration: int
+    env_steps: int
+    interface: Interface
+    about: dict[str, Any]
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether `folder` is an exported agent (a run is not)."""
+    return (folder / MANIFEST).exists()
+
+
+def write(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
+    """Write the three files of the agent into `folder`.
+
+    Raises:
+        OSError: no space, read-only, ...
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.params.items()}
+    files = {
+        MODEL: safetensors_torch.save(tensors, {"format": "pt"}),
+        "config.json": checkpoint.json_bytes(to_dict(config)),
+    }
+    manifest = {
+        "schema": SCHEMA,
+        "iteration": bundle.iteration,
+        "env_steps": bundle.env_steps,
+        "interface": bundle.interface.to_dict(),
+        "about": bundle.about,
+        "order": list(tensors),
+        "files": checkpoint.digests(files),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in (files | {MANIFEST: checkpoint.json_bytes(manifest)}).items():
+        checkpoint.replace_durably(folder / name, data)
+
+
+def read(folder: Path) -> Bundle:
+    """The inverse of `write`, every byte of the parameters verified.
+
+    Raises:
+        CheckpointError: something is missing, altered, or of another schema.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if manifest["schema"] != SCHEMA:
+            raise CheckpointError(f"{folder}: schema {manifest['schema']}, this version reads schema {SCHEMA}")
+        contents = {name: checkpoint.read_checked(folder / name, file) for name, file in manifest["files"].items()}
+        params = checkpoint.read_tensors(contents[MODEL], manifest["order"])
+        interface = Interface.from_dict(manifest["interface"])
+        return Bundle(params, manifest["iteration"], manifest["env_steps"], interface, manifest["about"])
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: unreadable ({type(error).__name__}: {error})") from error

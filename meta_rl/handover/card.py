@@ -1,0 +1,120 @@
+"""The card of an exported agent: what it is, how good it is, how to load it; with metadata that the Hub reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.handover.bundle import Bundle
+
+ACTING = """import meta_rl
+
+player = meta_rl.load("FOLDER").player()
+player.adapt(env)  # env: a gymnasium.Env; practises there, then learns from what happened
+observation, _ = env.reset()
+done = False
+while not done:
+    observation, reward, terminated, truncated, _ = env.step(player.act(observation))
+    done = terminated or truncated
+    player.observe(reward, done)"""
+PREDICTING = """import meta_rl
+
+agent = meta_rl.load("FOLDER")
+adapted = agent.learner.adapt(agent.learner.start(agent.params, 1), support)  # meta_rl.core.types.Examples
+answers = agent.learner.predict(adapted, support, queries, inductive=True)"""
+DOWNLOAD = """from huggingface_hub import snapshot_download
+
+folder = snapshot_download("{name}")
+
+"""
+
+
+def model_card(
+    run_dir: Path, config: TrainConfig, agent: Bundle, result: dict[str, Any] | None, replay: str, name: str
+) -> str:
+    """The card in Markdown.
+
+    Args:
+        result: the contents of the run's ``evaluation.json``, if it has one.
+        replay: name of the file that shows the agent; empty: none.
+        name: of the repository on the Hub; empty: none.
+    """
+    kind = RECIPES[config.recipe].learns
+    code = {"rl": ACTING}.get(kind, PREDICTING)
+    loading = DOWNLOAD.format(name=name) + code.replace('"FOLDER"', "folder") if name else code
+    lines = [
+        "---",
+        *metadata(config, result),
+        "---",
+        "",
+        f"# {config.recipe} on {config.env}",
+        "",
+        f"A meta-learned agent: {RECIPES[config.recipe].summary}. Trained for {agent.iteration:,} iterations, "
+        f"{agent.env_steps:,} env steps, seed {config.seed}. What a task is, is in `agent.json`; every option is in "
+        "`config.json`.",
+        *([_show(replay)] if replay else []),
+        "",
+        "## Load it",
+        "",
+        "```python",
+        loading,
+        "```",
+        "",
+        "## Results",
+        "",
+        _results(run_dir),
+    ]
+    return "\n".join(lines)
+
+
+def metadata(config: TrainConfig, result: dict[str, Any] | None) -> list[str]:
+    """The lines of YAML between the dashes. Values are written as JSON, which is YAML too."""
+    tags = ["meta-rl", "meta-learning", "reinforcement-learning", config.recipe]
+    if RECIPES[config.recipe].learns != "rl":
+        tags.remove("reinforcement-learning")
+    lines = ["library_name: meta-rl", f"tags: {json.dumps(tags)}"]
+    if result is None:
+        return lines
+    scores = _SCORES[RECIPES[config.recipe].learns](result["stages"][-1])
+    steps = result["stages"][-1]["adaptation_steps"]
+    entry = {
+        "task": {"type": tags[2] if len(tags) > 3 else "few-shot-learning"},
+        "dataset": {"type": config.env, "name": f"{config.env}, {result['tasks']} {result['split']} tasks"},
+        "metrics": [
+            {"type": score, "name": f"{score} after {steps} adaptation steps", "value": value}
+            for score, value in scores.items()
+        ],
+    }
+    index = [{"name": f"{config.recipe} on {config.env}", "results": [entry]}]
+    return [*lines, f"model-index: {json.dumps(index)}"]
+
+
+def _acting(stage: dict[str, Any]) -> dict[str, float]:
+    return {name: stage[name] for name in ("success", "return")}
+
+
+def _predicting(stage: dict[str, Any]) -> dict[str, float]:
+    return {name: score["mean"] for name, score in stage["inductive"].items()}
+
+
+_SCORES: dict[str, Callable[[dict[str, Any]], dict[str, float]]] = {
+    "rl": _acting,
+    "examples": _predicting,
+    "classes": _predicting,
+}
+
+
+def _show(replay: str) -> str:
+    return f"\n![before and after adaptation]({replay})" if replay.endswith(".mp4") else f"\n[Replay]({replay})"
+
+
+def _results(run_dir: Path) -> str:
+    """The report of the run below its title, with the config found beside the card."""
+    report = run_dir / "report.md"
+    if not report.exists():
+        return "Not evaluated."
+    body = report.read_text().partition("\n")[2].strip()
+    return body.replace(str(run_dir / "config.json"), "config.json") + "\n"

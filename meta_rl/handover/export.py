@@ -1,0 +1,135 @@
+"""``meta-rl export``: a finished run as a folder to hand over or to publish, see `meta_rl.handover.bundle`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from meta_rl import checkpoint
+from meta_rl.config import load_config
+from meta_rl.errors import ConfigError, RunError
+from meta_rl.handover import bundle
+from meta_rl.handover.card import model_card
+from meta_rl.handover.options import ExportConfig
+from meta_rl.problem import open_problem
+from meta_rl.train import versions
+
+Say = Callable[[str], None]
+REPLAYS = (".mp4", ".html")
+
+
+def export_run(run_dir: Path, options: ExportConfig, say: Say = print) -> Path:
+    """Export a run as the options say, after checking them; returns the folder.
+
+    Raises:
+        ConfigError, RunError: as `export`, `check_hub` and `push`.
+    """
+    out = Path(options.out) if options.out else run_dir / "export"
+    name = options.push_to_hub
+    video = run_dir / "adaptation.mp4"
+    replay = Path(options.replay) if options.replay else video if video.exists() else None
+    check_out(out)
+    if replay:
+        check_replay(replay)
+    if name:
+        check_hub(name)
+    export(run_dir, out, replay, name)
+    say(f"agent: {out}; load it with meta_rl.load({str(out)!r})")
+    if name:
+        say(f"uploaded to {push(out, name)}")
+    return out
+
+
+def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "") -> Path:
+    """Write the newest checkpoint of a run into the folder `out` as an agent, with a model card.
+
+    Args:
+        replay: a video or page that shows the agent, copied beside it.
+        name: of the repository on the Hub, if it goes there: the card then tells how to get it.
+    Raises:
+        ConfigError: no run or checkpoint there, or `out` holds something else.
+        RunError: `out` cannot be written.
+    """
+    check_out(out)
+    config = load_config(run_dir / "config.json")
+    state = checkpoint.load_newest(run_dir / "checkpoints")
+    if state is None:
+        raise ConfigError(f"RUN: {run_dir} holds no checkpoint yet")
+    recorded = run_dir / "environment.json"
+    about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
+    agent = bundle.Bundle(state.params, state.iteration, state.env_steps, open_problem(config).interface, about)
+    evaluation = run_dir / "evaluation.json"
+    result: dict[str, Any] | None = json.loads(evaluation.read_bytes()) if evaluation.exists() else None
+    replay_name = f"replay{replay.suffix}" if replay else ""
+    card = model_card(run_dir, config, agent, result, replay_name, name)
+    try:
+        bundle.write(out, config, agent)
+        checkpoint.replace_durably(out / "README.md", card.encode())
+        if replay:
+            shutil.copyfile(replay, out / replay_name)
+        if result:
+            shutil.copyfile(evaluation, out / evaluation.name)
+    except OSError as error:
+        raise RunError(f"{out}: {error.strerror or error}") from error
+    return out
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that holds anything but an exported agent.
+
+    Raises:
+        ConfigError: naming the folder.
+    """
+    if out.exists() and not bundle.is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"--out: {out} exists and is not an exported agent; choose another folder")
+
+
+def check_replay(replay: Path) -> None:
+    """Raise ConfigError unless `replay` is a file that can be shown."""
+    if replay.suffix not in REPLAYS or not replay.is_file():
+        raise ConfigError(f"--replay: {replay} is not a file of a kind that can be shown; valid: {', '.join(REPLAYS)}")
+
+
+def check_hub(name: str) -> None:
+    """Refuse what could only fail after the work.
+
+    Raises:
+        ConfigError: the extra is missing, the name is none, or nobody is logged in.
+    """
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise ConfigError("--push-to-hub: needs huggingface_hub; install it with: pip install 'meta-rl[hub]'")
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise ConfigError(f"--push-to-hub: {name!r} is no name of a repository; valid: USER/NAME") from None
+    if get_token() is None:
+        raise ConfigError("--push-to-hub: nobody is logged in; run: hf auth login, or set HF_TOKEN")
+
+
+def push(folder: Path, name: str) -> str:
+    """Upload an exported agent to the Hugging Face Hub.
+
+    Returns:
+        The address of the repository.
+    Raises:
+        RunError: the Hub refuses or is not within reach; the folder is intact.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        address = api.create_repo(name, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder, commit_message="meta-rl export")
+    # What goes wrong below (sockets, TLS, HTTP) has no common base class.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RunError(f"--push-to-hub: {name} was not uploaded: {reason}; the agent is in {folder}") from error
+    return str(address)

@@ -1,0 +1,82 @@
+"""Recorded episodes as a Minari data set (extra ``minari``), the offline-RL format of the Farama Foundation."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from meta_rl.config import RECIPES
+from meta_rl.errors import ConfigError
+from meta_rl.interface import Interface
+from meta_rl.recording import Recording
+
+
+def check_minari(name: str) -> None:
+    """Refuse what could only fail after the episodes were played.
+
+    Raises:
+        ConfigError: the extra is missing, the name is none, or it is taken.
+    """
+    if importlib.util.find_spec("minari") is None or importlib.util.find_spec("h5py") is None:
+        raise ConfigError("--minari: needs minari; install it with: pip install 'meta-rl[minari]'")
+    from minari.dataset.minari_dataset import parse_dataset_id
+    from minari.storage import get_dataset_path
+
+    try:
+        parse_dataset_id(name)
+    except ValueError:
+        raise ConfigError(f"--minari: {name!r} is no name of a data set; valid: NAME-v0 or SPACE/NAME-v0") from None
+    folder = Path(get_dataset_path(name))
+    if folder.exists():
+        raise ConfigError(f"--minari: {name} exists in {folder}; choose another name or version")
+
+
+def to_minari(recording: Recording, interface: Interface, name: str) -> Path:
+    """Write every judged episode as one of Minari, without what comes after its end.
+
+    Each episode's ``options`` say what it was: ``family`` and ``vector`` of its task, ``stage`` (adaptation steps
+    before it), ``position`` of the task among the test tasks, ``episode``.
+
+    Args:
+        name: SPACE/NAME-v0; Minari keeps it in $MINARI_DATASETS_PATH, else in its folder in the user's home.
+    Returns:
+        The folder of the data set.
+    """
+    import minari
+    from minari.data_collector import EpisodeBuffer
+    from minari.storage import get_dataset_path
+
+    episodes = []
+    for task, stage, episode in np.ndindex(recording.reward.shape[:3]):
+        here = task, stage, episode
+        length = int(recording.lengths[here])
+        ends = np.arange(length) == length - 1
+        terminated = bool(recording.terminated[here])
+        what = {"stage": stage, "position": recording.positions[task], "episode": episode}
+        episodes.append(
+            EpisodeBuffer(
+                observations=recording.observation[here][: length + 1],
+                actions=recording.action[here][:length],
+                rewards=recording.reward[here][:length],
+                terminations=ends & terminated,
+                truncations=ends & (not terminated),
+                infos={"success": recording.success[here][:length]},
+                options={"family": recording.tasks[task].family, "vector": recording.tasks[task].array, **what},
+            )
+        )
+    about = recording.about
+    with warnings.catch_warnings():  # about authors and permalinks, which are not ours to give
+        warnings.simplefilter("ignore")
+        minari.create_dataset_from_buffers(
+            name,
+            episodes,
+            observation_space=interface.observation_space,
+            action_space=interface.action_space,
+            algorithm_name=about["recipe"],
+            description=f"{RECIPES[about['recipe']].summary}; {about['split']} tasks of {about['env']}, before and "
+            f"after adaptation; iteration {about['iteration']}, seed {about['seed']}, recorded by meta-rl",
+        )
+    return Path(get_dataset_path(name))

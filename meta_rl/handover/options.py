@@ -1,0 +1,35 @@
+"""Options of the commands that hand something over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from meta_rl.config import EvaluateConfig
+
+
+@dataclass(frozen=True)
+class RecordConfig:
+    """Every step of the test episodes, before and after adaptation, as arrays."""
+
+    out: str = ""
+    """The .npz file; default RUN/trajectories.npz."""
+    minari: str = ""
+    """Also a Minari data set of this name: NAME-v0 or SPACE/NAME-v0 (extra minari)."""
+    tasks: tuple[int, ...] = ()
+    """Positions of the tasks among the test tasks (their order in evaluation.json); default all."""
+    split: Literal["train", "test"] = "test"
+    """Tasks to play."""
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The trained agent as a folder that needs nothing else, with a model card."""
+
+    out: str = ""
+    """The folder; default RUN/export."""
+    replay: str = ""
+    """A video (.mp4) or page (.html) that shows the agent; default the run's adaptation.mp4, if it is there."""
+    push_to_hub: str = ""
+    """Also upload it to the Hugging Face Hub as this repository, USER/NAME (extra hub)."""

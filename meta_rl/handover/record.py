@@ -1,0 +1,32 @@
+"""``meta-rl record``: the episodes of an evaluation for others to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from meta_rl.agent import load
+from meta_rl.errors import ConfigError
+from meta_rl.handover.minari import check_minari, to_minari
+from meta_rl.handover.options import RecordConfig
+from meta_rl.recording import record
+
+
+def record_run(run_dir: Path, options: RecordConfig, say: Callable[[str], None] = print) -> Path:
+    """Play the test tasks and write the .npz file, whose path is returned, and the Minari data set.
+
+    Raises:
+        ConfigError: no folder for the file, a task that is not there, no Minari.
+    """
+    out = Path(options.out) if options.out else run_dir / "trajectories.npz"
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {out.parent}")
+    if options.minari:
+        check_minari(options.minari)
+    agent = load(run_dir)
+    recording = record(agent, options.evaluate, options.split, options.tasks or None)
+    recording.save(out)
+    say(f"{recording.returns.size} episodes of {len(recording.tasks)} tasks: {out}")
+    if options.minari:
+        say(f"Minari data set {options.minari}: {to_minari(recording, agent.interface, options.minari)}")
+    return out

@@ -1,0 +1,85 @@
+"""What an agent observes and answers: all that must be known of the tasks to act, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl.algorithms.base import Spaces
+from meta_rl.errors import ConfigError
+
+Space: TypeAlias = gym.spaces.Space[Any]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Spaces and length of an episode; as data, so that an agent can be handed over without its environment.
+
+    Attributes:
+        horizon: env steps per episode at most; 0 for labelled examples.
+    """
+
+    observation_space: Space
+    action_space: Space
+    horizon: int = 0
+
+    @staticmethod
+    def of(tasks: Spaces, horizon: int = 0) -> Interface:
+        """That of a task distribution."""
+        return Interface(tasks.observation_space, tasks.action_space, horizon)
+
+    def check(self, env: gym.Env[Any, Any]) -> None:
+        """Refuse an environment that the agent does not fit.
+
+        Raises:
+            ConfigError: its observations or actions have another form.
+        """
+        pairs = (("observation", self.observation_space, env.observation_space),
+                 ("action", self.action_space, env.action_space))  # fmt: skip
+        for what, mine, its in pairs:
+            if _form(mine) != _form(its):
+                raise ConfigError(f"env: the {what} space is {_form(its)}, the agent was trained with {_form(mine)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        spaces = {name: _space_to_dict(getattr(self, name)) for name in ("observation_space", "action_space")}
+        return {**spaces, "horizon": self.horizon}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Interface:
+        """The inverse of `to_dict`."""
+        observation_space, action_space = (
+            _space_from_dict(values[f"{name}_space"]) for name in ("observation", "action")
+        )
+        return Interface(observation_space, action_space, values["horizon"])
+
+
+def _form(space: Space) -> str:
+    """What has to agree. Bounds need not: the agent never looks at them."""
+    return repr(space) if isinstance(space, gym.spaces.Discrete) else f"{type(space).__name__}{space.shape}"
+
+
+def _space_to_dict(space: Space) -> dict[str, Any]:
+    if isinstance(space, gym.spaces.Discrete):
+        return {"discrete": int(space.n), "start": int(space.start)}
+    assert isinstance(space, gym.spaces.Box), f"no agent has a space like {space}"
+    bounds = {name: _bound_to_list(getattr(space, name)) for name in ("low", "high")}
+    return {"box": list(space.shape), "dtype": str(space.dtype), **bounds}
+
+
+def _bound_to_list(bound: NDArray[Any]) -> list[str]:
+    """Its elements, or the one that all equal; as text, because JSON has no number for infinite ones."""
+    return [repr(float(x)) for x in (bound.flat[:1] if (bound == bound.flat[0]).all() else bound.flat)]
+
+
+def _space_from_dict(values: dict[str, Any]) -> Space:
+    if "discrete" in values:
+        return gym.spaces.Discrete(values["discrete"], start=values["start"])
+    dtype: Any = np.dtype(values["dtype"])
+    shape = tuple(values["box"])
+    low, high = (np.resize(np.array([float(x) for x in values[name]], dtype), shape) for name in ("low", "high"))
+    return gym.spaces.Box(low, high, shape, dtype)

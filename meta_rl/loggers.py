@@ -1,0 +1,144 @@
+"""Where else metrics go, by ``--logger``: TensorBoard, Weights & Biases, trackio. The JSON-lines files always stay.
+
+A logger is opened for a run directory after so many finished iterations and goes on with the same log: rows of work
+that is done again after a stop replace their equals (TensorBoard) or are dropped by the service (they are the same
+numbers, because a resumed run repeats itself bit for bit).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from meta_rl.config import TrainConfig, to_dict
+from meta_rl.errors import ConfigError, RunError
+
+PROJECT = "meta-rl"
+"""Project of runs on W&B and trackio, unless WANDB_PROJECT or TRACKIO_PROJECT names another."""
+
+
+class Logger(Protocol):
+    """What takes metrics."""
+
+    def write(self, iteration: int, values: dict[str, float]) -> None:
+        """The numbers of one finished iteration, by ``group/name``."""
+        ...
+
+    def close(self) -> None:
+        """Flush and go."""
+        ...
+
+
+class TensorBoard:
+    """Event files in ``RUN/tensorboard``; see them with ``tensorboard --logdir runs``."""
+
+    def __init__(self, run_dir: Path, config: TrainConfig, iteration: int) -> None:
+        writer: Any = import_module("torch.utils.tensorboard").SummaryWriter
+        # Whatever an interrupted run logged after its checkpoint counts no more.
+        self._writer = writer(str(run_dir / "tensorboard"), purge_step=iteration + 1)
+
+    def write(self, iteration: int, values: dict[str, float]) -> None:
+        """See `Logger.write`."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, iteration)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """See `Logger.close`."""
+        self._writer.close()
+
+
+class Tracker:
+    """A library with W&B's face: `init`, `log`, `finish`. Its own environment variables (WANDB_MODE=offline,
+    TRACKIO_DIR, ...) hold.
+
+    Args:
+        library: imported module.
+        options: what the library is told of the run besides its name and config.
+    """
+
+    def __init__(self, library: Any, run_dir: Path, config: TrainConfig, **options: Any) -> None:
+        project = os.environ.get(f"{library.__name__.upper()}_PROJECT", PROJECT)
+        self._run = library.init(project=project, config=to_dict(config), resume="allow", **options)
+
+    def write(self, iteration: int, values: dict[str, float]) -> None:
+        """See `Logger.write`."""
+        self._run.log(values, step=iteration)
+
+    def close(self) -> None:
+        """See `Logger.close`."""
+        self._run.finish()
+
+
+def _wandb(run_dir: Path, config: TrainConfig, iteration: int) -> Tracker:
+    return Tracker(import_module("wandb"), run_dir, config, name=run_dir.name, id=identity(run_dir), dir=str(run_dir))
+
+
+def _trackio(run_dir: Path, config: TrainConfig, iteration: int) -> Tracker:
+    # trackio knows a run by its name.
+    return Tracker(import_module("trackio"), run_dir, config, name=f"{run_dir.name}-{identity(run_dir)}")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A row of the table.
+
+    Attributes:
+        open: (run directory, config, finished iterations) -> logger.
+        module: that must be installed; the extra of this project that brings it has the logger's name.
+    """
+
+    open: Callable[[Path, TrainConfig, int], Logger]
+    module: str
+
+
+LOGGERS: dict[str, Adapter] = {
+    "tensorboard": Adapter(TensorBoard, "tensorboard"),
+    "wandb": Adapter(_wandb, "wandb"),
+    "trackio": Adapter(_trackio, "trackio"),
+}
+
+
+def check_loggers(names: Sequence[str]) -> None:
+    """Refuse loggers that are not installed.
+
+    Raises:
+        ConfigError: naming the extra.
+    """
+    for name in names:
+        if importlib.util.find_spec(LOGGERS[name].module) is None:
+            raise ConfigError(
+                f"--logger: {name} needs {LOGGERS[name].module}; install it with: pip install 'meta-rl[{name}]'"
+            )
+
+
+def open_loggers(config: TrainConfig, run_dir: Path, iteration: int) -> list[Logger]:
+    """The loggers that `config` names.
+
+    Raises:
+        RunError: one cannot be opened: nobody logged in, no network, ...; the others are closed again.
+    """
+    opened: list[Logger] = []
+    for name in config.logger:
+        try:
+            opened.append(LOGGERS[name].open(run_dir, config, iteration))
+        except Exception as error:  # of libraries that have no base class in common
+            for logger in opened:
+                logger.close()
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise RunError(f"--logger: {name} cannot be opened: {reason}") from error
+    return opened
+
+
+def identity(run_dir: Path) -> str:
+    """A name that the run keeps for life, wherever its folder goes; made up when first asked for."""
+    path = run_dir / "logger-id"
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex[:8])
+    return path.read_text()

@@ -1,0 +1,196 @@
+"""Episodes to look at: chosen test tasks of a run, played as `evaluate` plays them, every stage recorded.
+
+A recording holds what happened (observations, actions, rewards, success) and the states of the simulation, from which
+pictures are drawn later, somewhere else: nothing is rendered while environments run. Its returns are those of the
+evaluation, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import envs
+from envs import Task, TaskVectorEnv
+from meta_rl.agent import Agent
+from meta_rl.config import EvaluateConfig, to_dict
+from meta_rl.core.types import Rollout
+from meta_rl.errors import ConfigError
+from meta_rl.evaluate import Evaluation, evaluate, test_tasks
+
+ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated", "state")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Judged episodes (mode actions) ``[task, stage, episode, ...]``; stage k comes after k adaptation steps.
+
+    Attributes:
+        about: JSON-able: ``recipe``, ``env``, ``seed``, ``iteration``, ``split``, ``protocol``, and ``memory``:
+            whether the learner adapts by remembering its episodes rather than by steps.
+        positions: of the tasks among the test tasks of the protocol.
+        tasks: what was played.
+        observation: float32 ``[..., time + 1, *obs]``; the last one is what the last action led to.
+        action: ``[..., time, *action]``.
+        reward: float32 ``[..., time]``, 0 after the end of an episode.
+        success: bool ``[..., time]``, the goal is met at this very step.
+        valid: bool ``[..., time]``, False after the end of an episode.
+        terminated: bool ``[...]``, the episode ended in a terminal state.
+        state: float64 ``[..., time + 1, state]``, what `TaskVectorEnv.state` gave; shorter ones end in zeros.
+    """
+
+    about: dict[str, Any]
+    positions: list[int]
+    tasks: list[Task]
+    observation: NDArray[np.float32]
+    action: NDArray[Any]
+    reward: NDArray[np.float32]
+    success: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    terminated: NDArray[np.bool_]
+    state: NDArray[np.float64]
+
+    def stage_name(self, stage: int) -> str:
+        """A stage in words."""
+        if self.about["memory"]:
+            return f"episode {stage * self.about['protocol']['adaptation_episodes'] + 1} of the trial"
+        steps = f"after {stage} adaptation step" + ("s" if stage > 1 else "")
+        return steps if stage else "before adaptation"
+
+    @property
+    def stages(self) -> int:
+        """Adaptation steps, plus one."""
+        return int(self.reward.shape[1])
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """Undiscounted ``[task, stage, episode]``."""
+        return np.asarray(self.reward.sum(-1, dtype=np.float64))
+
+    @property
+    def solved(self) -> NDArray[np.bool_]:
+        """Success at any step ``[task, stage, episode]``."""
+        return np.asarray(self.success.any(-1))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Env steps ``[task, stage, episode]``."""
+        return np.asarray(self.valid.sum(-1))
+
+    def save(self, path: Path) -> None:
+        """Write a ``.npz`` file; no pickle inside."""
+        header = {
+            "about": self.about,
+            "positions": self.positions,
+            "tasks": [[task.family, task.vector] for task in self.tasks],
+        }
+        with open(path, "wb") as file:  # given a path, numpy would append a suffix
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **{n: getattr(self, n) for n in ARRAYS})
+
+    @staticmethod
+    def load(path: Path) -> Recording:
+        """The inverse of `save`.
+
+        Raises:
+            ConfigError: not such a file.
+        """
+        try:
+            # Opened here: numpy leaves a damaged file open.
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                arrays = {name: file[name] for name in ARRAYS}
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{path}: not a recording ({type(error).__name__}: {error})") from error
+        tasks = [Task(family, tuple(vector)) for family, vector in header["tasks"]]
+        return Recording(header["about"], header["positions"], tasks, **arrays)
+
+
+class Recorder:
+    """A `meta_rl.evaluate.Watch` that keeps everything."""
+
+    def __init__(self) -> None:
+        self._episodes: dict[
+            tuple[int, int], dict[str, NDArray[Any]]
+        ] = {}  # (position, stage) -> arrays [episode, ...]
+        self._begun: tuple[Sequence[int], Sequence[int], int] = ((), (), 0)
+        self._states: list[list[list[NDArray[np.float64]]]] = []  # [time][row][episode]
+
+    def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
+        """See `Watch.begin`."""
+        self._begun, self._states = (positions, rows, stage), []
+
+    def look(self, env: TaskVectorEnv) -> None:
+        """See `Watch.look`."""
+        self._states.append([[env.state(row, i) for i in range(env.envs_per_task)] for row in self._begun[1]])
+
+    def end(self, rollout: Rollout) -> None:
+        """See `Watch.end`."""
+        positions, rows, stage = self._begun
+        # Where all episodes ended before the horizon, nothing moved afterwards.
+        states = self._states + self._states[-1:] * (rollout.reward.shape[-1] + 1 - len(self._states))
+        last = rollout.last_observation[:, :, None]
+        for i, (position, row) in enumerate(zip(positions, rows, strict=True)):
+            self._episodes[position, stage] = {
+                "observation": np.concatenate([rollout.observation[row], last[row]], 1),
+                **{name: getattr(rollout, name)[row] for name in ARRAYS[1:-1]},
+                "state": np.stack([np.stack(moment[i]) for moment in states], 1),
+            }
+
+    def recording(self, about: dict[str, Any], evaluation: Evaluation) -> Recording:
+        """All that was seen of `evaluation`."""
+        positions = sorted({position for position, _ in self._episodes})
+        stages = evaluation.returns.shape[1]
+        size = max(arrays["state"].shape[-1] for arrays in self._episodes.values())
+
+        def wide(array: NDArray[Any]) -> NDArray[Any]:
+            return np.pad(array, [(0, 0), (0, 0), (0, size - array.shape[-1])])
+
+        def gather(name: str) -> NDArray[Any]:
+            found = [[self._episodes[position, stage][name] for stage in range(stages)] for position in positions]
+            return np.stack([np.stack([wide(a) if name == "state" else a for a in row]) for row in found])
+
+        return Recording(about, positions, evaluation.tasks, **{name: gather(name) for name in ARRAYS})
+
+
+def record(
+    agent: Agent, protocol: EvaluateConfig | None = None, split: str = "test", chosen: Sequence[int] | None = None
+) -> Recording:
+    """Play tasks of an agent's distribution with adaptation, and record the judged episodes of every stage.
+
+    Args:
+        protocol: default the run's own.
+        chosen: positions among the protocol's test tasks; default all.
+    Raises:
+        ConfigError: a position that is not there.
+    """
+    protocol = protocol or agent.config.evaluate
+    distribution = envs.make(agent.config.env, split)
+    if chosen is not None:
+        chosen = sorted(set(chosen))
+        count = len(test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed))
+        wrong = [position for position in chosen if not 0 <= position < count]
+        if wrong or not chosen:
+            raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {count - 1}")
+    recorder = Recorder()
+    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, chosen, recorder)
+    return recorder.recording(about(agent, protocol, split), evaluation)
+
+
+def about(agent: Agent, protocol: EvaluateConfig, split: str) -> dict[str, Any]:
+    """`Recording.about`."""
+    return {
+        "recipe": agent.config.recipe,
+        "env": agent.config.env,
+        "seed": agent.config.seed,
+        "iteration": agent.iteration,
+        "split": split,
+        "protocol": to_dict(protocol),
+        "memory": not agent.learner.parallel,
+    }

@@ -1,0 +1,37 @@
+"""Options of the commands that show something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """A video of test tasks, before and after adaptation side by side."""
+
+    tasks: tuple[int, ...] = ()
+    """Positions of the tasks among the test tasks (their order in evaluation.json); default one task of each family, at
+    most four."""
+    families: tuple[str, ...] = ()
+    """Without --tasks: the families to show one task of."""
+    split: Literal["train", "test"] = "test"
+    """Tasks to play."""
+    every: int = 4
+    """Env steps between two pictures."""
+    fps: int = 20
+    """Pictures per second."""
+    width: int = 320
+    """Of one side, in pixels; its height is three quarters of that."""
+    out: str = ""
+    """The .mp4 file; default RUN/adaptation.mp4."""
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """A live page on this machine."""
+
+    port: int = 8080
+    """On 127.0.0.1; 0: any free one."""
+    split: Literal["train", "test"] = "test"
+    """Tasks to choose from."""

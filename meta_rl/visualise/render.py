@@ -1,0 +1,66 @@
+"""``meta-rl render``: a run's video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import envs
+from envs import Task
+from meta_rl.agent import load
+from meta_rl.errors import ConfigError
+from meta_rl.evaluate import test_tasks
+from meta_rl.recording import record
+from meta_rl.visualise import side_by_side, video
+from meta_rl.visualise.options import RenderConfig
+
+MOST = 4
+"""Tasks shown where none are named."""
+
+
+def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = print) -> Path:
+    """Play, draw, and write the file, whose path is returned.
+
+    Raises:
+        ConfigError: not a run that can be shown, tasks that are not there, no PyAV.
+        NoDisplayError: the tasks are drawn with OpenGL, and there is none.
+    """
+    video.require_av()
+    out = Path(options.out) if options.out else run_dir / "adaptation.mp4"
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {out.parent}")
+    agent = load(run_dir)
+    distribution = envs.make(agent.config.env, options.split)
+    protocol = agent.config.evaluate
+    tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
+    positions = choose(tasks, options)
+    distribution.scene(tasks[positions[0]]).require_display()
+    say(f"playing {agent.config.env}, {options.split} tasks {', '.join(map(str, positions))}")
+    recording = record(agent, protocol, options.split, positions)
+    pictures = side_by_side.frames(recording, distribution.scene, range(len(positions)), options.every, options.width)
+    video.write(out, pictures, options.fps)
+    for i, task in enumerate(recording.tasks):
+        before, after = recording.returns[i, 0, 0], recording.returns[i, -1, 0]
+        say(f"{task.family}, task {recording.positions[i]}: return {before:.2f} -> {after:.2f}")
+    say(f"video: {out}")
+    return out
+
+
+def choose(tasks: Sequence[Task], options: RenderConfig) -> list[int]:
+    """Positions of the tasks to show.
+
+    Raises:
+        ConfigError: a family or a task that is not there.
+    """
+    for position in options.tasks:
+        if not 0 <= position < len(tasks):
+            raise ConfigError(f"--tasks: {position} asked for; valid: 0 to {len(tasks) - 1}")
+    if options.tasks:
+        return list(dict.fromkeys(options.tasks))
+    first: dict[str, int] = {}
+    for position, task in enumerate(tasks):
+        first.setdefault(task.family, position)
+    for family in options.families:
+        if family not in first:
+            raise ConfigError(f"--families: no task of {family!r} here; valid: {', '.join(first)}")
+    return [first[family] for family in options.families] or list(first.values())[:MOST]

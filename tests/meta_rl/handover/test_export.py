@@ -1,0 +1,163 @@
+"""An exported agent is the agent of its run, and stands for itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from meta_rl import load
+from meta_rl.checkpoint import CheckpointError
+from meta_rl.cli import main
+from meta_rl.config import TrainConfig, default_config, replace_paths
+from meta_rl.errors import ConfigError
+from meta_rl.handover import bundle
+from meta_rl.handover.export import export
+from meta_rl.report import evaluate_run
+from meta_rl.train import train
+
+
+@pytest.fixture
+def run(tiny: Callable[..., TrainConfig]) -> Path:
+    return train(tiny(iterations=2))
+
+
+def test_the_exported_agent_is_that_of_the_run(run: Path, tmp_path: Path) -> None:
+    folder = export(run, tmp_path / "out")
+    assert {p.name for p in folder.iterdir()} == {"model.safetensors", "config.json", "agent.json", "README.md"}
+    mine, original = load(folder), load(run)
+    assert list(mine.params) == list(original.params)
+    assert all(torch.equal(mine.params[name], original.params[name]) for name in mine.params)
+    assert (mine.config, mine.iteration, mine.interface) == (original.config, 2, original.interface)
+    assert bundle.read(folder).env_steps > 0
+
+
+def test_needs_no_environment(run: Path, tmp_path: Path) -> None:
+    """A task distribution that only the exporting side knows."""
+    folder = export(run, tmp_path / "out")
+    config = json.loads((folder / "config.json").read_bytes())
+    config["env"] = "somewhere-else"
+    (folder / "config.json").write_text(json.dumps(config))
+    manifest = json.loads((folder / "agent.json").read_bytes())
+    del manifest["files"]["config.json"]
+    (folder / "agent.json").write_text(json.dumps(manifest))
+    assert load(folder).player().act([0.0, 0.0]).shape == (2,)
+
+
+@pytest.mark.parametrize("env", ["sinusoid-5shot", "synthetic-ratings-5shot"])
+def test_a_few_shot_learner_too(env: str, tmp_path: Path) -> None:
+    changes = {"iterations": 1, "meta_batch_size": 2, "network.hidden": (4,), "run_dir": str(tmp_path / "r")}
+    run = train(replace_paths(default_config("maml", env), changes))
+    config = load(run).config
+    protocol = replace_paths(config.evaluate, {"test_tasks": 2, "adaptation_steps": 1})
+    result = evaluate_run(run, protocol, say=lambda _: None)
+    agent = load(export(run, tmp_path / "out"))
+    assert agent.interface == load(run).interface
+    assert all(torch.equal(agent.params[name], p) for name, p in load(run).params.items())
+    with pytest.raises(ConfigError, match="labelled examples"):
+        agent.player()
+    score, values = next(iter(result["stages"][-1]["inductive"].items()))
+    index = json.loads((tmp_path / "out" / "README.md").read_text().partition("model-index: ")[2].partition("\n")[0])
+    assert {"type": score, "value": values["mean"]}.items() <= index[0]["results"][0]["metrics"][0].items()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_damage_is_noticed(run: Path, tmp_path: Path, name: str) -> None:
+    folder = export(run, tmp_path / "out")
+    data = bytearray((folder / name).read_bytes())
+    data[-3] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises((CheckpointError, ConfigError), match=name):
+        load(folder)
+
+
+def test_another_schema_and_rubbish_are_refused(run: Path, tmp_path: Path) -> None:
+    folder = export(run, tmp_path / "out")
+    manifest = json.loads((folder / "agent.json").read_bytes())
+    (folder / "agent.json").write_text(json.dumps(manifest | {"schema": 9}))
+    with pytest.raises(CheckpointError, match="schema 9, this version reads schema 1"):
+        load(folder)
+    (folder / "agent.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="unreadable"):
+        load(folder)
+
+
+def test_the_card_says_how_to_load_and_how_good(run: Path, tmp_path: Path) -> None:
+    config = load(run).config
+    result = evaluate_run(run, config.evaluate, say=lambda _: None)
+    replay = tmp_path / "some.mp4"
+    replay.write_bytes(b"a video")
+    folder = export(run, tmp_path / "out", replay, "user/name")
+    text = (folder / "README.md").read_text()
+    assert 'snapshot_download("user/name")' in text
+    assert "meta_rl.load(folder)" in text
+    assert (folder / "replay.mp4").read_bytes() == b"a video"
+    assert str(tmp_path) not in text  # nothing of this machine
+    assert f"{result['stages'][1]['return']:.2f}" in text
+    hub = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
+    card = hub.ModelCard.load(folder / "README.md")
+    assert card.data.library_name == "meta-rl"
+    found = {r.metric_type: r.metric_value for r in card.data.eval_results}
+    assert found == {name: result["stages"][1][name] for name in ("success", "return")}
+
+
+def test_the_code_of_the_card_runs(run: Path, tmp_path: Path) -> None:
+    folder = export(run, tmp_path / "out")
+    code = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    script = tmp_path / "use.py"
+    script.write_text(
+        "from tests.meta_rl.test_player import Lone\nimport envs\n"
+        "d = envs.make('navigation')\nenv = Lone(d, envs.Task('navigation', (0.3, 0.1)))\n"
+        + code.replace("FOLDER", "out")
+        + "\nprint(reward)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    done = subprocess.run([sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert -30 < float(done.stdout) < 0
+
+
+def test_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(run)]) == 0
+    assert f"meta_rl.load('{run / 'export'}')" in capsys.readouterr().out
+    assert main(["export", str(run)]) == 0  # again: over itself
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "diary.txt").write_text("mine")
+    for arguments, parts in {
+        f"--out {tmp_path / 'full'}": ["--out", "not an exported agent"],
+        "--replay nothing.mp4": ["--replay", "nothing.mp4"],
+        f"--replay {run / 'config.json'}": ["--replay", ".mp4, .html"],
+        "--push-hub x": ["'--push-hub'", "closest: --push-to-hub"],
+        "another": ["another"],
+    }.items():
+        assert main(["export", str(run), *arguments.split()]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert all(part in line for part in parts), line
+    assert main(["export", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "code", "part"),
+    [
+        ("not a name", "x", 2, "valid: USER/NAME"),
+        ("user/name", "", 2, "hf auth login"),
+        ("user/name", "x", 1, "was not uploaded"),
+    ],
+)
+def test_the_hub_refuses_in_one_line(run: Path, tmp_path: Path, name: str, token: str, code: int, part: str) -> None:
+    """The real client, against an address where nobody listens."""
+    pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
+    environment = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": token}
+    command = [sys.executable, "-m", "meta_rl.cli", "export", str(run), "--push-to-hub", name]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[3])
+    assert done.returncode == code, done.stderr
+    assert part in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (run / "export").exists() == (code == 1)

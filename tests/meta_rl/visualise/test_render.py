@@ -1,0 +1,113 @@
+"""``meta-rl render`` from the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs import NoDisplayError, gl
+from meta_rl.cli import main
+from meta_rl.config import TrainConfig, default_config, replace_paths
+from meta_rl.train import train
+
+av = pytest.importorskip("av")
+
+REACH = {
+    "iterations": 0,
+    "network.hidden": (8,),
+    "device": "cpu",
+    "evaluate.test_tasks": 3,
+    "evaluate.tasks_at_once": 3,
+    "evaluate.adaptation_episodes": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def reach(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained run in two Meta-World families."""
+    folder = tmp_path_factory.mktemp("runs") / "reach"
+    config = default_config("maml-trpo", "metaworld/reach-v3,drawer-open-v3")
+    return train(replace_paths(config, {**REACH, "run_dir": str(folder)}), say=lambda _: None)
+
+
+@pytest.fixture
+def run(tiny: Callable[..., TrainConfig]) -> Path:
+    return train(tiny(iterations=1), say=lambda _: None)
+
+
+def decode(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_a_video_of_metaworld_families(reach: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        gl.backend()
+    except NoDisplayError as error:
+        pytest.skip(str(error))
+    out = tmp_path / "x.mp4"
+    assert main(["render", str(reach), "--out", str(out), "--every", "50", "--width", "160"]) == 0
+    said = capsys.readouterr().out
+    assert "reach-v3, task " in said
+    assert "drawer-open-v3, task " in said
+    pictures = decode(out)
+    assert len(pictures) == 11 + 20
+    assert min(picture.mean() for picture in pictures) > 40
+    assert (np.abs(pictures[0].astype(int) - pictures[-1]).max(-1) > 60).sum() > 50
+
+
+def test_the_default_file_is_in_the_run(run: Path) -> None:
+    assert main(["render", str(run), "--tasks", "3", "1", "--every", "20"]) == 0
+    assert len(decode(run / "adaptation.mp4")) == 6 + 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tasks", "4"], "--tasks: 4 asked for; valid: 0 to 3"),
+        (["--families", "reach-v3"], "--families: no task of 'reach-v3' here; valid: navigation"),
+        (["--out", "/nowhere/x.mp4"], "--out: there is no folder /nowhere"),
+        (["--evry", "2"], "unknown option '--evry'; closest: --every"),
+        (["--every", "0"], "--every: must be at least 1"),
+        (["--width", "3"], "--width: must be at least 32"),
+    ],
+)
+def test_bad_options_are_refused(
+    run: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["render", str(run), *options]) == 2
+    assert capsys.readouterr().err == f"meta-rl render: {message}\n"
+    assert not (run / "adaptation.mp4").exists()
+
+
+def test_a_few_shot_run_has_no_episodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "sinusoid"
+    assert main(["train", "maml", "--env", "sinusoid-5shot", "--iterations", "0", "--run-dir", str(folder)]) == 0
+    capsys.readouterr()
+    assert main(["render", str(folder)]) == 2
+    assert "which has no episodes to show" in capsys.readouterr().err
+
+
+def test_without_opengl_one_line_says_so(reach: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "DISPLAY"} | {"MUJOCO_GL": "glfw"}
+    command = [sys.executable, "-m", "meta_rl.cli", "render", str(reach)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("meta-rl render: no OpenGL to draw MuJoCo scenes with (tried glfw); apt-get install")
+    assert done.stderr.count("\n") == 1
+    assert not (reach / "adaptation.mp4").exists()
+
+
+def test_without_pyav_one_line_says_so(run: Path) -> None:
+    code = (
+        f"import sys; sys.modules['av'] = None; from meta_rl.cli import main; sys.exit(main(['render', {str(run)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "meta-rl render: video: PyAV is not installed; pip install 'meta-rl[video]'\n"
