@@ -229,7 +229,12 @@ def skill_adaptation(folder: Path, words: list[str]) -> None:
         assert (folder / "skill" / "skill.md").read_text().count("from scratch") == 2
 
 
-RULES = {f.__name__: f for f in (results, fewshot, rl2_table, benchmark, skill_adaptation)}
+def picture(folder: Path, words: list[str]) -> None:
+    run_script(folder, *words, "picture.svg")
+    assert "<svg" in (folder / "picture.svg").read_text()
+
+
+RULES = {f.__name__: f for f in (picture, results, fewshot, rl2_table, benchmark, skill_adaptation)}
 RULES["benchmark_fewshot"] = benchmark
 
 
