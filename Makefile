@@ -1,5 +1,6 @@
 # make train   set up, train the main job on real Meta-World, evaluate on held-out goals, write a report
 # make test    set up, run the tests
+# make test-ray the tests that need a Ray cluster (installs Ray; starts one here)
 # make lint    ruff and mypy
 # make bench   speed of sampling and learning on this machine
 # make results learning runs behind the figures in results/ (hours)
@@ -16,7 +17,7 @@ RECIPE        ?= maml-trpo
 ENV           ?= metaworld/ml1-reach-v3
 TRAIN_OPTIONS ?= --meta-batch-size 10 --episodes-per-task 5 --iterations 10 --stock-goals 10
 
-.PHONY: train test test-slow lint bench results example docs clean
+.PHONY: train test test-slow test-ray lint bench results example docs clean
 
 train: $(VENV)/.installed
 	$(BIN)/meta-rl train $(RECIPE) --env $(ENV) $(TRAIN_OPTIONS)
@@ -26,6 +27,9 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow
+
+test-ray: $(VENV)/.installed-ray
+	$(BIN)/pytest tests/meta_rl/sources/test_ray.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -61,6 +65,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt CMakeLists.txt $(ENGINE)
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,dev,report,video,viewer,docs]"
+	touch $@
+
+$(VENV)/.installed-ray: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ray
 	touch $@
 
 clean:

@@ -24,6 +24,7 @@ from envs.fixed import FixedTask
 from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
 from envs.scene import NoDisplayError, Scene, Solid, Track
+from envs.threads import limit_threads
 from envs.vector import SingleEnv
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "check",
     "check_name",
     "families",
+    "limit_threads",
     "list_names",
     "make",
     "register",

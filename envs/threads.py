@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import os
 
+_limit: int | None = None
+
 
 def count_threads(wanted: int | None) -> int:
-    """`wanted`, or one per core that this process may run on.
+    """`wanted`, or one per core that this process may run on, up to the limit.
 
     Raises:
         ValueError: `wanted` is below 1.
     """
     if wanted is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(cores, _limit or cores)
     if wanted < 1:
         raise ValueError(f"num_threads must be at least 1, got {wanted}")
     return wanted
+
+
+def limit_threads(number: int | None) -> None:
+    """Engines that this process makes from now on use at most `number` threads, unless they are given a number; None:
+    no limit.
+
+    Raises:
+        ValueError: `number` is below 1.
+    """
+    global _limit
+    _limit = None if number is None else count_threads(number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import fnmatch
+import importlib.util
 import json
 import math
 import types
@@ -220,6 +221,11 @@ class TrainConfig:
     """Where the learner computes; sampling is always on the CPU."""
     workers: int = 0
     """Processes that sample, at most one per shard; 0: sample in the learner's own process."""
+    worker_cores: int = 0
+    """Cores of each worker, and threads of its native environments; 0: this machine's shared out, on Ray 1."""
+    ray_address: str = ""
+    """Sample on this Ray cluster (HOST:PORT; auto: the one this machine belongs to; local: start one here) instead of
+    in processes of this machine."""
     worker_timeout: float = 120.0
     """Seconds without an env step (or without getting started) after which a worker counts as hung."""
     on_worker_failure: Literal["retry", "raise"] = "retry"
@@ -503,6 +509,8 @@ RESUMABLE_CHANGES = {
     "iterations",
     "device",
     "workers",
+    "worker_cores",
+    "ray_address",
     "worker_timeout",
     "on_worker_failure",
     "run_dir",
@@ -567,6 +575,8 @@ def validate(config: TrainConfig) -> None:
         )
     if config.shards > 1 or config.workers:
         _check_workers(config)
+    if config.ray_address:
+        _check_ray(config)
 
 
 def _check_workers(config: TrainConfig) -> None:
@@ -584,6 +594,14 @@ def _check_workers(config: TrainConfig) -> None:
             f"--workers: {config.workers} workers need at least as many shards, there {_are(config.shards)}; closest: "
             f"{config.shards} (or --shards {config.workers}, in a new run: results depend on it in the last digits)"
         )
+
+
+def _check_ray(config: TrainConfig) -> None:
+    """Refuse a cluster without workers, or without Ray."""
+    if not config.workers:
+        raise ConfigError("--ray-address: a cluster needs --workers of at least 1, got 0")
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError("--ray-address: Ray is not installed here; pip install 'meta-rl[ray]' brings it")
 
 
 def _are(count: int) -> str:
@@ -626,9 +644,9 @@ def _check_match(config: TrainConfig) -> None:
 # Bounds of numbers, by the name of the field wherever in the config it stands: (names, bound, in words).
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
-        "seed iterations workers test_tasks adaptation_steps stock_goals evaluation_seed inner_steps cg_damping "
-        "inner_kl_coef max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations final_learning_rate "
-        "final_entropy_coef learning_rate_iterations inner_batch train_ways train_shots",
+        "seed iterations workers worker_cores test_tasks adaptation_steps stock_goals evaluation_seed inner_steps "
+        "cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations "
+        "final_learning_rate final_entropy_coef learning_rate_iterations inner_batch train_ways train_shots",
         lambda x: x >= 0,
         "must be at least 0",
     ),

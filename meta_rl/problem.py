@@ -12,7 +12,8 @@ from meta_rl.interface import Interface
 from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.fewshot import FewShotSource, open_tasks
 from meta_rl.sources.in_process import InProcess
-from meta_rl.sources.processes import TRIES, Processes
+from meta_rl.sources.processes import Processes
+from meta_rl.sources.supervisor import TRIES
 
 
 class Problem(Protocol):
@@ -49,14 +50,18 @@ class Environments:
         """See `Problem.source`.
 
         Raises:
-            ConfigError: something cannot be sent to another process.
+            ConfigError: something cannot be sent to another process; no Ray cluster, or a too small one.
         """
         c = self._config
-        plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards)
+        work = self._distribution, self.learner, Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards)
         if not c.workers:
-            return InProcess(self._distribution, self.learner, plan)
+            return InProcess(*work)
         tries = 1 if c.on_worker_failure == "raise" else TRIES
-        return Processes(self._distribution, self.learner, plan, c.workers, c.worker_timeout, tries)
+        if not c.ray_address:
+            return Processes(*work, c.workers, c.worker_cores, c.worker_timeout, tries)
+        from meta_rl.sources.ray import Ray  # an extra
+
+        return Ray(*work, c.workers, c.ray_address, c.worker_cores or 1, c.worker_timeout, tries)
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Problem.fingerprint`."""

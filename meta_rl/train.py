@@ -46,16 +46,19 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     check_loggers(config.logger)
     device = select_device(config.device)
     problem = open_problem(config)
-    run_dir = open_run(config)
-    with checkpoint.lock(run_dir):
-        try:
-            _train(config, problem, run_dir, device, say)
-        except OSError as error:
-            raise RunError(f"{run_dir}: {error.strerror or error}; the last checkpoint is intact") from error
+    with closing(problem.source()) as source:
+        run_dir = open_run(config)
+        with checkpoint.lock(run_dir):
+            try:
+                _train(config, problem, source, run_dir, device, say)
+            except OSError as error:
+                raise RunError(f"{run_dir}: {error.strerror or error}; the last checkpoint is intact") from error
     return run_dir
 
 
-def _train(config: TrainConfig, problem: Problem, run_dir: Path, device: torch.device, say: Say) -> None:
+def _train(
+    config: TrainConfig, problem: Problem, source: Source, run_dir: Path, device: torch.device, say: Say
+) -> None:
     """`train` while the run directory is held."""
     checkpoints = run_dir / "checkpoints"
     checkpoint.remove_leftovers(checkpoints)
@@ -68,11 +71,8 @@ def _train(config: TrainConfig, problem: Problem, run_dir: Path, device: torch.d
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
     move_state(state, device)
-    with (
-        Stop() as stop,
-        closing(RunLog(run_dir, state.iteration, open_loggers(config, run_dir, state.iteration))) as log,
-        closing(problem.source()) as source,
-    ):
+    loggers = open_loggers(config, run_dir, state.iteration)
+    with Stop() as stop, closing(RunLog(run_dir, state.iteration, loggers)) as log:
         with Display(config.iterations, state.iteration) as display:
             skipped = 0  # updates in a row, since the start or the resumption
             while state.iteration < config.iterations and stop.requested is None:

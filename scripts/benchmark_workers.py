@@ -1,20 +1,31 @@
-"""Sampling speed in the learner's process and in worker processes.
+"""Sampling speed in the learner's process, in worker processes and on Ray; what supervision and a lost worker cost.
 
 ``python scripts/benchmark.py workers [--env metaworld/ml10] [--shards 4] [--workers 1 2 4] [--rounds 3]``
 
-Env-steps/s of sampling whole meta-batches (no meta-update), medians over rounds in which the sources take turns; and
-the share of their time that workers wait for others to finish. Sources with equal shards give the same meta-batch,
-which is checked.
+Env-steps/s of sampling whole meta-batches (no meta-update), medians over rounds in which the sources of a group take
+turns; the share of their time that workers wait; and by how much a round takes longer in which a worker is killed
+right after the request. Sources with equal shards give the same meta-batch, which is checked. Ray is measured where it
+is installed (``make test-ray`` installs it), on one and on two simulated machines.
+
+The projection to more cores assumes one worker with one shard on each core, all as fast as the single-core worker
+measured here, and that the learner's part per shard (sending parameters, taking and joining results) and its
+meta-update grow with the number of shards. It knows nothing of networks, nor of cores that share caches and memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import os
 import shlex
+import signal
 import statistics
+import threading
 import time
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -24,86 +35,205 @@ import torch
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config
+from meta_rl.core.types import Params
 from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.processes import Processes
+from meta_rl.sources.supervisor import Supervised, WorkerWarning
 from meta_rl.train import versions
 
+PROJECTED = (16, 64, 256)
+"""Cores."""
+ONE_CORE = "1 worker on one core"
+Sources = dict[str, Source]
 
-def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """For each source: median env-steps/s, share of idle time, restarts."""
-    config, distribution = default_config(options.recipe, options.env), envs.make(options.env)
-    learner = make_learner(config, distribution)
-    params = learner.init().params
-    plan = Plan(options.tasks, options.episodes, 0, options.shards)
-    single = plan._replace(shards=1)
-    with ExitStack() as stack:
-        sources: dict[str, Source] = {
-            "in process, 1 shard": InProcess(distribution, learner, single),
-            f"in process, {plan.shards} shards": InProcess(distribution, learner, plan),
+
+class Bench:
+    """What all measurements share."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        config, self.distribution = default_config(options.recipe, options.env), envs.make(options.env)
+        self.learner = make_learner(config, self.distribution)
+        self.params: Params = self.learner.init().params
+        self.plan = Plan(options.tasks, options.episodes, 0, options.shards)
+        self.workers, self.rounds = options.workers, options.rounds
+        self.reference: Any = None
+
+    def groups(self) -> Iterator[Callable[[], contextlib.AbstractContextManager[Sources]]]:
+        """What is measured in turns."""
+        yield self.here
+        if importlib.util.find_spec("ray") is None:
+            print("Ray is not installed and not measured; make test-ray installs it", flush=True)
+            return
+        for machines in (1, 2):
+            yield lambda machines=machines: self.ray(machines)
+
+    @contextlib.contextmanager
+    def here(self) -> Iterator[Sources]:
+        """The learner's process, and worker processes."""
+        work = self.distribution, self.learner
+        shards = f"{self.plan.shards} shards"
+        sources: Sources = {
+            "in process, 1 shard": InProcess(*work, self.plan._replace(shards=1)),
+            f"in process, {shards}": InProcess(*work, self.plan),
+            ONE_CORE: Processes(*work, self.plan, 1, cores=1),
         }
-        for count in options.workers:
-            sources[f"{count} workers, {plan.shards} shards"] = Processes(distribution, learner, plan, count)
-        for source in sources.values():
-            stack.enter_context(closing(source))
-        reference = None
+        sources |= {plural(n, "worker"): Processes(*work, self.plan, n) for n in self.workers}
+        with ExitStack() as stack:
+            for source in sources.values():
+                stack.enter_context(closing(source))
+            yield sources
+
+    @contextlib.contextmanager
+    def ray(self, machines: int) -> Iterator[Sources]:
+        """Actors on a simulated cluster."""
+        from ray.cluster_utils import Cluster
+
+        from meta_rl.sources.ray import Ray
+
+        count = max(self.workers)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": -(-count // machines)})
+        for _ in range(machines - 1):
+            cluster.add_node(num_cpus=-(-count // machines))
+        name = f"{plural(count, 'Ray actor')}, {plural(machines, 'machine')}"
+        try:
+            with closing(Ray(self.distribution, self.learner, self.plan, count, cluster.address)) as source:
+                yield {name: source}
+        finally:
+            cluster.shutdown()
+
+    def measure(self, sources: Sources) -> dict[str, dict[str, Any]]:
+        """For each source the medians of seconds, env-steps/s and idle share, and what a killed worker costs."""
         for name, source in sources.items():  # makes environments and starts processes; not timed
-            observation = source.sample(params, 0).batch.query.observation
-            if not name.endswith(" 1 shard"):
-                reference = observation if reference is None else reference
-                assert torch.equal(observation, reference), f"{name}: another meta-batch"
-        rows: dict[str, list[tuple[float, float]]] = {name: [] for name in sources}
-        for iteration in range(1, options.rounds + 1):
+            self.check(name, source.sample(self.params, 0).batch.query.observation)
+        rows: dict[str, list[dict[str, float]]] = {name: [] for name in sources}
+        for iteration in range(1, self.rounds + 1):
             for name, source in sources.items():
-                busy, started = busy_seconds(source), time.perf_counter()
-                steps = source.sample(params, iteration).env_steps
-                seconds = time.perf_counter() - started
-                idle = 0.0
-                if isinstance(source, Processes):
-                    idle = 1 - (busy_seconds(source) - busy) / (len(source.pids) * seconds)
-                rows[name].append((steps / seconds, idle))
-        return {
-            name: {
-                "env_steps_per_second": statistics.median(speed for speed, _ in measured),
-                "idle_share": statistics.median(idle for _, idle in measured),
-                "restarts": float(sources[name].restarts),
-            }
-            for name, measured in rows.items()
-        }
+                rows[name].append(self.round(source, iteration))
+        found: dict[str, dict[str, Any]] = {}
+        for name, measured in rows.items():
+            found[name] = {key: statistics.median(row[key] for row in measured) for key in measured[0]}
+            source = sources[name]
+            if isinstance(source, Supervised) and name != ONE_CORE:
+                found[name]["extra_seconds_after_a_kill"] = self.recovery(source) - found[name]["seconds"]
+        return found
+
+    def round(self, source: Source, iteration: int) -> dict[str, float]:
+        """One meta-batch."""
+        busy, started = busy_seconds(source), time.perf_counter()
+        steps = source.sample(self.params, iteration).env_steps
+        seconds = time.perf_counter() - started
+        busy = busy_seconds(source) - busy
+        idle = 1 - busy / (source.size * seconds) if isinstance(source, Supervised) else 0.0
+        return {"seconds": seconds, "env_steps": steps, "env_steps_per_second": steps / seconds,
+                "busy_seconds": busy, "idle_share": idle}  # fmt: skip
+
+    def recovery(self, source: Supervised[Any]) -> float:
+        """Median seconds of a meta-batch during which a worker is killed."""
+        measured = []
+        for iteration in range(1, self.rounds + 1):
+            before, pid = source.restarts, source.pids[0]
+            killer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+            killer.start()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", WorkerWarning)
+                measured.append(self.round(source, iteration)["seconds"])
+            killer.join()
+            assert source.restarts == before + 1, "the worker was done before it was killed; sample more"
+        return statistics.median(measured)
+
+    def check(self, name: str, observation: torch.Tensor) -> None:
+        """Whether a source gives the meta-batch of the others with as many shards."""
+        if name.endswith(" 1 shard"):
+            return
+        self.reference = observation if self.reference is None else self.reference
+        assert torch.equal(observation, self.reference), f"{name}: another meta-batch"
+
+    def update_seconds(self) -> float:
+        """One meta-update on the whole meta-batch, in this process."""
+        with closing(InProcess(self.distribution, self.learner, self.plan)) as source:
+            batch = source.sample(self.params, 0).batch
+        self.learner.meta_update(self.learner.init(), batch)  # the first one is slower
+        started = time.perf_counter()
+        self.learner.meta_update(self.learner.init(), batch)
+        return time.perf_counter() - started
+
+    def projection(self, single: dict[str, float], update: float) -> list[dict[str, float]]:
+        """Env-steps/s on more cores; see the head of this file."""
+        shards = self.plan.shards
+        shard = single["busy_seconds"] / shards
+        overhead = (single["seconds"] - single["busy_seconds"]) / shards
+        rows = []
+        for cores in PROJECTED:
+            steps, sampling = cores * single["env_steps"] / shards, shard + cores * overhead
+            whole = sampling + cores * update / shards
+            rows.append({"cores": cores, "tasks": cores * self.plan.meta_batch_size / shards,
+                         "sampling": steps / sampling, "training": steps / whole})  # fmt: skip
+        return rows
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 worker``, ``2 workers``."""
+    return f"{count} {noun}{'s' * (count > 1)}"
 
 
 def busy_seconds(source: Source) -> float:
     """Time that workers have spent on requests."""
-    return source.busy_seconds if isinstance(source, Processes) else 0.0
+    return source.busy_seconds if isinstance(source, Supervised) else 0.0
+
+
+def report(record: dict[str, Any], plan: Plan, heading: str) -> str:
+    """The tables."""
+    results, update = record["results"], record["update_seconds"]
+    lines = [heading, "", "| source | env-steps/s | workers idle | extra seconds after a kill |", "|---|---|---|---|"]
+    for name, x in results.items():
+        extra = x.get("extra_seconds_after_a_kill")
+        lines.append(
+            f"| {name} | {x['env_steps_per_second']:,.0f} | {x['idle_share']:.1%} | "
+            f"{'' if extra is None else f'{extra:.1f}'} |"
+        )
+    lines += ["", f"One worker takes {record['supervision']:+.1%} more time than the same shards in process.",
+              "", f"Projection from \"{ONE_CORE}\" ({plan.meta_batch_size / plan.shards:g} tasks a shard) and a "
+              f"meta-update of {update:.2f} s for {plan.meta_batch_size} tasks:", "",
+              "| cores | tasks | sampling, env-steps/s | with the meta-update |", "|---|---|---|---|"]  # fmt: skip
+    lines += [
+        f"| {row['cores']} | {row['tasks']:g} | {row['sampling']:,.0f} | {row['training']:,.0f} |"
+        for row in record["projection"]
+    ]
+    assumptions = (__doc__ or "").partition("The projection")[2]
+    return "\n".join([*lines, "", "The projection" + assumptions.rstrip().replace("\n", " "), ""])
 
 
 def main(arguments: list[str]) -> None:
     """Measure and record."""
-    parser = argparse.ArgumentParser(prog="benchmark.py workers", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="benchmark.py workers", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", default="maml-trpo")
     parser.add_argument("--env", default="metaworld/ml10")
     parser.add_argument("--tasks", type=int, default=20)
-    parser.add_argument("--episodes", type=int, default=10)
+    parser.add_argument("--episodes", type=int, default=2)
     parser.add_argument("--shards", type=int, default=4)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results/workers"))
     options = parser.parse_args(arguments)
     command = shlex.join(["scripts/benchmark.py", "workers", *arguments])
-    results = measure(options)
-    lines = [
-        f"Command: `python {command}`; {os.cpu_count()} cores, {options.recipe} on {options.env}, "
-        f"{options.tasks} tasks x {options.episodes} episodes; medians of {options.rounds} rounds.",
-        "",
-        "| source | env-steps/s | workers idle |",
-        "|---|---|---|",
-        *(f"| {name} | {x['env_steps_per_second']:,.0f} | {x['idle_share']:.1%} |" for name, x in results.items()),
-    ]
-    print("\n".join(lines))
+    bench, results = Bench(options), {}
+    for group in bench.groups():
+        with group() as sources:
+            results |= bench.measure(sources)
+    in_process, one = results[f"in process, {options.shards} shards"], results[plural(options.workers[0], "worker")]
     record: dict[str, Any] = {"command": command, "cores": os.cpu_count(), "versions": versions(), "results": results}
+    record |= {"supervision": one["seconds"] / in_process["seconds"] - 1, "update_seconds": bench.update_seconds()}
+    record["projection"] = bench.projection(results[ONE_CORE], record["update_seconds"])
+    heading = (
+        f"Command: `python {command}`; {os.cpu_count()} cores, {options.recipe} on {options.env}, {options.tasks} "
+        f"tasks x {options.episodes} episodes, {options.shards} shards; medians of {options.rounds} rounds."
+    )
+    text = report(record, bench.plan, heading)
+    print(text)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    options.out.with_suffix(".md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,18 @@ EXPERIMENTS["ml10"] = (
         "rl2": ["--env", "metaworld/ml10", "--stock-goals", "10", "100"],
     },
 )
+for name, preset in (("cheetah-dir", "maml2017"), ("cheetah-vel", "promp")):
+    preset_options = ["--env", f"{name}@{preset}"]
+    tens = [*preset_options, "--meta-batch-size", "10", "--episodes-per-task", "10"]
+    EXPERIMENTS[name] = (
+        3,
+        {
+            "maml-trpo": [*tens, "100"],
+            "rl2": [*preset_options, "100"],  # 100 trials of two episodes, as many env steps per iteration
+            "multitask-trpo": [*tens, "200"],
+            "random": [*tens, "0"],
+        },
+    )
 JOBS = 2
 
 

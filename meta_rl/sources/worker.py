@@ -37,6 +37,18 @@ class Done(NamedTuple):
     """Seconds it took."""
 
 
+class Sight(NamedTuple):
+    """What a black box shows: which step of which shard came last; -1 is before the first."""
+
+    beat: int
+    """Grows with every note."""
+    shard: int
+    stage: int
+    time: int
+    action: list[float]
+    """Of that step, in the first environment of the shard's first task."""
+
+
 class Failed(NamedTuple):
     """The request, or the start of the worker, raised."""
 
@@ -45,16 +57,14 @@ class Failed(NamedTuple):
     traceback: str
     non_finite: bool
     """A NaN or an infinity, which the same request gives again."""
+    sight: Sight
+    """Where it was."""
 
-
-class Sight(NamedTuple):
-    """What a black box shows: which step of which shard came last; -1 is before the first."""
-
-    shard: int
-    stage: int
-    time: int
-    action: list[float]
-    """Of that step, in the first environment of the shard's first task."""
+    @classmethod
+    def of(cls, error: BaseException, sight: Sight) -> Failed:
+        """Made where `error` is handled. Whatever it was, environments may be in any state: a new worker is needed."""
+        line = f"{type(error).__name__}: {error}".splitlines()[0]
+        return cls(line, traceback.format_exc(), isinstance(error, NonFiniteError), sight)
 
 
 class BlackBox:
@@ -67,11 +77,6 @@ class BlackBox:
         segment.reserve(4096)
         self._numbers = segment.view(Place(0, (5,), "<i8", False))
         self._action = segment.view(Place(64, (self.ACTION,), "<f8", False))
-
-    @property
-    def beat(self) -> int:
-        """Grows with every note."""
-        return int(self._numbers[0])
 
     def begin(self, shard: int) -> None:
         """Note the beginning of a shard; -1: of a start."""
@@ -87,8 +92,8 @@ class BlackBox:
 
     def read(self) -> Sight:
         """The last note."""
-        _, shard, stage, step, size = (int(x) for x in self._numbers)
-        return Sight(shard, stage, step, self._action[:size].tolist())
+        beat, shard, stage, step, size = (int(x) for x in self._numbers)
+        return Sight(beat, shard, stage, step, self._action[:size].tolist())
 
 
 def main(
@@ -124,9 +129,7 @@ def main(
     except EOFError:  # the learner is gone
         return
     except BaseException as error:
-        # Whatever it was, the environments may be in any state: the learner starts another worker.
-        line = f"{type(error).__name__}: {error}".splitlines()[0]
-        pipe.send(Failed(line, traceback.format_exc(), isinstance(error, NonFiniteError)))
+        pipe.send(Failed.of(error, black_box.read()))
 
 
 def die_with_the_learner() -> None:
@@ -148,9 +151,11 @@ def die_with_the_learner() -> None:
             server._forkserver_alive_fd = None
 
 
-def core_shares(workers: int) -> list[list[int]]:
-    """The cores of each worker: all, shared out; where there are more workers than cores, one each, in turn."""
+def core_shares(workers: int, each: int = 0) -> list[list[int]]:
+    """The cores of each worker: `each`, in turn; 0: all, shared out, or one each where there are more workers."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    if each:
+        return [[cores[(i * each + j) % len(cores)] for j in range(min(each, len(cores)))] for i in range(workers)]
     return [cores[i::workers] or [cores[i % len(cores)]] for i in range(workers)]
 
 

@@ -7,6 +7,7 @@ is a file ``always``.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -30,7 +31,10 @@ def fault(kind: str) -> None:
     elif kind == "hang":
         time.sleep(1000)
     elif kind == "memory":
-        raise MemoryError("no more")
+        free = 2**26
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + free, resource.RLIM_INFINITY))
+        np.ones(2 * free, np.uint8)
     elif kind.startswith("raise"):
         raise RuntimeError("the motor is on fire")
 
