@@ -41,6 +41,9 @@ ELSEWHERE = {
     " --logger ": "tests/meta_rl/test_loggers.py",
     " --ray-address ": "tests/meta_rl/sources/test_ray.py",
     "ray st": "tests/meta_rl/sources/test_ray.py",
+    " runs/navigation": "tests/test_docs.py",
+    " runs/second": "tests/test_docs.py",
+    "meta-rl view ": "tests/test_docs.py",
 }
 """What a command holds -> the test that runs such a one."""
 
@@ -157,7 +160,7 @@ def test_on_a_run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder / "minari"))
     if "--minari" in command:
         pytest.importorskip("minari", reason="the extra minari is not installed")
-    text = re.sub(r"RUN RUN( \.\.\.)?|RUN\.\.\.", "RUN0 RUN1", command)
+    text = re.sub(r"RUN RUN( \.\.\.)?|RUN ?\.\.\.", "RUN0 RUN1", command)
     assert main(arguments(re.sub(r"\bRUN\b", "RUN2", text))) == 0
 
 
