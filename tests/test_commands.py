@@ -38,9 +38,14 @@ ELSEWHERE = {
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
     "python scripts/fewshot.py one-shot": "tests/meta_rl/test_compare_fewshot.py",
-    "meta-rl train maml-trpo --env navigation --logger": "tests/meta_rl/test_loggers.py",
+    " --logger ": "tests/meta_rl/test_loggers.py",
+    " --ray-address ": "tests/meta_rl/sources/test_ray.py",
+    "ray st": "tests/meta_rl/sources/test_ray.py",
+    " runs/navigation": "tests/test_docs.py",
+    " runs/second": "tests/test_docs.py",
+    "meta-rl view ": "tests/test_docs.py",
 }
-"""How a command begins -> the test that runs such a one."""
+"""What a command holds -> the test that runs such a one."""
 
 
 def shown() -> list[str]:
@@ -64,7 +69,11 @@ COMMANDS = shown()
 
 def starting(*programs: str) -> list[str]:
     """The commands that begin so and are not run elsewhere."""
-    return [c for c in COMMANDS if c.startswith(programs) and not c.startswith(tuple(ELSEWHERE))]
+    return [c for c in COMMANDS if c.startswith(programs) and not elsewhere(c)]
+
+
+def elsewhere(command: str) -> bool:
+    return any(part in command for part in ELSEWHERE)
 
 
 TRAIN = starting("meta-rl train ")
@@ -78,7 +87,7 @@ PIP = starting("pip install ")
 
 def test_somebody_runs_it() -> None:
     known = {*TRAIN, *RUNS, *ENVS, *MAKE, *PYTEST, *SCRIPTS, *PIP}
-    unknown = [c for c in COMMANDS if c not in known and not c.startswith(tuple(ELSEWHERE))]
+    unknown = [c for c in COMMANDS if c not in known and not elsewhere(c)]
     assert unknown == [], "no rule in tests/test_commands.py runs these"
     assert len(TRAIN) > 10  # the search finds what is there
     for file in ELSEWHERE.values():
@@ -151,7 +160,7 @@ def test_on_a_run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(folder / "minari"))
     if "--minari" in command:
         pytest.importorskip("minari", reason="the extra minari is not installed")
-    text = re.sub(r"RUN RUN( \.\.\.)?|RUN\.\.\.", "RUN0 RUN1", command)
+    text = re.sub(r"RUN RUN( \.\.\.)?|RUN ?\.\.\.", "RUN0 RUN1", command)
     assert main(arguments(re.sub(r"\bRUN\b", "RUN2", text))) == 0
 
 
@@ -229,7 +238,12 @@ def skill_adaptation(folder: Path, words: list[str]) -> None:
         assert (folder / "skill" / "skill.md").read_text().count("from scratch") == 2
 
 
-RULES = {f.__name__: f for f in (results, fewshot, rl2_table, benchmark, skill_adaptation)}
+def picture(folder: Path, words: list[str]) -> None:
+    run_script(folder, *words, "picture.svg")
+    assert "<svg" in (folder / "picture.svg").read_text()
+
+
+RULES = {f.__name__: f for f in (picture, results, fewshot, rl2_table, benchmark, skill_adaptation)}
 RULES["benchmark_fewshot"] = benchmark
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -84,6 +85,85 @@ def test_the_distribution_of_the_page_trains_and_evaluates(spring: Path) -> None
 
 def test_the_test_of_the_distribution_passes(spring: Path) -> None:
     assert "1 passed" in run(spring, "-m", "pytest", "-p", "no:cacheprovider", "test_spring.py")
+
+
+def test_the_player_of_the_page_plays(tmp_path: Path) -> None:
+    """Pendulum with Gymnasium's own task; the run is a small one."""
+    options = (
+        "--meta-batch-size 2 --episodes-per-task 2 --iterations 1 --hidden 8 --test-tasks 1 --run-dir runs/pendulum"
+    )
+    run(tmp_path, "-m", "meta_rl.cli", "train", "maml-trpo", "--env", "classic/pendulum", *options.split())
+    (block,) = blocks("handing-over.md", "python")
+    (tmp_path / "play.py").write_text(block)
+    assert -2000 < float(run(tmp_path, "play.py")) < 0  # the rewards of 200 steps are in [-16.3, 0]
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    """With a smaller config, which is all that is changed."""
+    (block,) = blocks("../README.md", "python")
+    head = """
+import meta_rl
+from meta_rl.config import replace_paths
+original, small = meta_rl.default_config, {"iterations": 1, "meta_batch_size": 2, "evaluate.test_tasks": 2}
+meta_rl.default_config = lambda recipe, env: replace_paths(original(recipe, env), small)
+"""
+    (tmp_path / "readme.py").write_text(head + block)
+    assert run(tmp_path, "readme.py").count("'adaptation_steps'") == 4
+
+
+# -- the page on the algorithms is what their files say ---------------------------------------------------------------
+
+
+def sections() -> list[tuple[str, str]]:
+    """File and text of each algorithm's section."""
+    text = (ROOT / "docs" / "algorithms.md").read_text()
+    return re.findall(r"^## [^\n]*`(meta_rl/[^`]+)`$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("file", "text"), sections(), ids=[file for file, _ in sections()])
+def test_formulas_are_those_of_the_file(file: str, text: str) -> None:
+    docstring = " ".join((ast.get_docstring(ast.parse((ROOT / file).read_text())) or "").split())
+    for block in re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            assert " ".join(line.split()) in docstring, f"{file} does not say: {line.strip()}"
+
+
+def test_every_algorithm_and_recipe_is_on_the_page() -> None:
+    from meta_rl.config import RECIPES
+
+    text = (ROOT / "docs" / "algorithms.md").read_text()
+    assert [name for name in RECIPES if f"`{name}`" not in text] == []
+    files = {recipe.learner.partition(":")[0].replace(".", "/") + ".py" for recipe in RECIPES.values()}
+    assert files <= {file for file, _ in sections()}
+
+
+# -- links ------------------------------------------------------------------------------------------------------------
+
+MARKDOWN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "results").glob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a place on the page may say, as GitHub and mkdocs make it of the headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_broken_links_would_be_seen() -> None:
+    assert LINK.findall("see [this](docs/a.md#b), ![that](../c.png)") == ["docs/a.md#b", "../c.png"]
+    assert "one-physics-loop" in anchors(ROOT / "docs" / "locomotion.md")
+    assert sum(len(LINK.findall(page.read_text())) for page in MARKDOWN) > 20
 
 
 def test_the_table_of_presets_is_the_one_in_the_code() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl import checkpoint
-from meta_rl.config import load_config
+from meta_rl.config import load_config, replace_paths
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
@@ -66,8 +66,10 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "")
     result: dict[str, Any] | None = json.loads(evaluation.read_bytes()) if evaluation.exists() else None
     replay_name = f"replay{replay.suffix}" if replay else ""
     card = model_card(run_dir, config, agent, result, replay_name, name)
+    # Where its run and data lay on this machine is nobody else's business.
+    handed = replace_paths(config, {"run_dir": "", "fewshot.data": ""})
     try:
-        bundle.write(out, config, agent)
+        bundle.write(out, handed, agent)
         checkpoint.replace_durably(out / "README.md", card.encode())
         if replay:
             shutil.copyfile(replay, out / replay_name)

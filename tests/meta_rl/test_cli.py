@@ -215,6 +215,10 @@ def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "report: r1/report.md" in out
     assert main(["evaluate", "r0", "--adaptation-steps", "2", "--split", "train"]) == 0
     assert len(json.loads((folder / "r0" / "evaluation.json").read_text())["stages"]) == 3
+    assert main(["evaluate", "r0", "--adaptation-steps", "2"]) == 0
+    capsys.readouterr()
+    assert main(["compare", "r0", "r1"]) == 2
+    assert "by different protocols" in capsys.readouterr().err
     assert main(["evaluate", "r0"]) == 0
     capsys.readouterr()
     assert main(["compare", "r0", "r1", "--out", "out/both"]) == 0
