@@ -418,7 +418,7 @@ def test_twenty_kills_of_the_learner_and_twenty_of_workers_on_ml1(tmp_path: Path
             process.kill()
             learner_kills += process.wait() == -signal.SIGKILL
             assert all_gone(workers, 5)
-            assert all_gone(below, 60)  # a fork server may have to finish its imports
+            assert all_gone(below, 600)  # a fork server may have to finish its imports, on a machine that is busy
     iterations = len(read_rows(run / "metrics.jsonl")) + 5
     for folder in (run, whole):
         with command(folder, iterations, options=options) as process:
