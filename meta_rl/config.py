@@ -219,6 +219,9 @@ class TrainConfig:
     many workers share the parts out."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the learner computes; sampling is always on the CPU."""
+    learners: int = 1
+    """Processes that share the meta-update, each with as many tasks (and, on CUDA, a GPU of its own). Results depend on
+    it in the last digits."""
     workers: int = 0
     """Processes that sample, at most one per shard; 0: sample in the learner's own process."""
     worker_cores: int = 0
@@ -577,6 +580,8 @@ def validate(config: TrainConfig) -> None:
         _check_workers(config)
     if config.ray_address:
         _check_ray(config)
+    if config.learners > 1:
+        _check_learners(config)
 
 
 def _check_workers(config: TrainConfig) -> None:
@@ -593,6 +598,22 @@ def _check_workers(config: TrainConfig) -> None:
         raise ConfigError(
             f"--workers: {config.workers} workers need at least as many shards, there {_are(config.shards)}; closest: "
             f"{config.shards} (or --shards {config.workers}, in a new run: results depend on it in the last digits)"
+        )
+
+
+SHARED_UPDATE = (MamlConfig, ReptileConfig)
+"""Algorithms whose meta-update is a mean over tasks all along, so that several processes can share it."""
+
+
+def _check_learners(config: TrainConfig) -> None:
+    """Refuse to share an update that is no mean over tasks, or unequally."""
+    if not isinstance(config.algorithm, SHARED_UPDATE):
+        raise ConfigError(f"--learners: {config.recipe} updates in one process; valid: 1, got {config.learners}")
+    if config.meta_batch_size % config.learners:
+        valid = [n for n in range(1, config.meta_batch_size + 1) if config.meta_batch_size % n == 0]
+        close = min(valid, key=lambda n: abs(n - config.learners))
+        raise ConfigError(
+            f"--learners: {config.meta_batch_size} tasks do not divide evenly among {config.learners}; closest: {close}"
         )
 
 
@@ -651,7 +672,7 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
         "must be at least 0",
     ),
     (
-        "meta_batch_size episodes_per_task shards checkpoint_every keep_checkpoints adaptation_episodes "
+        "meta_batch_size episodes_per_task shards learners checkpoint_every keep_checkpoints adaptation_episodes "
         "evaluation_episodes tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches "
         "chunk query_shots test_query_shots context_steps hidden_units",
         lambda x: x >= 1,

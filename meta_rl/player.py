@@ -135,7 +135,8 @@ class Player:
 
 def join(rollouts: list[Rollout]) -> Rollout:
     """Rollouts of the same tasks and horizon as one, side by side on the axis of environments."""
-    return Rollout(*(np.concatenate(parts, 1) for parts in zip(*rollouts, strict=True)))
+    *arrays, discarded = zip(*rollouts, strict=True)
+    return Rollout(*(np.concatenate(parts, 1) for parts in arrays), sum(discarded, ()))  # type: ignore[arg-type]
 
 
 def _lone(value: Any, kind: Any) -> NDArray[Any]:

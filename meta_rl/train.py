@@ -20,6 +20,7 @@ from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, validate
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
+from meta_rl.data_parallel import Shared, shared
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.loggers import check_loggers, open_loggers
 from meta_rl.logging import Display, Row, RunLog
@@ -72,14 +73,18 @@ def _train(
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
     move_state(state, device)
     loggers = open_loggers(config, run_dir, state.iteration)
-    with Stop() as stop, closing(RunLog(run_dir, state.iteration, loggers)) as log:
+    with (
+        Stop() as stop,
+        closing(RunLog(run_dir, state.iteration, loggers)) as log,
+        shared(learner, config.learners, device) as updater,
+    ):
         with Display(config.iterations, state.iteration) as display:
             skipped = 0  # updates in a row, since the start or the resumption
             while state.iteration < config.iterations and stop.requested is None:
                 finished = state.copy()
                 try:
                     with stop.abandonable():
-                        row, timing = train_iteration(state, source, learner, device)
+                        row, timing = train_iteration(state, source, updater, device)
                 except Stopped:
                     state = finished
                     break
@@ -109,7 +114,7 @@ def dump(run_dir: Path, row: Row, state: TrainState) -> Path:
 
 
 def train_iteration(
-    state: TrainState, source: Source, learner: MetaLearner | FewShotLearner, device: torch.device
+    state: TrainState, source: Source, learner: MetaLearner | FewShotLearner | Shared, device: torch.device
 ) -> tuple[Row, Row]:
     """One iteration; changes `state` and returns the row of metrics and the row of timings."""
     started = time.perf_counter()

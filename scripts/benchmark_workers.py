@@ -226,8 +226,9 @@ def main(arguments: list[str]) -> None:
     record |= {"supervision": one["seconds"] / in_process["seconds"] - 1, "update_seconds": bench.update_seconds()}
     record["projection"] = bench.projection(results[ONE_CORE], record["update_seconds"])
     heading = (
-        f"Command: `python {command}`; {os.cpu_count()} cores, {options.recipe} on {options.env}, {options.tasks} "
-        f"tasks x {options.episodes} episodes, {options.shards} shards; medians of {options.rounds} rounds."
+        f"Command: `python {command}`; {os.cpu_count()} cores, {options.recipe} on {options.env}, "
+        f"{options.tasks} tasks x {options.episodes} episodes, {options.shards} shards; medians of "
+        f"{options.rounds} rounds."
     )
     text = report(record, bench.plan, heading)
     print(text)

@@ -189,3 +189,12 @@ def preset_lines() -> list[str]:
 
 if __name__ == "__main__":
     print("\n".join(preset_lines()))
+
+
+def test_every_test_that_the_page_on_faults_names_exists() -> None:
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "faults.md").read_text())
+    assert len(named) > 30
+    defined = {
+        name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert not set(named) - defined

@@ -35,7 +35,7 @@ from meta_rl.algorithms import fewshot
 from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, spread
 from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.config import MamlConfig
-from meta_rl.core import gradient_step, inner_loop, losses, trust_region
+from meta_rl.core import gradient_step, inner_loop, losses, parallel, trust_region
 from meta_rl.core.groups import task_groups
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
@@ -202,7 +202,7 @@ class Maml(MamlBase):
             for (part, share), before in zip(groups, old, strict=True):
                 new = self.adapted_policies(state.params, part)
                 kl += share * float((before.kl(new) * mean_weight(part.query)).sum())
-        return metrics | {"update/kl": kl, "policy/entropy": mean_entropy(old, groups)}
+        return metrics | {"update/kl": parallel.mean_number(kl), "policy/entropy": mean_entropy(old, groups)}
 
     def curvature_product(self, params: Params, batch: MetaBatch) -> Callable[[Tensor], Tensor]:
         """``v -> H v`` with H the Hessian, at `params` (which require grad), of the mean KL divergence from the
@@ -212,7 +212,7 @@ class Maml(MamlBase):
 
         def product(vector: Tensor) -> Tensor:
             parts = [share * one(vector) for one, (_, share) in zip(products, groups, strict=True)]
-            return torch.stack(parts).sum(0)
+            return parallel.mean(torch.stack(parts).sum(0))
 
         return product
 
@@ -314,7 +314,9 @@ def shares(objective: Callable[[MetaBatch], gradient_step.Loss], groups: Groups)
 def mean_entropy(policies: Sequence[Any], groups: Groups) -> float:
     """Mean over each task's valid steps, then over tasks."""
     pairs = zip(policies, groups, strict=True)
-    return sum(share * float((old.entropy() * mean_weight(part.query)).sum()) for old, (part, share) in pairs)
+    return parallel.mean_number(
+        sum(share * float((old.entropy() * mean_weight(part.query)).sum()) for old, (part, share) in pairs)
+    )
 
 
 def mean_weight(batch: Batch) -> Tensor:

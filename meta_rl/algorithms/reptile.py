@@ -31,7 +31,7 @@ from meta_rl.algorithms import fewshot
 from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, spread
 from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.config import ReptileConfig
-from meta_rl.core import inner_loop, losses
+from meta_rl.core import inner_loop, losses, parallel
 from meta_rl.core.gradient_step import Adam
 from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.schedules import linear
@@ -60,7 +60,8 @@ class ReptileBase:
         at_once = tasks_at_once(state.params, batch.query.weight)
         data = self._learned_from(batch)
         adapted = over_tasks(self.backend, self._adapt_one, state.params, data, in_dims=(None, 0), chunk_size=at_once)
-        gradient = {name: (p - adapted[name].mean(0)).detach() for name, p in state.params.items()}
+        moved = [(p - adapted[name].mean(0)).detach() for name, p in state.params.items()]
+        gradient = dict(zip(state.params, parallel.means(moved), strict=True))
         flat = torch.cat([g.reshape(-1) for g in gradient.values()])
         metrics = {
             "update/displacement": float(flat.norm()),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
+from meta_rl.core import parallel
 from meta_rl.core.types import Metrics, Params
 
 
@@ -60,7 +61,7 @@ Loss = Callable[[Params], Tensor]
 
 def accumulate(params: Params, parts: Iterable[Loss]) -> tuple[Tensor, list[Tensor]]:
     """Value and gradient, with respect to `params` (which require grad), of the sum of `parts`, whose graphs live one
-    after another."""
+    after another; the mean over the processes that share the update."""
     total: Tensor | None = None
     gradient: list[Tensor] = []
     for part in parts:
@@ -69,6 +70,7 @@ def accumulate(params: Params, parts: Iterable[Loss]) -> tuple[Tensor, list[Tens
         gradient = [a + b for a, b in zip(gradient, new, strict=True)] if gradient else list(new)
         total = value.detach() if total is None else total + value.detach()
     assert total is not None, "nothing to differentiate"
+    total, *gradient = parallel.means([total, *gradient])
     return total, gradient
 
 
@@ -100,7 +102,7 @@ def descend(
     metrics = {"update/loss_before": losses[0]}
     if measure_after:
         with torch.no_grad():
-            losses.append(float(sum(part(adam.params) for part in parts)))
+            losses.append(parallel.mean_number(float(sum(part(adam.params) for part in parts))))
         metrics["update/loss_after"] = losses[-1]
     metrics |= {"update/gradient_norm": norms[0], "guard/non_finite_gradient": 0.0}
     if not torch.tensor(losses + norms).isfinite().all():

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from meta_rl.core import parallel
 from meta_rl.core.types import Metrics, Params
 
 
@@ -179,6 +180,7 @@ def line_search(
         else:
             stacked = {name: torch.stack([c[name] for c in candidates]) for name in params}
             losses, kls = torch.vmap(evaluate)(stacked)
+        losses, kls = parallel.means([losses, kls])
         for i, loss, kl in zip(indices, losses.tolist(), kls.tolist(), strict=True):
             if loss < loss_before and kl <= settings.max_kl:
                 return i, loss, kl

@@ -35,11 +35,14 @@ class Rollout(NamedTuple):
     """``[task, env]``: the episode ended in a terminal state (not at the horizon)."""
     last_observation: NDArray[np.float32]
     """``[task, env, obs]``: the observation after the last valid step."""
+    discarded: tuple[str, ...] = ()
+    """What was wrong with each episode that was left out because of a NaN from the environment; it has no valid step.
+    """
 
     @property
     def returns(self) -> NDArray[np.float64]:
-        """Undiscounted return of each episode ``[task, env]``."""
-        return np.asarray(self.reward.sum(-1, dtype=np.float64))
+        """Undiscounted return of each episode ``[task, env]``; NaN for those that were left out."""
+        return np.where(self.valid.any(-1), self.reward.sum(-1, dtype=np.float64), np.nan)
 
     @property
     def solved(self) -> NDArray[np.bool_]:

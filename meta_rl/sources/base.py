@@ -16,12 +16,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from envs import Task, TaskDistribution, TaskVectorEnv
+from envs import NonFiniteError, Task, TaskDistribution, TaskVectorEnv
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.threads import one_thread
 from meta_rl.core.types import MetaBatch, Params
 from meta_rl.sources.collect import Shard, Streams, Watch, envs_per_task, sample_shard
+
+MAX_DISCARDED = 0.05
+"""Share of a meta-batch's episodes that may be left out because the environment gave a NaN."""
 
 
 class Sampled(Protocol):
@@ -52,7 +55,7 @@ class Source(Protocol):
         """The whole meta-batch of `iteration`, a pure function of the arguments; `params` on the CPU.
 
         Raises:
-            NonFiniteError: an action, observation or reward is NaN or infinite.
+            NonFiniteError: an action is NaN or infinite; observations or rewards are in too many episodes.
             RunError: a shard could not be sampled, however often it was tried.
         """
         ...
@@ -127,7 +130,15 @@ class Sampler:
 
 
 def join(shards: Sequence[Shard]) -> Shard:
-    """The meta-batch that was cut into `shards`, in their order."""
+    """The meta-batch that was cut into `shards`, in their order.
+
+    Raises:
+        NonFiniteError: too many of its episodes were left out.
+    """
+    discarded = tuple(problem for shard in shards for problem in shard.discarded)
+    episodes = sum(shard.returns.size for shard in shards)
+    if len(discarded) > MAX_DISCARDED * episodes:
+        raise NonFiniteError(f"{len(discarded)} of {episodes} episodes were of no use, the first: {discarded[0]}")
     if len(shards) == 1:
         return shards[0]
     batch: MetaBatch = torch.utils._pytree.tree_map(lambda *parts: torch.cat(parts), *(s.batch for s in shards))
@@ -136,4 +147,5 @@ def join(shards: Sequence[Shard]) -> Shard:
         np.concatenate([s.returns for s in shards]),
         np.concatenate([s.solved for s in shards]),
         sum(s.env_steps for s in shards),
+        discarded,
     )

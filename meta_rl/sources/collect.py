@@ -47,6 +47,7 @@ def rollout(
     seeds: Sequence[int],
     watch: Callable[[int, NDArray[Any]], None] | None = None,
     look: Callable[[TaskVectorEnv], None] | None = None,
+    discard: bool = False,
 ) -> Rollout:
     """One episode in every environment.
 
@@ -56,8 +57,9 @@ def rollout(
         seeds: one per task.
         watch: told of every step before it is taken: time and actions ``[task, env, ...]``.
         look: is shown the environments after their reset and after every step (see `meta_rl.recording`).
+        discard: leave out an episode in which an observation or reward is not finite, instead of raising.
     Raises:
-        NonFiniteError: an observation or reward is not finite.
+        NonFiniteError: an observation or reward is not finite; an action always.
     """
     shape = (*env.shape, env.horizon)
     discrete = isinstance(env.action_space, gym.spaces.Discrete)
@@ -65,7 +67,8 @@ def rollout(
     action: NDArray[Any] = np.zeros((*shape, *env.action_space.shape), np.int64 if discrete else np.float32)
     reward = np.zeros(shape, np.float32)
     valid, success = np.zeros(shape, bool), np.zeros(shape, bool)
-    active = np.ones(env.shape, bool)
+    active, lost = np.ones(env.shape, bool), np.zeros(env.shape, bool)
+    discarded: list[str] = []
     terminated = np.zeros(env.shape, bool)
     current = env.reset(seeds)
     if look is not None:
@@ -78,32 +81,41 @@ def rollout(
         if watch is not None:
             watch(t, action[:, :, t])
         step = env.step(np.ascontiguousarray(action[:, :, t]))
-        current, terminated = step.observation, step.terminated
-        reward[:, :, t], success[:, :, t] = step.reward, step.success
-        check_finite(env, current, step.reward, t)  # at once: what a policy remembers of a NaN is a NaN
-        active = ~(step.terminated | step.truncated)
+        current, terminated, gained = step.observation, step.terminated, step.reward
+        bad = where_non_finite(env, current, gained) | lost
+        if bad.any():  # at once: what a policy remembers of a NaN is a NaN
+            discarded += blame(env, bad & ~lost, t)
+            if not discard:
+                raise NonFiniteError(discarded[0])
+            lost = bad  # it goes on, unseen: the others of the batch are not done yet
+            current, gained = current.copy(), gained.copy()
+            current[lost] = gained[lost] = 0
+        reward[:, :, t], success[:, :, t] = gained, step.success
+        active = ~(step.terminated | step.truncated | lost)
         if look is not None:
             look(env)
-        actor.observe(step.reward, ~active)
+        actor.observe(gained, ~active)
         if not active.any():
             break
     observation[:, :, t + 1 :] = current[:, :, None]
-    return Rollout(observation, action, reward, valid, success, terminated, current.astype(np.float32))
+    for array in (reward, valid, success):
+        array[lost] = 0
+    last = current.astype(np.float32)
+    return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, tuple(discarded))
 
 
-def check_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[np.float64], time: int) -> None:
-    """Blame the environment for its NaNs and infinities, before they reach a policy.
-
-    Raises:
-        NonFiniteError: naming the first task that has one.
-    """
+def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Environments that gave a NaN or an infinity, ``[task, env]``."""
     if np.isfinite(observation).all() and np.isfinite(reward).all():
-        return
-    finite = np.isfinite(observation).reshape(*env.shape, -1).all(-1) & np.isfinite(reward)
-    task = int(np.argwhere(~finite)[0, 0])
-    raise NonFiniteError(
-        f"non-finite observation or reward from the environment, task {env.tasks[task].to_json()}, step {time}"
-    )
+        return np.zeros(env.shape, bool)
+    finite: NDArray[np.bool_] = np.isfinite(observation).reshape(*env.shape, -1).all(-1) & np.isfinite(reward)
+    return ~finite
+
+
+def blame(env: TaskVectorEnv, bad: NDArray[np.bool_], time: int) -> list[str]:
+    """A line for each environment in `bad`."""
+    what = "non-finite observation or reward from the environment"
+    return [f"{what}, task {env.tasks[task].to_json()}, step {time}" for task, _ in np.argwhere(bad)]
 
 
 class Shard(NamedTuple):
@@ -111,17 +123,22 @@ class Shard(NamedTuple):
 
     batch: MetaBatch
     returns: NDArray[np.float64]
-    """``[task, stage, env]``; the last stage is the query."""
+    """``[task, stage, env]``; the last stage is the query. NaN for an episode that was left out."""
     solved: NDArray[np.bool_]
     """``[task, stage, env]``: success at any step."""
     env_steps: int
+    discarded: tuple[str, ...] = ()
+    """What was wrong with each episode that was left out."""
 
     def describe(self) -> dict[str, float]:
-        """Mean return and success rate of each stage (named by the adaptation steps before it)."""
+        """Mean return and success rate of each stage (named by the adaptation steps before it), and how many episodes
+        were left out."""
         row: dict[str, float] = {}
         for stage in range(self.returns.shape[1]):
-            row[f"return/stage_{stage}"] = float(self.returns[:, stage].mean())
-            row[f"success/stage_{stage}"] = float(self.solved[:, stage].mean())
+            kept = np.isfinite(self.returns[:, stage])
+            row[f"return/stage_{stage}"] = float(self.returns[:, stage][kept].mean())
+            row[f"success/stage_{stage}"] = float(self.solved[:, stage][kept].mean())
+        row["guard/discarded_episodes"] = float(len(self.discarded))
         return row
 
 
@@ -138,6 +155,9 @@ def sample_shard(
     """Support rollouts with an adaptation after each, then the query rollout.
 
     A pure function of its arguments: `task_indices` (positions in the meta-batch) key the random streams.
+
+    Raises:
+        NonFiniteError: an action is not finite, or nothing is left of a task's episodes to adapt on or to judge by.
     """
     env.set_tasks(tasks)
     adapted = learner.start(params, len(tasks))
@@ -148,7 +168,9 @@ def sample_shard(
         noise = streams.action_noise(stage, task_indices, env, learner.policy)
         actor = learner.actor(adapted)
         watch_stage = None if watch is None else functools.partial(watch, stage)
-        recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices), watch_stage)
+        recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices), watch_stage, discard=True)
+        if learner.parallel and not recorded.valid.any((1, 2)).all():
+            raise NonFiniteError(f"every episode of a task had a {recorded.discarded[0]}")
         rollouts.append(recorded)
         batches.append(learner.prepare(adapted, recorded))
         if stage < stages - 1:
@@ -158,6 +180,7 @@ def sample_shard(
         np.stack([r.returns for r in rollouts], 1),
         np.stack([r.solved for r in rollouts], 1),
         sum(r.env_steps for r in rollouts),
+        tuple(problem for r in rollouts for problem in r.discarded),
     )
 
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import signal
-from collections.abc import Iterator, Sequence
-from multiprocessing import connection, forkserver
+from collections.abc import Sequence
+from multiprocessing import connection
 from typing import Any
 
 import torch
@@ -52,10 +51,7 @@ class Processes(Supervised["_Process"]):
         timeout: float = 120.0,
         tries: int = TRIES,
     ) -> None:
-        # They share what takes long to import; has an effect on the first use of the fork server only. torch.vmap
-        # imports torch._dynamo when it is first used.
-        modules = (type(distribution).__module__, type(learner).__module__)
-        forkserver.set_forkserver_preload([worker.__name__, "torch._dynamo", *modules])
+        worker.preload(type(distribution).__module__, type(learner).__module__)
         threads = 1 if plan.shards > 1 else torch.get_num_threads()
         payload = pack(distribution, learner, plan)
         self._down = Segment()
@@ -108,7 +104,7 @@ class _Process(Handle):
         pipe, theirs = context.Pipe()
         process = context.Process(target=worker.main, args=(theirs, *self._arguments), daemon=True)
         try:
-            with _ignoring_interrupts():
+            with worker.ignoring_interrupts():
                 process.start()
             self.process, self._pipe = process, pipe
         except (OSError, EOFError) as error:  # somebody has killed the fork server; the next start starts another one
@@ -162,13 +158,3 @@ class _Process(Handle):
         self.kill()
         self._up.close()
         self._box.close()
-
-
-@contextlib.contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """What starts inside has SIGINT blocked, from its very first instruction on."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

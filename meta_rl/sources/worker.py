@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import connection, forkserver, parent_process
 from typing import Any, NamedTuple
 
@@ -130,6 +131,22 @@ def main(
         return
     except BaseException as error:
         pipe.send(Failed.of(error, black_box.read()))
+
+
+def preload(*modules: str) -> None:
+    """Let the fork server import what takes long, for all processes that it will start. Has an effect before its first
+    use only. torch.vmap imports torch._dynamo when it is first used."""
+    forkserver.set_forkserver_preload([__name__, "torch._dynamo", *modules])
+
+
+@contextmanager
+def ignoring_interrupts() -> Iterator[None]:
+    """What starts inside has SIGINT blocked, from its very first instruction on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def die_with_the_learner() -> None:

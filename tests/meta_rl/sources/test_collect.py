@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import envs
 from envs import NonFiniteError, Task, TaskVectorEnv
+from envs.navigation import Navigation, NavigationVectorEnv
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config
 from meta_rl.sources.base import Plan
@@ -94,6 +95,47 @@ def test_non_finite_observations_are_refused() -> None:
     env.poison = True
     with pytest.raises(NonFiniteError, match="count"):
         rollout(env, Echo(), None, [0, 0])
+
+
+class Poisoned(NavigationVectorEnv):
+    """In step 3 one of the environments gives a reward that is not a number, `times` times."""
+
+    times = 1
+
+    def _step(self, action: Any, active: Any) -> Any:
+        observation, reward, terminated, success = super()._step(action, active)
+        if self._elapsed[0, 0] == 3 and self.times:
+            self.times -= 1
+            reward[1, 0] = np.nan
+            observation[1, 0] = np.inf
+        return observation, reward, terminated, success
+
+
+def test_an_episode_with_a_nan_is_left_out_and_the_others_are_as_ever() -> None:
+    distribution = Navigation(horizon=8)
+    sick, sound = Poisoned(2, 2, distribution), NavigationVectorEnv(2, 2, distribution)
+    tasks = distribution.sample(np.random.default_rng(0), 2)
+    noise = np.random.default_rng(1).standard_normal((2, 2, 8, 2)).astype(np.float32)
+    recorded = []
+    for env in (sick, sound):
+        env.set_tasks(tasks)
+        learner = make_learner(default_config("maml-trpo", "navigation"), distribution)
+        actor = learner.actor(learner.start(learner.init().params, 2))
+        recorded.append(rollout(env, actor, noise, [3, 4], discard=True))
+    a, b = recorded
+    assert a.discarded == (f"non-finite observation or reward from the environment, task {tasks[1].to_json()}, step 3",)
+    assert not a.valid[1, 0].any()
+    assert np.isnan(a.returns[1, 0])
+    assert not a.reward[1, 0].any()
+    assert a.env_steps == 3 * 8
+    for name in ("observation", "action", "reward", "valid", "success", "returns"):
+        x, y = getattr(a, name), getattr(b, name)
+        np.testing.assert_array_equal(x[0], y[0])
+        np.testing.assert_array_equal(x[1, 1], y[1, 1])
+        assert np.isfinite(x).all() or name == "returns"
+    sick.times = 1
+    with pytest.raises(NonFiniteError, match="step 3"):
+        rollout(sick, actor, noise, [3, 4])
 
 
 def test_noise_belongs_to_the_task_not_to_the_shard() -> None:

@@ -104,7 +104,7 @@ class Case:
         ("hang", "no progress for 6 s"),
     ],
 )
-def test_a_fault_that_happens_once_changes_nothing(cluster: Any, tmp_path: Path, kind: str, said: str) -> None:
+def test_a_lost_actor_changes_nothing(cluster: Any, tmp_path: Path, kind: str, said: str) -> None:
     case = Case(cluster, tmp_path, kind, timeout=6.0 if kind == "hang" else 120.0)
     case.check(0)
     (tmp_path / "armed-0").touch()
@@ -114,7 +114,7 @@ def test_a_fault_that_happens_once_changes_nothing(cluster: Any, tmp_path: Path,
     case.source.close()
 
 
-def test_what_fails_always_stops_the_run_and_says_what_it_was(cluster: Any, tmp_path: Path) -> None:
+def test_actors_that_always_fail_stop_the_run(cluster: Any, tmp_path: Path) -> None:
     case = Case(cluster, tmp_path, "raise")
     (tmp_path / "always").touch()
     with (

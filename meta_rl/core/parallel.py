@@ -1,0 +1,40 @@
+"""Means over the processes that share a meta-update (see `meta_rl.data_parallel`), each with as many tasks.
+
+Whatever an update decides by (losses, gradients, curvature products) passes through here, so all of them take the same
+path and end with the same parameters. In a process that shares nothing these functions give back what they get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def mean(tensor: Tensor) -> Tensor:
+    """The mean of what every process has; without a graph."""
+    return means([tensor])[0]
+
+
+def means(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """`mean` of each, in one exchange."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return list(tensors)
+    flat = torch.cat([t.detach().reshape(-1) for t in tensors])
+    dist.all_reduce(flat)
+    pieces = torch.split(flat / dist.get_world_size(), [t.numel() for t in tensors])
+    # Own memory for each tensor, as where nothing is shared: see `types.from_numpy` for why that matters.
+    return [piece.view_as(t).clone() for piece, t in zip(pieces, tensors, strict=True)]
+
+
+def mean_number(number: float) -> float:
+    """`mean` of a number."""
+    return float(mean(torch.tensor(number, dtype=torch.float64, device=_device())))
+
+
+def _device() -> str:
+    """Where numbers must lie to be exchanged."""
+    shared = dist.is_available() and dist.is_initialized()
+    return "cuda" if shared and dist.get_backend() == "nccl" else "cpu"

@@ -1,0 +1,126 @@
+"""Two processes that share a meta-update end where one ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import envs
+from meta_rl.algorithms.base import make_learner
+from meta_rl.cli import main
+from meta_rl.config import TrainConfig, default_config, replace_paths
+from meta_rl.core import parallel
+from meta_rl.core.types import map_tensors
+from meta_rl.data_parallel import Shared, split
+from meta_rl.errors import RunError
+from meta_rl.sources.base import Plan
+from meta_rl.sources.in_process import InProcess
+from meta_rl.train import train
+from tests.meta_rl.conftest import TINY_OPTIONS
+from tests.meta_rl.sources.test_processes import gone
+from tests.meta_rl.test_train import assert_same_run, quiet
+
+CASES = {
+    "maml-trpo": {"algorithm.cg_iters": 4},
+    "maml-ppo": {"algorithm.epochs": 2},
+    "maml-vpg": {},
+    "promp": {"algorithm.epochs": 2},
+    "reptile": {"algorithm.meta_optimizer": "adam", "algorithm.meta_lr": 1e-3},
+}
+
+
+def updated(recipe: str, changes: dict[str, Any], size: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Parameters, as far as they moved, and metrics of one meta-update in `size` processes. In float64 and with
+    few conjugate gradients, because on so few states each of those makes ten times more of what rounding did."""
+    config = replace_paths(default_config(recipe, "navigation"), {"network.hidden": (16,), **changes})
+    distribution = envs.make("navigation", horizon=20)
+    learner = make_learner(config, distribution)
+    state = learner.init()
+    batch = InProcess(distribution, learner, Plan(4, 3, seed=0)).sample(state.params, 0).batch
+    state.params, batch = map_tensors(torch.Tensor.double, (state.params, batch))
+    start = {name: p.clone() for name, p in state.params.items()}
+    if size == 1:
+        metrics = learner.meta_update(state, batch)
+    else:
+        with closing(Shared(learner, size, torch.device("cpu"))) as shared:
+            metrics = shared.meta_update(state, batch)
+    return {name: p - start[name] for name, p in state.params.items()}, metrics
+
+
+@pytest.mark.parametrize("recipe", CASES)
+def test_two_processes_equal_one(recipe: str) -> None:
+    one, two = (updated(recipe, CASES[recipe], size) for size in (1, 2))
+    assert max(float(p.abs().max()) for p in one[0].values()) > 1e-4  # it did move
+    for name, moved in one[0].items():
+        torch.testing.assert_close(two[0][name], moved, rtol=0, atol=1e-6)
+    assert one[1].keys() == two[1].keys()
+    for name, value in one[1].items():
+        assert two[1][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+
+
+def test_a_part_is_neighbouring_tasks() -> None:
+    x = torch.arange(6).reshape(6, 1)
+    parts = split((x, (x + 10,)), 3)  # type: ignore[arg-type]
+    assert [part[0].flatten().tolist() for part in parts] == [[0, 1], [2, 3], [4, 5]]
+    assert parts[2][1][0].flatten().tolist() == [14, 15]
+
+
+def test_alone_nothing_is_changed() -> None:
+    x = torch.ones(3)
+    assert parallel.mean(x) is x
+    assert parallel.mean_number(0.1) == 0.1
+
+
+def test_a_run_shares_its_updates_and_goes_on(tiny: Callable[..., TrainConfig]) -> None:
+    changes = {"meta_batch_size": 4, "learners": 2}
+    whole = train(tiny("whole", **changes), quiet)
+    train(tiny("parts", iterations=2, **changes), quiet)
+    parts = train(tiny("parts", **changes), quiet)
+    assert_same_run(whole, parts)
+
+
+def test_a_lost_process_stops_the_run_and_none_is_left(tiny: Callable[..., TrainConfig]) -> None:
+    config = tiny(meta_batch_size=4)
+    distribution = envs.make("navigation")
+    learner = make_learner(config, distribution)
+    batch = InProcess(distribution, learner, Plan(4, 2, seed=0)).sample(learner.init().params, 0).batch
+    with closing(Shared(learner, 2, torch.device("cpu"))) as shared:
+        (pid,) = shared.pids
+        shared.meta_update(learner.init(), batch)
+        os.kill(pid, signal.SIGKILL)
+        assert gone(pid, 5)
+        with pytest.raises(RunError, match="process 1 of those that share the meta-update is lost"):
+            shared.meta_update(learner.init(), batch)
+    with closing(Shared(learner, 2, torch.device("cpu"))) as shared:
+        (pid,) = shared.pids
+    assert gone(pid, 5)
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--learners 2", "--learners: 3 tasks do not divide evenly among 2; closest: 1"),
+        ("--learners 0", "--learners: must be at least 1, got 0"),
+    ],
+)
+def test_bad_numbers_are_refused_in_one_line(
+    options: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*TINY_OPTIONS, *options.split(), "--run-dir", str(tmp_path / "run")]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert said in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_recipes_that_cannot_share_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "rl2", "--env", "navigation", "--learners", "2"]) == 2
+    assert "--learners: rl2 updates in one process; valid: 1, got 2" in capsys.readouterr().err
