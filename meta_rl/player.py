@@ -136,7 +136,7 @@ class Player:
 def join(rollouts: list[Rollout]) -> Rollout:
     """Rollouts of the same tasks and horizon as one, side by side on the axis of environments."""
     *arrays, discarded = zip(*rollouts, strict=True)
-    return Rollout(*(np.concatenate(parts, 1) for parts in arrays), sum(discarded, ()))  # type: ignore[arg-type]
+    return Rollout._make([*(np.concatenate(parts, 1) for parts in arrays), sum(discarded, ())])
 
 
 def _lone(value: Any, kind: Any) -> NDArray[Any]:
