@@ -41,6 +41,7 @@ USAGE = """usage: meta-rl COMMAND ...
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
   render RUN [options]                                    a video: test tasks before and after adaptation side by side
+  report RUN... [--out FILE]                              the page of one run (RUN/report.html) or of several
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
@@ -84,7 +85,7 @@ def train_command(argv: list[str]) -> int:
     from meta_rl.train import train
 
     run_dir = train(config)
-    evaluate_run(run_dir, config.evaluate)
+    evaluate_run(run_dir, config.evaluate, page=True)
     return 0
 
 
@@ -140,6 +141,27 @@ def render_command(argv: list[str]) -> int:
     from meta_rl.visualise.render import render
 
     render(run_dir, options)
+    return 0
+
+
+def report_command(argv: list[str]) -> int:
+    """``meta-rl report``."""
+    out, runs = take_option(argv, "--out", "")
+    refuse_options(runs, "--out")
+    if not runs:
+        raise ConfigError(
+            "RUN: name the run directories, as in: meta-rl report runs/A [runs/B ...] [--out report.html]"
+        )
+    folders = [take_run("report", [run], EvaluateConfig())[0] for run in runs]
+    path = Path(out or (folders[0] / "report.html" if len(folders) == 1 else "report.html"))
+    if not path.parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {path.parent}")
+    from meta_rl.report import evaluate_run, say_page
+
+    for folder in folders:
+        if not (folder / "evaluation.json").exists():
+            evaluate_run(folder, load_config(folder / "config.json").evaluate)
+    say_page(folders, path, print, {})
     return 0
 
 
@@ -205,6 +227,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": evaluate_command,
     "compare": compare_command,
     "render": render_command,
+    "report": report_command,
     "envs": envs_command,
 }
 

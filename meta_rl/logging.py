@@ -47,6 +47,12 @@ class RunLog:
         self._timing.close()
 
 
+def note_resume(run_dir: Path, iteration: int) -> None:
+    """Remember in ``resumes.jsonl`` that the run went on after `iteration`."""
+    with open(run_dir / "resumes.jsonl", "a") as file:
+        file.write(json.dumps({"iteration": iteration}) + "\n")
+
+
 def read_rows(path: Path) -> list[Row]:
     """The rows of a JSON-lines file."""
     return [json.loads(line) for line in _complete_lines(path)]

@@ -22,7 +22,7 @@ from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, va
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.logging import Display, Row, RunLog
+from meta_rl.logging import Display, Row, RunLog, note_resume
 from meta_rl.problem import Problem, Source, open_problem
 
 Say = Callable[[str], None]
@@ -59,6 +59,8 @@ def _train(config: TrainConfig, problem: Problem, run_dir: Path, device: torch.d
         write_json(run_dir / "environment.json", {"task_distribution": problem.fingerprint(), **versions()})
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
+        if state.iteration < config.iterations:
+            note_resume(run_dir, state.iteration)
     move_state(state, device)
     source = problem.source()
     with closing(source), closing(RunLog(run_dir, state.iteration)) as log:

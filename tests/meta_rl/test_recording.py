@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,11 +29,12 @@ SHORT = {
 }
 
 
-def untrained(recipe: str, env: str, tasks: int) -> Agent:
-    """An agent nobody trained."""
-    config = replace_paths(default_config(recipe, env), {**SHORT, "evaluate.test_tasks": tasks})
-    if recipe == "rl2":
-        config = replace_paths(default_config(recipe, env), {"evaluate.test_tasks": tasks, "evaluate.tasks_at_once": 2})
+def untrained(recipe: str, env: str, tasks: int, **changes: Any) -> Agent:
+    """An agent nobody trained; `changes` to the protocol."""
+    short = {} if recipe == "rl2" else SHORT
+    protocol = {"test_tasks": tasks, "tasks_at_once": 2, **changes}
+    changed = short | {f"evaluate.{name}": value for name, value in protocol.items()}
+    config = replace_paths(default_config(recipe, env), changed)
     learner = make_learner(config, envs.make(env))
     return Agent(config, learner, learner.init().params, 0)
 
@@ -62,7 +64,7 @@ def test_a_recording_is_the_evaluation(recipe: str, env: str, state: int | None)
 
 
 def test_metaworld_states_are_those_of_the_physics() -> None:
-    agent = untrained("maml-trpo", "metaworld/reach-v3,drawer-open-v3", 4)
+    agent = untrained("maml-trpo", "metaworld/reach-v3,drawer-open-v3", 4, adaptation_steps=1, adaptation_episodes=1)
     played = record(agent, chosen=[0, 3])
     assert [task.family for task in played.tasks] == ["reach-v3", "drawer-open-v3"]
     expected = evaluate(agent.learner, agent.params, envs.make(agent.config.env, "test"), agent.config.evaluate)
