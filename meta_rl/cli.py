@@ -42,6 +42,7 @@ USAGE = """usage: meta-rl COMMAND ...
   evaluate RUN [options]                                  evaluate a run again with another protocol
   render RUN [options]                                    a video: test tasks before and after adaptation side by side
   report RUN... [--out FILE]                              the page of one run (RUN/report.html) or of several
+  view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
@@ -144,6 +145,19 @@ def render_command(argv: list[str]) -> int:
     return 0
 
 
+def view_command(argv: list[str]) -> int:
+    """``meta-rl view``."""
+    from meta_rl.visualise.options import ViewConfig
+
+    run_dir, options = take_episodes("view", argv, ViewConfig())
+    if not 0 <= options.port < 65536:
+        raise ConfigError("--port: must be from 0 to 65535")
+    from meta_rl.visualise.view import view
+
+    view(run_dir, options)
+    return 0
+
+
 def report_command(argv: list[str]) -> int:
     """``meta-rl report``."""
     out, runs = take_option(argv, "--out", "")
@@ -228,6 +242,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": compare_command,
     "render": render_command,
     "report": report_command,
+    "view": view_command,
     "envs": envs_command,
 }
 
