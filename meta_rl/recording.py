@@ -21,6 +21,7 @@ import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agent import Agent
 from meta_rl.config import EvaluateConfig, to_dict
+from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import Evaluation, evaluate, test_tasks
@@ -176,27 +177,40 @@ class Recorder:
 
 
 def record(
-    agent: Agent, protocol: EvaluateConfig | None = None, split: str = "test", chosen: Sequence[int] | None = None
+    agent: Agent,
+    protocol: EvaluateConfig | None = None,
+    split: str = "test",
+    chosen: Sequence[int] | None = None,
+    tasks: Sequence[Task] | None = None,
 ) -> Recording:
     """Play tasks of an agent's distribution with adaptation, and record the judged episodes of every stage.
 
     Args:
         protocol: default the run's own.
         chosen: positions among the protocol's test tasks; default all.
+        tasks: to be played instead of the protocol's test tasks.
     Raises:
         ConfigError: a position that is not there.
     """
     protocol = protocol or agent.config.evaluate
     distribution = envs.make(agent.config.env, split)
+    if tasks is None:
+        tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
     if chosen is not None:
         chosen = sorted(set(chosen))
-        count = len(test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed))
-        wrong = [position for position in chosen if not 0 <= position < count]
+        wrong = [position for position in chosen if not 0 <= position < len(tasks)]
         if wrong or not chosen:
-            raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {count - 1}")
+            raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
     recorder = Recorder()
-    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, chosen, recorder)
+    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, chosen, recorder, tasks)
     return recorder.recording(about(agent, protocol, split), evaluation)
+
+
+def training_tasks(agent: Agent) -> list[Task]:
+    """The tasks of the last training iteration, as `meta_rl.sources.in_process` drew them."""
+    distribution = envs.make(agent.config.env, "train")
+    rng = generator(agent.config.seed, Purpose.TRAIN_TASKS, max(agent.iteration - 1, 0))
+    return distribution.sample(rng, agent.config.meta_batch_size)
 
 
 def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:

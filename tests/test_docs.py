@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from meta_rl.cli import main
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -87,16 +89,19 @@ def test_the_test_of_the_distribution_passes(spring: Path) -> None:
     assert "1 passed" in run(spring, "-m", "pytest", "-p", "no:cacheprovider", "test_spring.py")
 
 
-def test_the_page_on_seeing_works(tmp_path: Path) -> None:
+def test_the_page_on_seeing_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     commands = [line.split() for block in blocks("seeing.md", "sh") for line in block.splitlines()]
     assert {command[1] for command in commands} == {"train", "report", "render", "view"}
-    said = ""
     for program, *arguments in commands:
         assert program == "meta-rl"
         if arguments[0] == "view":
             assert "view: http://127.0.0.1:" in started(tmp_path, *arguments, "--port", "0")
         else:
-            said += run(tmp_path, "-m", "meta_rl.cli", *arguments)
+            assert main(arguments) == 0
+    said = capsys.readouterr().out
     assert "report: runs/navigation/report.html\n" in said
     assert "video: navigation.mp4\n" in said
     assert (tmp_path / "both.html").stat().st_size > 100_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.errors import ConfigError
 from meta_rl.logging import Row, read_rows
-from meta_rl.recording import REPLAYED, Recording, first_of_each, record, replayed
+from meta_rl.recording import REPLAYED, Recording, first_of_each, record, replayed, training_tasks
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.charts import Series, chart, percent
 from meta_rl.visualise.replay import Replays
@@ -29,7 +28,8 @@ Say = Callable[[str], None]
 Values = NDArray[np.float64]
 
 TRAIN_TASKS = 20
-"""Training tasks played for comparison, at most as many as there are test tasks."""
+"""Training tasks played for comparison, at most as many as test tasks."""
+TITLES = {"test": "Test tasks, which no run trained on", "train": "Training tasks, of the last iteration"}
 FILMED = 4
 """Tasks in the video."""
 
@@ -65,11 +65,10 @@ def gather(
     recordings = {result["split"]: (played, test)}
     if result["split"] == "test":
         say("playing training tasks for comparison")
-        train = envs.make(config.env, "train")
-        few = dataclasses.replace(
-            protocol, test_tasks=min(TRAIN_TASKS, result["tasks"], train.num_tasks() or TRAIN_TASKS)
-        )
-        recordings["train"] = (record(agent, few, "train"), train)
+        tasks = training_tasks(agent)
+        kept = first_of_each([task.family for task in tasks], min(TRAIN_TASKS, len(chosen)))
+        again = record(agent, protocol, "train", kept, tasks)
+        recordings["train"] = (again, envs.make(config.env, "train"))
     film, note = _film(played, test)
     if film is None:
         say(f"no video on the page: {note}")
@@ -195,7 +194,7 @@ def _part(
     for row, task in enumerate(played.tasks):
         cells = [_cell(name, played, row, stage, ranges[task.family]) for stage in range(played.stages)]
         families.setdefault(task.family, []).append({"row": row, "cells": cells})
-    title = "Test tasks, which no run trained on" if name == "test" else "Training tasks"
+    title = TITLES[name]
     shown = [{"name": family, "tasks": tasks} for family, tasks in families.items()]
     return {"name": name, "title": title, "families": shown}
 

@@ -16,7 +16,8 @@ from meta_rl.algorithms.base import make_learner
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import evaluate
-from meta_rl.recording import ARRAYS, Recording, record
+from meta_rl.recording import ARRAYS, Recording, record, training_tasks
+from meta_rl.sources.in_process import InProcess
 from meta_rl.train import train
 
 SHORT = {
@@ -110,3 +111,15 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, data: bytes) -> 
 def test_a_task_that_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigError, match="--tasks: 7 asked for; valid: 0 to 2"):
         record(untrained("maml-trpo", "navigation", 3), chosen=[0, 7])
+
+
+def test_training_tasks_are_those_of_the_last_iteration(tiny: Callable[..., TrainConfig]) -> None:
+    config = tiny(iterations=2)
+    agent = meta_rl.load(train(config, say=lambda _: None))
+    source = InProcess(envs.make("navigation"), agent.learner, config.meta_batch_size, 2, config.seed)
+    source.sample(agent.params, 1)
+    seen = source._env.tasks
+    source.close()
+    assert training_tasks(agent) == seen
+    played = record(agent, chosen=[2], tasks=seen)
+    assert (played.positions, played.tasks) == ([2], [seen[2]])
