@@ -9,7 +9,7 @@ from meta_rl.config import TrainConfig
 from meta_rl.logging import Row, read_rows
 from meta_rl.report_fewshot import SYNTHETIC, show
 from meta_rl.visualise.charts import Series, chart, number, percent
-from meta_rl.visualise.page_run import commands, robustness, versions_table
+from meta_rl.visualise.page_tables import commands, robustness, versions_table
 
 
 def gather(run_dir: Path, config: TrainConfig, result: dict[str, Any]) -> dict[str, Any]:

@@ -12,13 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from meta_rl.agent import load
-from meta_rl.errors import ConfigError
+from meta_rl.extras import require
 from meta_rl.visualise.live import Live
 from meta_rl.visualise.options import ViewConfig
 
@@ -34,26 +33,13 @@ SIZE = (400, 300)
 """Of the pictures of plane scenes."""
 
 
-def require_viser() -> ModuleType:
-    """The library.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        import viser
-    except ImportError:
-        raise ConfigError("view: viser is not installed; pip install 'meta-rl[viewer]'") from None
-    return viser  # type: ignore[no-any-return]
-
-
 def view(run_dir: Path, options: ViewConfig, say: Callable[[str], None] = print) -> None:
     """Serve the page until Ctrl-C.
 
     Raises:
         ConfigError: viser is missing, or this is no run.
     """
-    viser = require_viser()
+    viser = require("viser", "viser", "viewer", "view")
     with contextlib.redirect_stdout(io.StringIO()):  # it says where it is in a box of its own
         server = viser.ViserServer("127.0.0.1", options.port, label="meta-rl", verbose=False)
     page = Page(server, run_dir, options.split)

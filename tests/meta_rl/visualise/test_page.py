@@ -132,7 +132,7 @@ def test_a_cell_opens_its_episode(page: Any, reach: Path, task: int, stage: int)
 def test_dragging_turns_the_camera(page: Any) -> None:
     from selenium.webdriver import ActionChains
 
-    choose(page, "train", 0, 1)
+    choose(page, "training", 0, 1)
     drag_to_the_end(page)
     first = pixels(page, ".stage")
     canvas = page.find_element("css selector", "canvas.solid")
@@ -202,10 +202,10 @@ def test_several_runs_share_a_page(trained: Callable[[str], Path], tmp_path: Pat
         driver.find_element("css selector", '[data-tab="1"]').click()
         visible = [run.is_displayed() for run in driver.find_elements("css selector", ".run")]
         assert visible == [False, True]
-        second = '.run[data-run="1"] [data-part="train"] .cell[data-task="2"]'
+        second = '.run[data-run="1"] [data-part="training"] .cell[data-task="2"]'
         driver.find_element("css selector", second).click()
         replay = driver.find_elements("css selector", "[data-replay]")[1]
-        wait(lambda: replay.get_attribute("data-shown") == "train 2 0")
+        wait(lambda: replay.get_attribute("data-shown") == "training 2 0")
         plane = driver.execute_script(
             "const c = document.querySelectorAll('canvas.plane')[1];"
             "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
@@ -269,14 +269,28 @@ def test_bad_arguments_are_refused(arguments: list[str], message: str, capsys: p
     assert capsys.readouterr().err == f"meta-rl report: {message}\n"
 
 
-def test_a_run_that_went_on_since_its_evaluation_is_refused(reach: Path, report: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def evaluation(reach: Path, report: Path) -> Iterator[dict[str, Any]]:
+    """That of the run, to be changed; the file is put back afterwards."""
     path = reach / "evaluation.json"
     kept = path.read_text()
-    changed = json.loads(kept)
-    changed["per_task"][0]["returns"][0][0] += 1
-    path.write_text(json.dumps(changed))
-    try:
-        with pytest.raises(ValueError, match="has changed since its evaluation; run: meta-rl evaluate"):
-            write_page([reach], tmp_path / "x.html", quiet)
-    finally:
-        path.write_text(kept)
+    yield json.loads(kept)
+    path.write_text(kept)
+
+
+def test_a_run_that_went_on_since_its_evaluation_is_refused(
+    reach: Path, evaluation: dict[str, Any], tmp_path: Path
+) -> None:
+    (reach / "evaluation.json").write_text(json.dumps(evaluation | {"iteration": 3}))
+    with pytest.raises(ValueError, match="has gone on since its evaluation; run: meta-rl evaluate"):
+        write_page([reach], tmp_path / "x.html", quiet)
+
+
+def test_episodes_that_are_not_quite_the_evaluated_ones_are_told(
+    reach: Path, evaluation: dict[str, Any], tmp_path: Path
+) -> None:
+    evaluation["per_task"][0]["returns"][0][0] += 1
+    (reach / "evaluation.json").write_text(json.dumps(evaluation))
+    said: list[str] = []
+    write_page([reach], tmp_path / "x.html", said.append)
+    assert sum("not quite the evaluated episodes" in line for line in said) == 1
