@@ -54,7 +54,7 @@ def requests(page: Any) -> list[str]:
     return [url for url in urls if not url.startswith(("data:", "blob:", "chrome"))]
 
 
-def wait(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait(condition: Callable[[], Any], seconds: float = 90.0) -> Any:
     """The first true value of `condition`; fails when there is none in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

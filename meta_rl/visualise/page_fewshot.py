@@ -36,8 +36,9 @@ def gather(run_dir: Path, config: TrainConfig, result: dict[str, Any]) -> dict[s
 
 def _stat(name: str, stages: list[dict[str, Any]]) -> dict[str, str]:
     first, last = (stages[i]["inductive"][name] for i in (0, -1))
+    title = name.capitalize() if len(name) > 4 else name.upper()
     return {
-        "name": f"{name.capitalize()} after {stages[0]['adaptation_steps']} and {stages[-1]['adaptation_steps']} steps",
+        "name": f"{title} after {stages[0]['adaptation_steps']} and {stages[-1]['adaptation_steps']} steps",
         "before": _short(name, first["mean"]),
         "after": _short(name, last["mean"]),
         "note": f"inductive, mean over episodes +- 95 %: {show(name, first)}, then {show(name, last)}",

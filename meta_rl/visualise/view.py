@@ -18,6 +18,7 @@ import numpy as np
 
 from meta_rl.agent import load
 from meta_rl.extras import require
+from meta_rl.visualise import side_by_side
 from meta_rl.visualise.live import Live
 from meta_rl.visualise.options import ViewConfig
 
@@ -29,8 +30,8 @@ PLANE_PICTURES_PER_SECOND = 8
 """Those are whole images, which the browser has to load."""
 PAUSE = 1.0
 """Seconds that the end of an episode is shown for."""
-SIZE = (400, 300)
-"""Of the pictures of plane scenes."""
+SIDE = 440
+"""Width of one side of a plane scene, in pixels."""
 
 
 def view(run_dir: Path, options: ViewConfig, say: Callable[[str], None] = print) -> None:
@@ -78,7 +79,6 @@ class Page:
         self._goal = gui.add_markdown("")
         self._adapt = gui.add_button("Adapt", color=AFTER)
         self._result = gui.add_markdown("")
-        self._pictures = [gui.add_image(np.full((2, 2, 3), 255, np.uint8), visible=False) for _ in range(2)]
         self._family.on_update(lambda _: self._choose_family())
         self._number.on_update(lambda _: self._choose())
         self._adapt.on_click(lambda _: self._do(self._live.adapt))
@@ -113,14 +113,10 @@ class Page:
             value, solved = live.score(stage)
             lines.append(f"| {live.recording.stage_name(stage)} | {value:.2f} | {'yes' if solved else 'no'} |")
         self._result.content = "\n".join(lines)
-        self._time, self._began = 0, time.monotonic()
+        self._time, self._began = -1, time.monotonic()
         solids = live.scene.solids()
-        for picture in self._pictures:
-            picture.visible = False
         if solids:
             self._place(solids)
-        else:
-            self._pictures[0].visible, self._pictures[1].visible = True, live.steps > 0
 
     def _place(self, solids: list[Any]) -> None:
         """The bodies of the task, unless they stand there already, and the poses of both sides."""
@@ -208,11 +204,21 @@ class Page:
             if time.monotonic() - self._pictured < 1 / PLANE_PICTURES_PER_SECOND and now < longest:
                 return
             self._time, self._pictured = now, time.monotonic()
-            for picture, track in zip(self._pictures, tracks, strict=False):
-                picture.image = live.scene.draw(track, min(now, track.length), *SIZE)
+            sides = [tracks[0], tracks[-1]]
+            picture = side_by_side.pair(live.recording, 0, live.scene, sides, now, SIDE)
+            self.server.scene.set_background_image(_square(picture), format="png")
 
     def _move(self, now: int) -> None:
         for side, poses in self._poses.items():
             moment = poses[min(now, len(poses) - 1)]
             for body, frame in self._moving[side]:
                 frame.position, frame.wxyz = moment[body, :3], moment[body, 3:]
+
+
+def _square(picture: np.ndarray) -> np.ndarray:
+    """The picture in the middle of a white square."""
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    above, left = (side - height) // 2, (side - width) // 2
+    edges = [(above, side - height - above), (left, side - width - left), (0, 0)]
+    return np.pad(picture, edges, constant_values=255)
