@@ -153,8 +153,8 @@ class _Painter:
             self._add(mujoco.mjtGeom.mjGEOM_SPHERE, np.full(3, 0.025), np.asarray(point), GOAL_COLOUR)
         corners = path[:: max(1, len(path) // 120)]
         for start, end in itertools.pairwise(corners):
-            geom = self._add(mujoco.mjtGeom.mjGEOM_CAPSULE, np.zeros(3), np.zeros(3), TRAIL_COLOUR)
-            mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_CAPSULE, 0.004, start, end)
+            geom = self._add(mujoco.mjtGeom.mjGEOM_LINE, np.zeros(3), np.zeros(3), TRAIL_COLOUR)
+            mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_LINE, SHADES * 2.5, start, end)  # pixels
         height, width = self._rectangle.height, self._rectangle.width
         picture = np.empty((height, width, 3), np.uint8)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
@@ -182,8 +182,7 @@ def _solids(model: mujoco.MjModel) -> list[Solid]:
     """What is seen of the model, coarse enough for a page; without planes."""
     solids = []
     for i in range(model.ngeom):
-        material = model.geom_matid[i]
-        colour = model.mat_rgba[material] if material >= 0 else model.geom_rgba[i]
+        colour = _colour(model, i)
         if model.geom_group[i] > 2 or colour[3] == 0 or model.geom_type[i] == mujoco.mjtGeom.mjGEOM_PLANE:
             continue
         vertices, faces = meshes.of_geom(model, i)
@@ -195,3 +194,18 @@ def _solids(model: mujoco.MjModel) -> list[Solid]:
         fixed = bool(model.body_weldid[body] == 0)
         solids.append(Solid(body, vertices.astype(np.float32), faces.astype(np.uint16), (red, green, blue), fixed))
     return solids
+
+
+def _colour(model: mujoco.MjModel, geom: int) -> NDArray[np.float64]:
+    """Of a geom: its own, or its material's times the mean of the texture."""
+    material = model.geom_matid[geom]
+    if material < 0:
+        return np.asarray(model.geom_rgba[geom], np.float64)
+    colour = np.array(model.mat_rgba[material], np.float64)
+    texture = model.mat_texid[material, mujoco.mjtTextureRole.mjTEXROLE_RGB]
+    if texture >= 0:
+        channels, start = model.tex_nchannel[texture], model.tex_adr[texture]
+        size = model.tex_height[texture] * model.tex_width[texture] * channels
+        pixels = model.tex_data[start : start + size].reshape(-1, channels)
+        colour[:3] *= pixels[:, :3].mean(0) / 255
+    return colour

@@ -85,6 +85,10 @@ class Plane(Scene):
         canvas.dot(path[-1], 0.018, HERE)
         return canvas.picture()
 
+    def marks(self) -> dict[str, Any]:
+        """``goal`` ``[2]`` and ``extent``, half the side of the square that is shown; states begin with the point."""
+        return {"goal": [float(x) for x in self._goal], "extent": self._scale / 2}
+
     def _place(self, point: Sequence[float]) -> Point:
         return 0.5 + float(point[0]) / self._scale, 0.5 + float(point[1]) / self._scale
 

@@ -79,8 +79,9 @@ class Scene(ABC):
         return np.zeros((len(states), 0, 7), np.float32)
 
     def marks(self) -> dict[str, Any]:
-        """JSON-able, for scenes with solids: ``goal`` (a point or None), ``trail`` (a body whose path shows how it
-        went), ``look_at``, ``distance``, ``azimuth``, ``elevation`` (degrees) and ``follow`` (the trail's body)."""
+        """JSON-able. For scenes with solids: ``goal`` (a point or None), ``trail`` (a body whose path shows how it
+        went), ``look_at``, ``distance``, ``azimuth``, ``elevation`` (degrees) and ``follow`` (the trail's body).
+        For a point in the plane, which is what the state begins with: ``goal`` and ``extent``. Else empty."""
         return {}
 
     def close(self) -> None:  # noqa: B027  (optional)

@@ -43,6 +43,8 @@ USAGE = """usage: meta-rl COMMAND ...
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
   evaluate RUN [options]                                  evaluate a run again with another protocol
   render RUN [options]                                    a video: test tasks before and after adaptation side by side
+  report RUN... [--out FILE]                              the page of one run (RUN/report.html) or of several
+  view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
   compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
   record RUN [options]                                    every step of the test episodes as arrays, or for Minari
   export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
@@ -89,7 +91,7 @@ def train_command(argv: list[str]) -> int:
     from meta_rl.train import train
 
     run_dir = train(config)
-    evaluate_run(run_dir, config.evaluate)
+    evaluate_run(run_dir, config.evaluate, page=True)
     return 0
 
 
@@ -160,6 +162,40 @@ def record_command(argv: list[str]) -> int:
     from meta_rl.handover.record import record_run
 
     record_run(run_dir, options)
+    return 0
+
+
+def view_command(argv: list[str]) -> int:
+    """``meta-rl view``."""
+    from meta_rl.visualise.options import ViewConfig
+
+    run_dir, options = take_episodes("view", argv, ViewConfig())
+    if not 0 <= options.port < 65536:
+        raise ConfigError("--port: must be from 0 to 65535")
+    from meta_rl.visualise.view import view
+
+    view(run_dir, options)
+    return 0
+
+
+def report_command(argv: list[str]) -> int:
+    """``meta-rl report``."""
+    out, runs = take_option(argv, "--out", "")
+    refuse_options(runs, "--out")
+    if not runs:
+        raise ConfigError(
+            "RUN: name the run directories, as in: meta-rl report runs/A [runs/B ...] [--out report.html]"
+        )
+    folders = [take_run("report", [run], EvaluateConfig())[0] for run in runs]
+    path = Path(out or (folders[0] / "report.html" if len(folders) == 1 else "report.html"))
+    if not path.parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {path.parent}")
+    from meta_rl.report import evaluate_run, say_page
+
+    for folder in folders:
+        if not (folder / "evaluation.json").exists():
+            evaluate_run(folder, load_config(folder / "config.json").evaluate)
+    say_page(folders, path, print, {})
     return 0
 
 
@@ -239,6 +275,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "render": render_command,
     "record": record_command,
     "export": export_command,
+    "report": report_command,
+    "view": view_command,
     "envs": envs_command,
 }
 

@@ -108,6 +108,7 @@ def evaluate(
     protocol: EvaluateConfig,
     chosen: Sequence[int] | None = None,
     watch: Watch | None = None,
+    tasks: Sequence[Task] | None = None,
 ) -> Evaluation:
     """Adaptation curves of `params` (on the CPU) on the tasks of `distribution`, usually a test split.
 
@@ -115,9 +116,10 @@ def evaluate(
         chosen: positions of the tasks to evaluate among the test tasks; default all. A task's numbers do not depend on
             which others are chosen.
         watch: sees the judged episodes.
+        tasks: to be evaluated on instead of the protocol's test tasks.
     """
     seed = protocol.evaluation_seed
-    tasks = test_tasks(distribution, protocol.test_tasks, seed)
+    tasks = test_tasks(distribution, protocol.test_tasks, seed) if tasks is None else tasks
     positions = list(range(len(tasks))) if chosen is None else list(chosen)
     size = min(protocol.tasks_at_once, len(tasks))
     episodes = 1 if distribution.deterministic else protocol.evaluation_episodes

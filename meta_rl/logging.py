@@ -55,6 +55,12 @@ class RunLog:
             logger.close()
 
 
+def note_resume(run_dir: Path, iteration: int) -> None:
+    """Remember in ``resumes.jsonl`` that the run went on after `iteration`."""
+    with open(run_dir / "resumes.jsonl", "a") as file:
+        file.write(json.dumps({"iteration": iteration}) + "\n")
+
+
 def read_rows(path: Path) -> list[Row]:
     """The rows of a JSON-lines file."""
     return [json.loads(line) for line in _complete_lines(path)]

@@ -18,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import envs
-from envs import Task, TaskVectorEnv
+from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agent import Agent
 from meta_rl.config import EvaluateConfig, to_dict
+from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import Evaluation, evaluate, test_tasks
 
+REPLAYED = 60
+"""Test tasks that can be replayed on a page, all its runs together."""
 ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated", "state")
 
 
@@ -63,6 +66,12 @@ class Recording:
             return f"episode {stage * self.about['protocol']['adaptation_episodes'] + 1} of the trial"
         steps = f"after {stage} adaptation step" + ("s" if stage > 1 else "")
         return steps if stage else "before adaptation"
+
+    def select(self, positions: Sequence[int]) -> Recording:
+        """The tasks at these positions, in this order."""
+        rows = [self.positions.index(position) for position in positions]
+        arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
+        return Recording(self.about, list(positions), [self.tasks[row] for row in rows], **arrays)
 
     @property
     def stages(self) -> int:
@@ -113,9 +122,14 @@ class Recording:
 
 
 class Recorder:
-    """A `meta_rl.evaluate.Watch` that keeps everything."""
+    """A `meta_rl.evaluate.Watch` that keeps everything.
 
-    def __init__(self) -> None:
+    Args:
+        chosen: only of the tasks at these positions; default of all.
+    """
+
+    def __init__(self, chosen: Sequence[int] | None = None) -> None:
+        self._chosen = chosen
         self._episodes: dict[
             tuple[int, int], dict[str, NDArray[Any]]
         ] = {}  # (position, stage) -> arrays [episode, ...]
@@ -124,7 +138,8 @@ class Recorder:
 
     def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
         """See `Watch.begin`."""
-        self._begun, self._states = (positions, rows, stage), []
+        kept = [(p, row) for p, row in zip(positions, rows, strict=True) if self._chosen is None or p in self._chosen]
+        self._begun, self._states = ([p for p, _ in kept], [row for _, row in kept], stage), []
 
     def look(self, env: TaskVectorEnv) -> None:
         """See `Watch.look`."""
@@ -144,7 +159,7 @@ class Recorder:
             }
 
     def recording(self, about: dict[str, Any], evaluation: Evaluation) -> Recording:
-        """All that was seen of `evaluation`."""
+        """All that was kept of `evaluation`, which was of all tasks or of those that were kept."""
         positions = sorted({position for position, _ in self._episodes})
         stages = evaluation.returns.shape[1]
         size = max(arrays["state"].shape[-1] for arrays in self._episodes.values())
@@ -156,31 +171,64 @@ class Recorder:
             found = [[self._episodes[position, stage][name] for stage in range(stages)] for position in positions]
             return np.stack([np.stack([wide(a) if name == "state" else a for a in row]) for row in found])
 
-        return Recording(about, positions, evaluation.tasks, **{name: gather(name) for name in ARRAYS})
+        every = len(evaluation.tasks) > len(positions)
+        tasks = [evaluation.tasks[position] for position in positions] if every else evaluation.tasks
+        return Recording(about, positions, tasks, **{name: gather(name) for name in ARRAYS})
 
 
 def record(
-    agent: Agent, protocol: EvaluateConfig | None = None, split: str = "test", chosen: Sequence[int] | None = None
+    agent: Agent,
+    protocol: EvaluateConfig | None = None,
+    split: str = "test",
+    chosen: Sequence[int] | None = None,
+    tasks: Sequence[Task] | None = None,
 ) -> Recording:
     """Play tasks of an agent's distribution with adaptation, and record the judged episodes of every stage.
 
     Args:
         protocol: default the run's own.
         chosen: positions among the protocol's test tasks; default all.
+        tasks: to be played instead of the protocol's test tasks.
     Raises:
         ConfigError: a position that is not there.
     """
     protocol = protocol or agent.config.evaluate
     distribution = envs.make(agent.config.env, split)
+    if tasks is None:
+        tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
     if chosen is not None:
         chosen = sorted(set(chosen))
-        count = len(test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed))
-        wrong = [position for position in chosen if not 0 <= position < count]
+        wrong = [position for position in chosen if not 0 <= position < len(tasks)]
         if wrong or not chosen:
-            raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {count - 1}")
+            raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
     recorder = Recorder()
-    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, chosen, recorder)
+    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, chosen, recorder, tasks)
     return recorder.recording(about(agent, protocol, split), evaluation)
+
+
+def training_tasks(agent: Agent) -> list[Task]:
+    """The tasks of the last training iteration, as `meta_rl.sources.in_process` drew them."""
+    distribution = envs.make(agent.config.env, "train")
+    rng = generator(agent.config.seed, Purpose.TRAIN_TASKS, max(agent.iteration - 1, 0))
+    return distribution.sample(rng, agent.config.meta_batch_size)
+
+
+def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:
+    """Positions of the test tasks that a page shows: about `most`, as many of each family, the first ones."""
+    families = [task.family for task in test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)]
+    return first_of_each(families, most)
+
+
+def first_of_each(families: Sequence[str], most: int) -> list[int]:
+    """Positions of about `most` tasks, as many of each family, at least one."""
+    each = max(1, most // len(dict.fromkeys(families)))
+    counts: dict[str, int] = {}
+    chosen = []
+    for position, family in enumerate(families):
+        counts[family] = counts.get(family, 0) + 1
+        if counts[family] <= each:
+            chosen.append(position)
+    return chosen
 
 
 def about(agent: Agent, protocol: EvaluateConfig, split: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Evaluate a run and say it in words: ``evaluation.json``, ``report.md`` and what the terminal shows."""
+"""Evaluate a run and say it: ``evaluation.json``, ``report.md``, what the terminal shows, and the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, to_dict
 from meta_rl.evaluate import evaluate
 from meta_rl.evaluate_fewshot import evaluate_fewshot
 from meta_rl.logging import read_rows
+from meta_rl.recording import Recorder, Recording, about, replayed
 from meta_rl.report_fewshot import closing, report_fewshot
 from meta_rl.sources.fewshot import open_tasks
 from meta_rl.train import versions, write_json
@@ -21,16 +22,20 @@ from meta_rl.train import versions, write_json
 Say = Callable[[str], None]
 
 
-def evaluate_run(run_dir: Path, protocol: EvaluateConfig, say: Say = print, split: str = "test") -> dict[str, Any]:
+def evaluate_run(
+    run_dir: Path, protocol: EvaluateConfig, say: Say = print, split: str = "test", page: bool = False
+) -> dict[str, Any]:
     """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder.
 
+    Args:
+        page: also write ``report.html``.
     Returns:
         The contents of ``evaluation.json``.
     """
     agent = load(run_dir)
     say(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
     judge, describe = _KINDS[RECIPES[agent.config.recipe].learns]
-    found, details = judge(agent, protocol, split, say)
+    found, details, played = judge(agent, protocol, split, say, page)
     result = {
         "run": run_dir.name,
         "iteration": agent.iteration,
@@ -43,13 +48,27 @@ def evaluate_run(run_dir: Path, protocol: EvaluateConfig, say: Say = print, spli
     text = describe(agent.config, run_dir, result)
     replace_durably(run_dir / "report.md", text.encode())
     say(text)
-    say(f"report: {run_dir / 'report.md'}")
+    if page:
+        say_page([run_dir], run_dir / "report.html", say, {} if played is None else {run_dir: played})
+    else:
+        say(f"report: {run_dir / 'report.md'}")
     return result
 
 
-def _judge_policy(agent: Agent, protocol: EvaluateConfig, split: str, say: Say) -> tuple[dict[str, Any], Any]:
+def say_page(run_dirs: Sequence[Path], out: Path, say: Say, played: Mapping[Path, Recording]) -> None:
+    """Write the page of evaluated runs, and where it is; see `meta_rl.visualise.page.write_page`."""
+    from meta_rl.visualise.page import write_page
+
+    say(f"report: {write_page(run_dirs, out, say, played)}")
+
+
+def _judge_policy(
+    agent: Agent, protocol: EvaluateConfig, split: str, say: Say, page: bool
+) -> tuple[dict[str, Any], Any, Recording | None]:
     distribution = envs.make(agent.config.env, split)
-    evaluation = evaluate(agent.learner, agent.params, distribution, protocol)
+    recorder = Recorder(replayed(distribution, protocol)) if page else None
+    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, watch=recorder)
+    played = recorder.recording(about(agent, protocol, split), evaluation) if recorder else None
     found = {
         "deterministic_episodes": distribution.deterministic,
         "task_distribution": distribution.fingerprint(),
@@ -61,15 +80,17 @@ def _judge_policy(agent: Agent, protocol: EvaluateConfig, split: str, say: Say) 
 
         say("running Meta-World's own evaluator on the same policy")
         found["stock"] = stock_evaluation(agent, protocol, protocol.stock_goals)
-    return found, evaluation.details()
+    return found, evaluation.details(), played
 
 
-def _judge_examples(agent: Agent, protocol: EvaluateConfig, split: str, say: Say) -> tuple[dict[str, Any], Any]:
+def _judge_examples(
+    agent: Agent, protocol: EvaluateConfig, split: str, say: Say, page: bool
+) -> tuple[dict[str, Any], Any, None]:
     tasks, learner = open_tasks(agent.config, split), cast(FewShotLearner, agent.learner)
     evaluation = evaluate_fewshot(learner, agent.params, tasks, agent.config, protocol, split)
     network = {"batch_statistics": learner.policy.batch_statistics}
     found = {"task_distribution": tasks.fingerprint(), **network, **evaluation.summary()}
-    return found, evaluation.details()
+    return found, evaluation.details(), None
 
 
 def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:

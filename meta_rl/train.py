@@ -23,7 +23,7 @@ from meta_rl.core.types import map_tensors, to_device
 from meta_rl.data_parallel import Shared, shared
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.loggers import check_loggers, open_loggers
-from meta_rl.logging import Display, Row, RunLog
+from meta_rl.logging import Display, Row, RunLog, note_resume
 from meta_rl.problem import Problem, open_problem
 from meta_rl.signals import Stop
 from meta_rl.sources.base import Source
@@ -71,6 +71,8 @@ def _train(
         write_json(run_dir / "environment.json", {"task_distribution": problem.fingerprint(), **versions()})
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
+        if state.iteration < config.iterations:
+            note_resume(run_dir, state.iteration)
     move_state(state, device)
     loggers = open_loggers(config, run_dir, state.iteration)
     with (

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from meta_rl.cli import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -85,6 +88,40 @@ def test_the_distribution_of_the_page_trains_and_evaluates(spring: Path) -> None
 
 def test_the_test_of_the_distribution_passes(spring: Path) -> None:
     assert "1 passed" in run(spring, "-m", "pytest", "-p", "no:cacheprovider", "test_spring.py")
+
+
+def test_the_page_on_seeing_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands = [line.split() for block in blocks("seeing.md", "sh") for line in block.splitlines()]
+    assert {command[1] for command in commands} == {"train", "report", "render", "view"}
+    for program, *arguments in commands:
+        assert program == "meta-rl"
+        if arguments[0] == "view":
+            assert "view: http://127.0.0.1:" in started(tmp_path, *arguments, "--port", "0")
+        else:
+            assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "report: runs/navigation/report.html\n" in said
+    assert "video: navigation.mp4\n" in said
+    assert (tmp_path / "both.html").stat().st_size > 100_000
+    (code,) = blocks("seeing.md", "python")
+    (tmp_path / "look.py").write_text(code)
+    assert run(tmp_path, "look.py").splitlines()[-1].startswith("goal (")
+
+
+def started(folder: Path, *arguments: str) -> str:
+    """What a command that does not end by itself says first; then Ctrl-C."""
+    pytest.importorskip("viser")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "meta_rl.cli", *arguments]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        return line
 
 
 def test_the_player_of_the_page_plays(tmp_path: Path) -> None:

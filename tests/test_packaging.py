@@ -40,9 +40,10 @@ def test_the_wheel_holds_the_two_packages_and_the_engines(wheel: dict[str, bytes
     tops = {name.partition("/")[0] for name in wheel}
     assert tops == {"meta_rl", "envs", f"meta_rl-{PROJECT['version']}.dist-info"}
     for package in ("meta_rl", "envs"):
-        sources = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*.py*") if p.suffix in (".py", ".pyi")}
+        kinds = (".py", ".pyi", ".html", ".css", ".js")
+        sources = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*") if p.suffix in kinds}
         built = {name for name in wheel if name.startswith(f"{package}/") and not name.endswith((".so", ".pyd"))}
-        assert built == sources  # no C++, no caches, nothing missing
+        assert built == sources  # no C++, no caches, nothing missing, the report's page included
     engines = [name for name in wheel if name.endswith((".so", ".pyd"))]
     assert sorted(name.partition("/_engine.")[0] for name in engines) == ["envs/locomotion", "envs/metaworld"]
 

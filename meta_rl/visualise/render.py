@@ -10,7 +10,7 @@ from envs import Task
 from meta_rl.agent import load
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import test_tasks
-from meta_rl.recording import record
+from meta_rl.recording import first_of_each, record
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig
 
@@ -57,9 +57,7 @@ def choose(tasks: Sequence[Task], options: RenderConfig) -> list[int]:
             raise ConfigError(f"--tasks: {position} asked for; valid: 0 to {len(tasks) - 1}")
     if options.tasks:
         return list(dict.fromkeys(options.tasks))
-    first: dict[str, int] = {}
-    for position, task in enumerate(tasks):
-        first.setdefault(task.family, position)
+    first = {tasks[position].family: position for position in first_of_each([task.family for task in tasks], 1)}
     for family in options.families:
         if family not in first:
             raise ConfigError(f"--families: no task of {family!r} here; valid: {', '.join(first)}")

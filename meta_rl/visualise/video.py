@@ -5,26 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl.checkpoint import replace_durably
-from meta_rl.errors import ConfigError
+from meta_rl.extras import require
 
 
-def require_av() -> ModuleType:
+def require_av() -> Any:
     """The library.
 
     Raises:
         ConfigError: it is not installed.
     """
-    try:
-        import av
-    except ImportError:
-        raise ConfigError("video: PyAV is not installed; pip install 'meta-rl[video]'") from None
-    return av
+    return require("av", "PyAV", "video", "video")
 
 
 def encode(pictures: Iterable[NDArray[np.uint8]], fps: int) -> bytes:

@@ -92,6 +92,19 @@ def test_the_goal_is_in_the_picture() -> None:
     assert np.array_equal(pictures[0], pictures[2])  # the two share a model
 
 
+def test_the_reference_environment_has_the_same_states() -> None:
+    states = []
+    for engine in ("native", "reference"):
+        distribution = envs.make("metaworld/ml1-door-open-v3", "test", engine=engine)
+        with distribution.make(1, 1) as env:
+            env.set_tasks(distribution.tasks()[:1])
+            env.reset([0])
+            for _ in range(3):
+                env.step(np.full((1, 1, 4), 0.25, np.float32))
+            states.append(env.state(0, 0))
+    assert np.array_equal(*states)
+
+
 def test_poses_are_where_the_environment_saw_the_hand() -> None:
     distribution = envs.make("metaworld/ml1-door-open-v3", "test")
     task = distribution.tasks()[0]

@@ -212,7 +212,7 @@ def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]
         assert main([*TINY_OPTIONS, "--iterations", "1", "--seed", seed, "--run-dir", f"r{seed}"]) == 0
     out = capsys.readouterr().out
     assert "Before adaptation -> after: success" in out
-    assert "report: r1/report.md" in out
+    assert "report: r1/report.html" in out
     assert main(["evaluate", "r0", "--adaptation-steps", "2", "--split", "train"]) == 0
     assert len(json.loads((folder / "r0" / "evaluation.json").read_text())["stages"]) == 3
     assert main(["evaluate", "r0", "--adaptation-steps", "2"]) == 0

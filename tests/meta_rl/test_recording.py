@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from meta_rl.algorithms.base import make_learner
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import evaluate
-from meta_rl.recording import ARRAYS, Recording, record
+from meta_rl.recording import ARRAYS, Recording, record, training_tasks
+from meta_rl.sources.in_process import InProcess
 from meta_rl.train import train
 
 SHORT = {
@@ -28,11 +30,12 @@ SHORT = {
 }
 
 
-def untrained(recipe: str, env: str, tasks: int) -> Agent:
-    """An agent nobody trained."""
-    config = replace_paths(default_config(recipe, env), {**SHORT, "evaluate.test_tasks": tasks})
-    if recipe == "rl2":
-        config = replace_paths(default_config(recipe, env), {"evaluate.test_tasks": tasks, "evaluate.tasks_at_once": 2})
+def untrained(recipe: str, env: str, tasks: int, **changes: Any) -> Agent:
+    """An agent nobody trained; `changes` to the protocol."""
+    short = {} if recipe == "rl2" else SHORT
+    protocol = {"test_tasks": tasks, "tasks_at_once": 2, **changes}
+    changed = short | {f"evaluate.{name}": value for name, value in protocol.items()}
+    config = replace_paths(default_config(recipe, env), changed)
     learner = make_learner(config, envs.make(env))
     return Agent(config, learner, learner.init().params, 0)
 
@@ -62,7 +65,7 @@ def test_a_recording_is_the_evaluation(recipe: str, env: str, state: int | None)
 
 
 def test_metaworld_states_are_those_of_the_physics() -> None:
-    agent = untrained("maml-trpo", "metaworld/reach-v3,drawer-open-v3", 4)
+    agent = untrained("maml-trpo", "metaworld/reach-v3,drawer-open-v3", 4, adaptation_steps=1, adaptation_episodes=1)
     played = record(agent, chosen=[0, 3])
     assert [task.family for task in played.tasks] == ["reach-v3", "drawer-open-v3"]
     expected = evaluate(agent.learner, agent.params, envs.make(agent.config.env, "test"), agent.config.evaluate)
@@ -108,3 +111,15 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path, data: bytes) -> 
 def test_a_task_that_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigError, match="--tasks: 7 asked for; valid: 0 to 2"):
         record(untrained("maml-trpo", "navigation", 3), chosen=[0, 7])
+
+
+def test_training_tasks_are_those_of_the_last_iteration(tiny: Callable[..., TrainConfig]) -> None:
+    config = tiny(iterations=2)
+    agent = meta_rl.load(train(config, say=lambda _: None))
+    source = InProcess(envs.make("navigation"), agent.learner, config.meta_batch_size, 2, config.seed)
+    source.sample(agent.params, 1)
+    seen = source._env.tasks
+    source.close()
+    assert training_tasks(agent) == seen
+    played = record(agent, chosen=[2], tasks=seen)
+    assert (played.positions, played.tasks) == ([2], [seen[2]])

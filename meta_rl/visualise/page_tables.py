@@ -1,0 +1,77 @@
+"""What the page of a run says in tables, and the commands that make it all again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from meta_rl.logging import Row, read_rows
+
+PROTOCOL = (
+    "Adaptation episodes have sampled actions, judged ones mode actions. Success is success at any step of an episode. "
+    "Every task starts from the meta-parameters; every episode counts once."
+)
+STOCK = "Meta-World's evaluator counts the first episodes to finish, and successes finish early: it reads too high."
+
+
+def commands(run_dir: Path, result: dict[str, Any]) -> list[str]:
+    """What makes the run, its evaluation and this page again."""
+    run = str(run_dir)
+    options = [part for key, value in result["protocol"].items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    return [
+        shlex.join(["meta-rl", "train", "--config", f"{run}/config.json", "--run-dir", "NEW_FOLDER"]),
+        shlex.join(["meta-rl", "evaluate", run, "--split", result["split"], *options]),
+        shlex.join(["meta-rl", "report", run]),
+    ]
+
+
+def tables(run_dir: Path, result: dict[str, Any], rows: list[Row], names: list[str]) -> list[dict[str, Any]]:
+    """Tables for `assets/page.html`; `names` are those of the stages."""
+    stages = [
+        [
+            name,
+            f"{s['success']:.1%} ({s['success_interval'][0]:.1%} to {s['success_interval'][1]:.1%})",
+            f"{s['return']:.2f} ({s['return_interval'][0]:.2f} to {s['return_interval'][1]:.2f})",
+            f"{s['return_iqm']:.2f}",
+        ]
+        for name, s in zip(names, result["stages"], strict=True)
+    ]
+    found: list[dict[str, Any]] = [
+        {"title": "Numbers", "head": ["stage", "success (95 %)", "return (95 %)", "return, IQM"], "rows": stages}
+    ]
+    families = result["stages"][0]["success_by_family"]
+    if len(families) > 1:
+        ends = [result["stages"][i]["success_by_family"] for i in (0, -1)]
+        by_family = [[family, f"{ends[0][family]:.1%}", f"{ends[1][family]:.1%}"] for family in families]
+        found.append({"title": "Success by family", "head": ["family", names[0], names[-1]], "rows": by_family})
+    if result["stock"]:
+        stock = result["stock"]
+        row = ["success", f"{result['stages'][-1]['success']:.1%}", f"{stock['success']:.1%}"]
+        head = ["after adaptation", "ours", "Meta-World's own evaluator"]
+        found.append({"title": "Beside the usual number", "head": head, "rows": [row], "note": STOCK})
+    protocol = [[key.replace("_", " "), str(value)] for key, value in result["protocol"].items()]
+    fingerprint = [[key.replace("_", " "), str(value)] for key, value in result["task_distribution"].items()]
+    found.append({"title": "Protocol", "rows": protocol + fingerprint, "note": PROTOCOL})
+    return [*found, robustness(run_dir, rows), versions_table(result)]
+
+
+def robustness(run_dir: Path, rows: list[Row]) -> dict[str, Any]:
+    """Resumes, and how often each guard of the training loop had to act."""
+    path = run_dir / "resumes.jsonl"
+    resumed = [f"{row['iteration']:.0f}" for row in read_rows(path)] if path.exists() else []
+    after = f" (after iteration {', '.join(resumed)})" if resumed else ""
+    lines = [["resumed from a checkpoint", f"{len(resumed)} times{after}"]]
+    guards = sorted({key for row in rows for key in row if key.startswith(("guard/", "workers/"))})
+    for key in guards:
+        group, _, name = key.partition("/")
+        count = sum(row.get(key, 0) for row in rows)
+        lines.append([f"{group}: {name.replace('_', ' ')}", f"{count:.0f} in {len(rows)} iterations"])
+    if not any(key.startswith("workers/") for key in guards):
+        lines.append(["workers restarted", "none: sampled in the learner's own process"])
+    return {"title": "Robustness", "rows": lines, "note": "A guard that acts discards an update, or an episode."}
+
+
+def versions_table(result: dict[str, Any]) -> dict[str, Any]:
+    """Libraries and commit."""
+    return {"title": "Versions", "rows": [[name, str(value)] for name, value in result["versions"].items()]}
