@@ -18,6 +18,7 @@ import sys
 import typing
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -174,7 +175,7 @@ def view_command(argv: list[str]) -> int:
         raise ConfigError("--port: must be from 0 to 65535")
     from meta_rl.visualise.view import view
 
-    view(run_dir, options)
+    view(run_dir, options, partial(print, flush=True))  # whoever reads a pipe waits for the address
     return 0
 
 

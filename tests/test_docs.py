@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -112,15 +111,15 @@ def test_the_page_on_seeing_works(
 
 
 def started(folder: Path, *arguments: str) -> str:
-    """What a command that does not end by itself says first; then Ctrl-C."""
+    """What a command that does not end by itself says first; then it is asked to end."""
     pytest.importorskip("viser")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "meta_rl.cli", *arguments]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        process.terminate()
+        assert process.wait(60) == 0
         return line
 
 

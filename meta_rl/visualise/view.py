@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -35,7 +36,7 @@ SIDE = 440
 
 
 def view(run_dir: Path, options: ViewConfig, say: Callable[[str], None] = print) -> None:
-    """Serve the page until Ctrl-C.
+    """Serve the page until Ctrl-C, or a polite request to end (SIGTERM).
 
     Raises:
         ConfigError: viser is missing, or this is no run.
@@ -44,6 +45,7 @@ def view(run_dir: Path, options: ViewConfig, say: Callable[[str], None] = print)
     with contextlib.redirect_stdout(io.StringIO()):  # it says where it is in a box of its own
         server = viser.ViserServer("127.0.0.1", options.port, label="meta-rl", verbose=False)
     page = Page(server, run_dir, options.split)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     say(f"view: http://127.0.0.1:{page.server.get_port()} (Ctrl-C ends it)")
     try:
         page.play_forever()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -62,9 +61,9 @@ def serving(run_dir: Path) -> Iterator[str]:
             line = server.stdout.readline()
             assert line.startswith("view: http://127.0.0.1:"), line
             yield line.split()[1]
-            server.send_signal(signal.SIGINT)
+            server.terminate()  # not Ctrl-C: whoever runs in the background ignores it, and so do its children
             assert server.stdout.readline() == "view: ended\n"
-            assert server.wait(20) == 0
+            assert server.wait(60) == 0
         finally:
             server.kill()
 
