@@ -23,7 +23,7 @@ train: $(VENV)/.installed
 	$(BIN)/meta-rl train $(RECIPE) --env $(ENV) $(TRAIN_OPTIONS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow

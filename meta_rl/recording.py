@@ -21,10 +21,10 @@ import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agent import Agent
 from meta_rl.config import EvaluateConfig, to_dict
-from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import Evaluation, evaluate, test_tasks
+from meta_rl.sources.base import Plan
 
 REPLAYED = 60
 """Test tasks that can be replayed on a page, all its runs together."""
@@ -207,10 +207,10 @@ def record(
 
 
 def training_tasks(agent: Agent) -> list[Task]:
-    """The tasks of the last training iteration, as `meta_rl.sources.in_process` drew them."""
-    distribution = envs.make(agent.config.env, "train")
-    rng = generator(agent.config.seed, Purpose.TRAIN_TASKS, max(agent.iteration - 1, 0))
-    return distribution.sample(rng, agent.config.meta_batch_size)
+    """The tasks of the last training iteration."""
+    c = agent.config
+    plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed)
+    return plan.tasks(envs.make(c.env, "train"), max(agent.iteration - 1, 0))
 
 
 def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:

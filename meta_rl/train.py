@@ -119,7 +119,7 @@ def train_iteration(
     state: TrainState, source: Source, learner: MetaLearner | FewShotLearner | Shared, device: torch.device
 ) -> tuple[Row, Row]:
     """One iteration; changes `state` and returns the row of metrics and the row of timings."""
-    started = time.perf_counter()
+    started, restarts = time.perf_counter(), source.restarts
     shard = source.sample({name: p.cpu() for name, p in state.params.items()}, state.iteration)
     sampled = time.perf_counter()
     metrics = learner.meta_update(state, to_device(shard.batch, device))
@@ -133,7 +133,7 @@ def train_iteration(
         "time/meta_update": ended - sampled,
         "time/iteration": ended - started,
         "time/env_steps_per_second": shard.env_steps / (ended - started),
-        "workers/restarts": float(source.restarts),
+        "workers/restarts": float(source.restarts - restarts),
     }
     return row, timing
 

@@ -62,13 +62,11 @@ def robustness(run_dir: Path, rows: list[Row]) -> dict[str, Any]:
     resumed = [f"{row['iteration']:.0f}" for row in read_rows(path)] if path.exists() else []
     after = f" (after iteration {', '.join(resumed)})" if resumed else ""
     lines = [["resumed from a checkpoint", f"{len(resumed)} times{after}"]]
-    guards = sorted({key for row in rows for key in row if key.startswith(("guard/", "workers/"))})
-    for key in guards:
+    counted = [*rows, *read_rows(run_dir / "timing.jsonl")]
+    for key in sorted({key for row in counted for key in row if key.startswith(("guard/", "workers/"))}):
         group, _, name = key.partition("/")
-        count = sum(row.get(key, 0) for row in rows)
+        count = sum(row.get(key, 0) for row in counted)
         lines.append([f"{group}: {name.replace('_', ' ')}", f"{count:.0f} in {len(rows)} iterations"])
-    if not any(key.startswith("workers/") for key in guards):
-        lines.append(["workers restarted", "none: sampled in the learner's own process"])
     return {"title": "Robustness", "rows": lines, "note": "A guard that acts discards an update, or an episode."}
 
 

@@ -11,13 +11,13 @@ import pytest
 
 import envs
 import meta_rl
+from envs import Task, TaskVectorEnv
 from meta_rl.agent import Agent
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import evaluate
 from meta_rl.recording import ARRAYS, Recording, record, training_tasks
-from meta_rl.sources.in_process import InProcess
 from meta_rl.train import train
 
 SHORT = {
@@ -113,13 +113,15 @@ def test_a_task_that_is_not_there_is_refused() -> None:
         record(untrained("maml-trpo", "navigation", 3), chosen=[0, 7])
 
 
-def test_training_tasks_are_those_of_the_last_iteration(tiny: Callable[..., TrainConfig]) -> None:
-    config = tiny(iterations=2)
-    agent = meta_rl.load(train(config, say=lambda _: None))
-    source = InProcess(envs.make("navigation"), agent.learner, config.meta_batch_size, 2, config.seed)
-    source.sample(agent.params, 1)
-    seen = source._env.tasks
-    source.close()
-    assert training_tasks(agent) == seen
+def test_training_tasks_are_those_of_the_last_iteration(
+    tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the environments were told them."""
+    told: list[list[Task]] = []
+    set_tasks = TaskVectorEnv.set_tasks
+    monkeypatch.setattr(TaskVectorEnv, "set_tasks", lambda env, tasks: (told.append(tasks), set_tasks(env, tasks)))
+    run_dir = train(tiny(iterations=2), say=lambda _: None)
+    agent, (first, seen, *_) = meta_rl.load(run_dir), told
+    assert training_tasks(agent) == seen != first
     played = record(agent, chosen=[2], tasks=seen)
     assert (played.positions, played.tasks) == ([2], [seen[2]])
