@@ -125,23 +125,26 @@ def take_run(command: str, argv: list[str], options: Any) -> tuple[Path, TrainCo
     return run_dir, load_config(run_dir / "config.json")
 
 
-def take_episodes(command: str, argv: list[str], options: C) -> tuple[Path, C]:
-    """`take_run` for what shows episodes, with its options parsed.
+def take_episodes(command: str, argv: list[str], options: Any, to: str = "show") -> tuple[Path, TrainConfig]:
+    """`take_run` for commands that need episodes.
 
+    Args:
+        to: what they are needed for.
     Raises:
-        ConfigError: there is no run, or no episodes in it; a bad option.
+        ConfigError: there is no run, or no episodes in it.
     """
     run_dir, config = take_run(command, argv, options)
     if RECIPES[config.recipe].learns != "rl":
-        raise ConfigError(f"RUN: {run_dir} is a few-shot run, which has no episodes to show")
-    return run_dir, parse_options(type(options), options, argv[1:], f"meta-rl {command}")
+        raise ConfigError(f"RUN: {run_dir} is a few-shot run, which has no episodes to {to}")
+    return run_dir, config
 
 
 def render_command(argv: list[str]) -> int:
     """``meta-rl render``."""
     from meta_rl.visualise.options import RenderConfig
 
-    run_dir, options = take_episodes("render", argv, RenderConfig())
+    run_dir, _ = take_episodes("render", argv, RenderConfig())
+    options = parse_options(RenderConfig, RenderConfig(), argv[1:], "meta-rl render")
     for name in ("every", "fps", "width"):
         if getattr(options, name) < (32 if name == "width" else 1):
             raise ConfigError(f"--{name}: must be at least {32 if name == 'width' else 1}")
@@ -155,9 +158,7 @@ def record_command(argv: list[str]) -> int:
     """``meta-rl record``."""
     from meta_rl.handover.options import RecordConfig
 
-    run_dir, config = take_run("record", argv, RecordConfig())
-    if RECIPES[config.recipe].learns != "rl":
-        raise ConfigError(f"RUN: {run_dir} is a few-shot run, which has no episodes to record")
+    run_dir, config = take_episodes("record", argv, RecordConfig(), "record")
     options = parse_options(RecordConfig, RecordConfig(evaluate=config.evaluate), argv[1:], "meta-rl record")
     validate(replace_evaluate(config, options.evaluate))
     from meta_rl.handover.record import record_run
@@ -170,7 +171,8 @@ def view_command(argv: list[str]) -> int:
     """``meta-rl view``."""
     from meta_rl.visualise.options import ViewConfig
 
-    run_dir, options = take_episodes("view", argv, ViewConfig())
+    run_dir, _ = take_episodes("view", argv, ViewConfig())
+    options = parse_options(ViewConfig, ViewConfig(), argv[1:], "meta-rl view")
     if not 0 <= options.port < 65536:
         raise ConfigError("--port: must be from 0 to 65535")
     from meta_rl.visualise.view import view

@@ -129,9 +129,8 @@ def table(summary: dict[str, Any]) -> str:
 def write(summary: dict[str, Any], out: Path, command: str) -> None:
     """``OUT.json`` (summary), ``OUT.csv`` (training curves), ``OUT.md`` (table), and ``OUT.png`` (if matplotlib is
     installed)."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     groups = {name: {k: v for k, v in g.items() if k != "training_curves"} for name, g in summary["groups"].items()}
-    write_json(out.with_suffix(".json"), {"command": command, **summary, "groups": groups})
+    write_summary({**summary, "groups": groups}, table(summary), out, command, lambda path: plot(summary, path))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["group", "seed", "env_steps", "stage_values: returns, then successes"])
@@ -139,11 +138,13 @@ def write(summary: dict[str, Any], out: Path, command: str) -> None:
         for seed, curve in zip(group["seeds"], group["training_curves"], strict=True):
             writer.writerows([name, seed, int(row[0]), *(f"{value:.5g}" for value in row[1:])] for row in curve)
     replace_durably(out.with_suffix(".csv"), text.getvalue().encode())
-    write_table(table(summary), out, command, lambda path: plot(summary, path))
 
 
-def write_table(text: str, out: Path, command: str, draw: Callable[[Path], None]) -> None:
-    """``OUT.md`` with the command that makes it, and what `draw` draws in ``OUT.png`` (if matplotlib is installed)."""
+def write_summary(summary: dict[str, Any], text: str, out: Path, command: str, draw: Callable[[Path], None]) -> None:
+    """``OUT.json`` (summary) and ``OUT.md`` (text), both with the command that makes them, and what `draw` draws in
+    ``OUT.png`` (if matplotlib is installed)."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(out.with_suffix(".json"), {"command": command, **summary})
     replace_durably(out.with_suffix(".md"), f"{text}\n\nCommand: `{command}`\n".encode())
     try:
         import matplotlib
@@ -158,7 +159,9 @@ def plot(summary: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, (training, *adaptation) = plt.subplots(1, 3, figsize=(12, 3.6), dpi=80, constrained_layout=True)
-    for colour, (label, group) in zip(("C0", "C1", "C2", "C3", "C4"), summary["groups"].items(), strict=False):
+    colours = plt.get_cmap("tab20" if len(summary["groups"]) > 10 else "tab10")
+    for index, (label, group) in enumerate(summary["groups"].items()):
+        colour = colours(index % colours.N)
         if group["train_env_steps"]:
             length = min(len(curve) for curve in group["training_curves"])
             curves = np.array([curve[:length] for curve in group["training_curves"]])  # [seed, row, column]

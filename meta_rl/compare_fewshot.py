@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from meta_rl.compare import grouped, write_table
+from meta_rl.compare import grouped, write_summary
 from meta_rl.evaluate_fewshot import mean_interval
 from meta_rl.logging import read_rows
 from meta_rl.report_fewshot import SYNTHETIC, show
-from meta_rl.train import write_json
 
 # Accuracy in per cent on Omniglot's random split with turned characters as classes, by N-way K-shot. Third-party
 # transcriptions are Reptile and FOMAML; the Siamese column is Koch's, for the contrastive loss there is none.
@@ -116,9 +115,7 @@ def _sd(name: str, value: dict[str, float]) -> str:
 
 def write(summary: dict[str, Any], out: Path, command: str) -> None:
     """``OUT.json``, ``OUT.md`` and, if matplotlib is installed, the adaptation curves in ``OUT.png``."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(out.with_suffix(".json"), {"command": command, **summary})
-    write_table(table(summary), out, command, lambda path: plot(summary, path))
+    write_summary(summary, table(summary), out, command, lambda path: plot(summary, path))
 
 
 def plot(summary: dict[str, Any], path: Path) -> None:

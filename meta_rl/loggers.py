@@ -7,7 +7,6 @@ numbers, because a resumed run repeats itself bit for bit).
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import uuid
 from collections.abc import Callable, Sequence
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meta_rl.config import TrainConfig, to_dict
-from meta_rl.errors import ConfigError, RunError
+from meta_rl.errors import RunError
+from meta_rl.extras import check
 
 PROJECT = "meta-rl"
 """Project of runs on W&B and trackio, unless WANDB_PROJECT or TRACKIO_PROJECT names another."""
@@ -112,10 +112,7 @@ def check_loggers(names: Sequence[str]) -> None:
         ConfigError: naming the extra.
     """
     for name in names:
-        if importlib.util.find_spec(LOGGERS[name].module) is None:
-            raise ConfigError(
-                f"--logger: {name} needs {LOGGERS[name].module}; install it with: pip install 'meta-rl[{name}]'"
-            )
+        check(f"--logger: {name}", LOGGERS[name].module, name)
 
 
 def open_loggers(config: TrainConfig, run_dir: Path, iteration: int) -> list[Logger]:

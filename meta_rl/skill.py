@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 import envs
 from meta_rl.agent import Agent
-from meta_rl.compare import write_table
+from meta_rl.compare import write_summary
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval
 from meta_rl.evaluate import evaluate
 from meta_rl.from_scratch import Progress, learn_from_scratch
-from meta_rl.train import versions, write_json
+from meta_rl.train import versions
 
 SCRATCH = "multitask-trpo"
 """Recipe that learns one task from scratch: MAML's outer step without an adaptation."""
@@ -142,9 +142,7 @@ def table(summary: dict[str, Any]) -> str:
 
 def write(summary: dict[str, Any], out: Path, command: str) -> None:
     """``OUT.json``, ``OUT.md`` and (if matplotlib is installed) ``OUT.png``."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(out.with_suffix(".json"), {"command": command, **summary})
-    write_table(table(summary), out, command, lambda path: plot(summary, path))
+    write_summary(summary, table(summary), out, command, lambda path: plot(summary, path))
 
 
 def plot(summary: dict[str, Any], path: Path) -> None:

@@ -1,6 +1,6 @@
 """The learning runs behind the figures in results/: train every group over several seeds, then compare.
 
-``python scripts/results.py NAME [JOBS]``; interrupted, it goes on where it was when started again.
+``python scripts/results.py NAME [JOBS] [SEEDS]``; interrupted, it goes on where it was when started again.
 """
 
 import os
@@ -80,13 +80,13 @@ def run(job: tuple[str, int, list[str], str, Path]) -> None:
 
 def main() -> None:
     """Train, evaluate and compare one experiment."""
-    name, jobs_at_once = (*sys.argv[1:], "", "")[:2]
+    name, jobs_at_once, first_seeds = (*sys.argv[1:], "", "", "")[:3]
     if name not in EXPERIMENTS:
-        sys.exit(f"usage: results.py {'|'.join(EXPERIMENTS)} [JOBS]")
+        sys.exit(f"usage: results.py {'|'.join(EXPERIMENTS)} [JOBS] [SEEDS]")
     seeds, groups = EXPERIMENTS[name]
     folder = Path("runs/results") / name
     jobs = []
-    for seed in range(seeds):
+    for seed in range(int(first_seeds or seeds)):
         for recipe, (*options, iterations) in groups.items():
             jobs.append((recipe, seed, options, iterations, folder / f"{recipe}_s{seed}"))
         recipe, (*options, _) = next(iter(groups.items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 from meta_rl import checkpoint
 from meta_rl.config import load_config, replace_paths
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.extras import check
 from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
 from meta_rl.handover.options import ExportConfig
@@ -102,8 +102,7 @@ def check_hub(name: str) -> None:
     Raises:
         ConfigError: the extra is missing, the name is none, or nobody is logged in.
     """
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise ConfigError("--push-to-hub: needs huggingface_hub; install it with: pip install 'meta-rl[hub]'")
+    check("--push-to-hub:", "huggingface_hub", "hub")
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id

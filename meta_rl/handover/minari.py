@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from meta_rl.config import RECIPES
 from meta_rl.errors import ConfigError
+from meta_rl.extras import check
 from meta_rl.interface import Interface
 from meta_rl.recording import Recording
 
@@ -20,8 +20,7 @@ def check_minari(name: str) -> None:
     Raises:
         ConfigError: the extra is missing, the name is none, or it is taken.
     """
-    if importlib.util.find_spec("minari") is None or importlib.util.find_spec("h5py") is None:
-        raise ConfigError("--minari: needs minari; install it with: pip install 'meta-rl[minari]'")
+    check("--minari:", "minari", "minari", "minari", "h5py")
     from minari.dataset.minari_dataset import parse_dataset_id
     from minari.storage import get_dataset_path
 
