@@ -158,7 +158,7 @@ def plot(summary: dict[str, Any], path: Path) -> None:
     """Training curves (left) and adaptation curves on unseen tasks (middle: return, right: success)."""
     from matplotlib import pyplot as plt
 
-    figure, (training, *adaptation) = plt.subplots(1, 3, figsize=(12, 3.6), dpi=80, constrained_layout=True)
+    figure, (training, *adaptation) = plt.subplots(1, 3, figsize=(13, 3.6), dpi=80, constrained_layout=True)
     colours = plt.get_cmap("tab20" if len(summary["groups"]) > 10 else "tab10")
     for index, (label, group) in enumerate(summary["groups"].items()):
         colour = colours(index % colours.N)
@@ -169,7 +169,7 @@ def plot(summary: dict[str, Any], path: Path) -> None:
             for stage in range(stages):
                 mean = curves[:, :, 1 + stage].mean(0)
                 style = {"color": colour, "linestyle": "-" if stage == stages - 1 else "--"}
-                training.plot(curves[:, :, 0].mean(0), mean, label=f"{label}, {stage} steps", **style)
+                training.plot(curves[:, :, 0].mean(0), mean, **style)
                 low, high = curves[:, :, 1 + stage].min(0), curves[:, :, 1 + stage].max(0)
                 training.fill_between(curves[:, :, 0].mean(0), low, high, color=colour, alpha=0.12, linewidth=0)
         for axis, name in zip(adaptation, ("return", "success"), strict=True):
@@ -179,11 +179,10 @@ def plot(summary: dict[str, Any], path: Path) -> None:
             axis.plot(steps, mean, marker="o", color=colour, label=label)
             axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
             axis.set_xticks(steps)
-    training.set(title="training tasks", xlabel="env steps", ylabel="return")
+    training.set(title="training tasks (dashed: not fully adapted)", xlabel="env steps", ylabel="return")
     for axis, name in zip(adaptation, ("return", "success"), strict=True):
         axis.set(title=f"unseen tasks: {name}", xlabel="adaptation steps")
-    for axis in (training, adaptation[0]):
-        axis.legend(fontsize=7)
+    figure.legend(*adaptation[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.suptitle(f"{summary['env']}: mean and range over seeds (left), mean and 95 % interval (right)", fontsize=9)
     figure.savefig(path)
     plt.close(figure)
