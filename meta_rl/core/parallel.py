@@ -20,7 +20,7 @@ def mean(tensor: Tensor) -> Tensor:
 
 def means(tensors: Sequence[Tensor]) -> list[Tensor]:
     """`mean` of each, in one exchange."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _shared():
         return list(tensors)
     flat = torch.cat([t.detach().reshape(-1) for t in tensors])
     dist.all_reduce(flat)
@@ -36,5 +36,8 @@ def mean_number(number: float) -> float:
 
 def _device() -> str:
     """Where numbers must lie to be exchanged."""
-    shared = dist.is_available() and dist.is_initialized()
-    return "cuda" if shared and dist.get_backend() == "nccl" else "cpu"
+    return "cuda" if _shared() and dist.get_backend() == "nccl" else "cpu"
+
+
+def _shared() -> bool:
+    return dist.is_available() and dist.is_initialized()

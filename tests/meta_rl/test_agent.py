@@ -10,22 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-import envs
 from meta_rl import checkpoint
 from meta_rl.agent import Agent, episodes_of, load
-from meta_rl.algorithms.base import make_learner
 from meta_rl.checkpoint import CheckpointError
-from meta_rl.config import EvaluateConfig, TrainConfig, default_config, replace_paths
+from meta_rl.config import EvaluateConfig, TrainConfig, replace_paths
 from meta_rl.errors import ConfigError
 from meta_rl.stock_evaluation import stock_evaluation
 from meta_rl.train import train
+from tests.meta_rl.agents import untrained
 
 
 def reach_agent() -> Agent:
     """An untrained agent for ML1 reach-v3."""
-    config = replace_paths(default_config("maml-trpo", "metaworld/ml1-reach-v3"), {"network.hidden": (16,)})
-    learner = make_learner(config, envs.make(config.env))
-    return Agent(config, learner, learner.init().params, 0)
+    return untrained("maml-trpo", "metaworld/ml1-reach-v3", {"network.hidden": (16,)})
 
 
 def timesteps(ends: list[list[int]], length: int) -> list[SimpleNamespace]:

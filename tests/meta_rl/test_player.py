@@ -11,12 +11,11 @@ import pytest
 
 import envs
 from meta_rl.agent import Agent
-from meta_rl.algorithms.base import make_learner
-from meta_rl.config import default_config, replace_paths
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import evaluate
 from meta_rl.player import Player
+from tests.meta_rl.agents import untrained
 
 
 class Lone(gym.Env[Any, Any]):
@@ -41,9 +40,7 @@ def agent_for(recipe: str, env: str) -> Agent:
     changes = {"network.hidden": (8,), "evaluate.test_tasks": 1, "evaluate.tasks_at_once": 1}
     if recipe != "rl2":
         changes |= {"evaluate.adaptation_episodes": 2, "evaluate.adaptation_steps": 2}
-    config = replace_paths(default_config(recipe, env), changes)
-    learner = make_learner(config, envs.make(env))
-    return Agent(config, learner, learner.init().params, 0)
+    return untrained(recipe, env, changes)
 
 
 @pytest.mark.parametrize(

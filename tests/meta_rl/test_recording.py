@@ -13,12 +13,12 @@ import envs
 import meta_rl
 from envs import Task, TaskVectorEnv
 from meta_rl.agent import Agent
-from meta_rl.algorithms.base import make_learner
-from meta_rl.config import TrainConfig, default_config, replace_paths
+from meta_rl.config import TrainConfig
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import evaluate
 from meta_rl.recording import ARRAYS, Recording, record, training_tasks
 from meta_rl.train import train
+from tests.meta_rl import agents
 
 SHORT = {
     "network.hidden": (8,),
@@ -35,9 +35,7 @@ def untrained(recipe: str, env: str, tasks: int, **changes: Any) -> Agent:
     short = {} if recipe == "rl2" else SHORT
     protocol = {"test_tasks": tasks, "tasks_at_once": 2, **changes}
     changed = short | {f"evaluate.{name}": value for name, value in protocol.items()}
-    config = replace_paths(default_config(recipe, env), changed)
-    learner = make_learner(config, envs.make(env))
-    return Agent(config, learner, learner.init().params, 0)
+    return agents.untrained(recipe, env, changed)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agent import Agent, MetaWorldAgent
-from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.rl2 import Episode, RecurrentActor, Remembered, Rl2, Rows, Trials, without_gaps
 from meta_rl.config import EvaluateConfig, NetworkConfig, Rl2Config, TrainConfig, default_config, replace_paths
 from meta_rl.core.moments import Moments
@@ -31,6 +29,7 @@ from meta_rl.sources.collect import Shard, Streams, sample_shard
 from meta_rl.sources.in_process import InProcess
 from meta_rl.stock_evaluation import Telling, stock_evaluation
 from meta_rl.train import train
+from tests.meta_rl.agents import untrained
 from tests.meta_rl.test_train import assert_same_run, final, quiet
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
@@ -472,9 +471,7 @@ def test_stop_and_resume_equals_an_uninterrupted_run(tiny: Callable[..., TrainCo
 
 def reach_agent() -> Agent:
     """An untrained agent for ML1 reach-v3."""
-    config = replace_paths(default_config("rl2", "metaworld/ml1-reach-v3"), {"network.hidden": (16,)})
-    learner = make_learner(config, envs.make(config.env))
-    return Agent(config, learner, learner.init().params, 0)
+    return untrained("rl2", "metaworld/ml1-reach-v3", {"network.hidden": (16,)})
 
 
 def test_while_judged_the_agent_is_told_what_followed() -> None:
