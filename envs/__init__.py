@@ -25,10 +25,11 @@ from envs.locomotion.presets import PRESETS as _PRESETS
 from envs.metaworld import benchmarks as _benchmarks
 from envs.scene import NoDisplayError, Scene, Solid, Track
 from envs.threads import limit_threads
-from envs.vector import SingleEnv
+from envs.vector import EnvError, SingleEnv
 
 __all__ = [
     "ConformanceError",
+    "EnvError",
     "FixedTask",
     "FlatVectorEnv",
     "NoDisplayError",

@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 from envs.api import Bool, Float, NonFiniteError, Task, TaskDistribution, TaskVectorEnv
 
 
+class EnvError(RuntimeError):
+    """An environment raised an error of its own, which is the cause of this one; the message says where, and what may
+    help."""
+
+
 class GymDistribution(TaskDistribution):
     """Tasks drawn by a function, environments made by another.
 
@@ -74,6 +79,7 @@ class GymVectorEnv(TaskVectorEnv):
         super().__init__(len(grid), len(grid[0]), first.observation_space, first.action_space, horizon)
         self._family, self._success_key, self._envs = family, success_key, grid
         self._has_set_task = first.has_wrapper_attr("set_task")
+        self._advice = ""
 
     def state(self, task: int, env: int) -> NDArray[np.float64]:
         """The attribute ``state`` of the environment, where it has one made of numbers (Gymnasium's classic ones)."""
@@ -95,7 +101,7 @@ class GymVectorEnv(TaskVectorEnv):
         for task, env in np.argwhere(mask):
             seed = int(np.random.SeedSequence([seeds[task], int(env)]).generate_state(1)[0])
             options = None if self._has_set_task else {"task": self.tasks[task].array}
-            observation[task, env] = self._envs[task][env].reset(seed=seed, options=options)[0]
+            observation[task, env] = self._call(task, env, "reset", seed=seed, options=options)[0]
         return observation
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
@@ -103,16 +109,27 @@ class GymVectorEnv(TaskVectorEnv):
         reward, terminated, success = np.zeros(self.shape), np.zeros(self.shape, bool), np.zeros(self.shape, bool)
         for task, env in np.argwhere(active):
             i = (task, env)
-            observation[i], value, terminated[i], truncated, info = self._envs[task][env].step(action[i])
+            observation[i], value, terminated[i], truncated, info = self._call(task, env, "step", action[i])
             reward[i], success[i] = value, bool(info.get(self._success_key, False))
             if not (np.isfinite(reward[i]) and np.isfinite(observation[i]).all()):
                 raise NonFiniteError(
-                    f"non-finite observation or reward in env [{task}, {env}], task {self.tasks[task].to_json()}, "
-                    f"step {self._elapsed[i]}"
+                    f"non-finite observation or reward in {self._called(task, env)}, step {self._elapsed[i]}"
                 )
             if truncated:  # the env's own time limit came first: the episode ends here, but is not terminal
                 self._elapsed[i] = self.horizon - 1
         return observation, reward, terminated, success
+
+    def _call(self, task: int, env: int, name: str, *args: Any, **options: Any) -> Any:
+        """What a method of one environment returns. Some libraries' errors say nothing: assertions without a word."""
+        try:
+            return getattr(self._envs[task][env], name)(*args, **options)
+        except Exception as error:
+            when = "reset" if name == "reset" else f"step {self._elapsed[task, env]}"
+            said = f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message"
+            raise EnvError(f"{self._called(task, env)}, {when}: {said}{self._advice}") from error
+
+    def _called(self, task: int, env: int) -> str:
+        return f"env [{task}, {env}], task {self.tasks[task].to_json()}"
 
     def _close(self) -> None:
         for row in self._envs:
@@ -129,13 +146,17 @@ class SingleEnv(GymVectorEnv):
 
     def __init__(self, env: gym.Env[Any, Any], horizon: int, success_key: str = "success") -> None:
         super().__init__([[env]], "", horizon, success_key)
+        self._advice = "; its set_task must be called first" if self._has_set_task else ""
         self.set_tasks([Task("", ())])
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         pass
 
     def _reset(self, seeds: list[int], mask: Bool) -> Float:
-        return np.asarray(self._envs[0][0].reset(seed=seeds[0])[0])[None, None]
+        return np.asarray(self._call(0, 0, "reset", seed=seeds[0])[0])[None, None]
+
+    def _called(self, task: int, env: int) -> str:
+        return f"{self._envs[task][env]}"
 
     def _close(self) -> None:
         pass

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs import NonFiniteError, SingleEnv, Task
+from envs import EnvError, NonFiniteError, SingleEnv, Task
 from envs.vector import GymDistribution
 
 
@@ -234,3 +234,31 @@ def test_somebody_elses_environment_keeps_its_task_and_stays_open() -> None:
             assert [s.truncated[0, 0] for s in steps] == [False, False, False, True]
     assert mine.seeds == [11, 12]
     assert mine.closed == 0
+
+
+class Mute(Line):
+    """Fails an assertion that says nothing, once its position is beyond 1."""
+
+    def step(self, action: np.ndarray) -> Any:
+        if self.position > 1:
+            raise AssertionError  # what `assert` without a message raises; pytest would give it one
+        return super().step(action)
+
+
+def test_an_error_without_a_word_is_told_with_its_place() -> None:
+    with lines(Mute).make(2, 1) as env:
+        env.set_tasks(gains(1.0, 0.0))
+        env.reset([0, 0])
+        env.step(np.ones((2, 1, 1), np.float32))
+        place = r'^env \[0, 0\], task {"family": "line", "vector": \[1.0\]}, step 1: AssertionError without a message$'
+        with pytest.raises(EnvError, match=place) as caught:
+            env.step(np.ones((2, 1, 1), np.float32))
+    assert isinstance(caught.value.__cause__, AssertionError)
+
+
+def test_an_error_keeps_its_own_words() -> None:
+    with lines(Arms).make(1, 1) as env:
+        env.set_tasks(gains(1.0))
+        env.reset([0])
+        with pytest.raises(EnvError, match=r"step 0: IndexError: index 1 is out of bounds"):
+            env.step(np.full((1, 1), 6))

@@ -155,3 +155,18 @@ def test_what_cannot_be_adapted_to_is_refused() -> None:
     for bad in ("episodes", "steps", "horizon"):
         with pytest.raises(ConfigError, match=f"{bad}: must be at least 1, got 0"):
             player.adapt(lone, **{bad: 0})
+
+
+def test_meta_worlds_own_environment_without_a_task_and_past_its_end() -> None:
+    """Its errors (an assertion without a message; a reset is due) come in words or not at all."""
+    import metaworld
+
+    player = agent_for("maml-trpo", "metaworld/ml1-reach-v3").player()
+    benchmark = metaworld.ML1("reach-v3", seed=0)
+    env = benchmark.train_classes["reach-v3"]()
+    said = r"^<SawyerReachEnvV3.*>, reset: AssertionError without a message; its set_task must be called first$"
+    with pytest.raises(envs.EnvError, match=said):
+        player.adapt(env)
+    env.set_task(benchmark.train_tasks[0])
+    assert player.play(env, horizon=600).env_steps == 500
+    env.close()

@@ -18,7 +18,7 @@ from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.supervisor import WorkerWarning
 from tests.meta_rl.sources.faulty import Faulty
 from tests.meta_rl.sources.test_processes import PLAN, Training, assert_same, learner_of
-from tests.meta_rl.test_faults import command, undisturbed, wait_for_row
+from tests.meta_rl.test_faults import command, read_rows_if_any, undisturbed, wait_for_row
 from tests.meta_rl.test_train import assert_same_run
 
 ray = pytest.importorskip("ray", reason="needs the extra ray: make test-ray")
@@ -144,6 +144,26 @@ def test_a_machine_that_is_taken_away_changes_nothing(cluster: Any, tmp_path: Pa
         assert len(actors()) == 2
         process.send_signal(signal.SIGKILL)
     assert no_actors(60)
+
+
+def test_a_run_waits_for_a_machine_that_is_added(cluster: Any, tmp_path: Path) -> None:
+    """Its worker needs three cores, which only the machine that is taken away has, and then the one that is added."""
+    whole, run = undisturbed(tmp_path / "whole", 8), tmp_path / "run"
+    options = ("--ray-address", cluster.address, "--worker-cores", "3")
+    taken = cluster.add_node(num_cpus=3)
+    with command(run, workers=1, options=options) as process:
+        wait_for_row(run, process, 3)
+        cluster.remove_node(taken, allow_graceful=False)
+        lost = len(read_rows_if_any(run))
+        time.sleep(3)
+        assert process.poll() is None
+        assert len(read_rows_if_any(run)) <= lost + 1 < 8  # nowhere to go on
+        added = cluster.add_node(num_cpus=3)
+        _, complaints = process.communicate(timeout=60)
+    cluster.remove_node(added)
+    assert process.returncode == 0, complaints
+    assert "a worker failed" in complaints
+    assert_same_run(whole, run)
 
 
 def test_a_cluster_that_is_too_small_is_refused(cluster: Any) -> None:

@@ -16,12 +16,14 @@ import pytest
 from PIL import Image
 
 from envs import NoDisplayError, gl
-from meta_rl.cli import main
+from meta_rl.cli import main, parse_train
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.report import evaluate_run
+from meta_rl.train import train
 from meta_rl.visualise.page import LIMIT, write_page
 from tests.browser import browser, console_errors, requests, wait
 from tests.meta_rl.conftest import TINY_OPTIONS
+from tests.meta_rl.test_train import assert_same_run
 
 
 def quiet(_: str) -> None:
@@ -254,6 +256,20 @@ def test_without_opengl_the_page_has_everything_but_the_video(reach: Path, repor
     assert "no OpenGL to draw MuJoCo scenes with" in page
     assert "data-replay" in page
     assert "<video" not in page
+
+
+def test_without_opengl_training_is_the_same_and_says_why_there_is_no_video(tmp_path: Path) -> None:
+    """Beside a run in this process, which may have OpenGL."""
+    options = [*TINY_OPTIONS, "--env", "metaworld/ml1-reach-v3", "--iterations", "1", "--test-tasks", "2"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    train(parse_train([*options[1:], "--run-dir", str(whole)]), quiet)
+    environment = {k: v for k, v in os.environ.items() if k != "DISPLAY"} | {"MUJOCO_GL": "glfw"}
+    command = [sys.executable, "-m", "meta_rl.cli", *options, "--run-dir", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, run)
+    assert "no video on the page: no OpenGL to draw MuJoCo scenes with (tried glfw); apt-get" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"report: {run / 'report.html'}"
 
 
 @pytest.mark.parametrize(
