@@ -259,6 +259,7 @@ class TaskDistribution(ABC):
         families: all family names, in a fixed order.
         horizon: env steps per episode at most.
         deterministic: the same task and actions always give the same episode (no noise at reset or in steps).
+        has_success: its tasks can be solved; if not, `Step.success` is always False and is not reported.
     """
 
     name: str
@@ -268,6 +269,7 @@ class TaskDistribution(ABC):
     action_space: gym.spaces.Box | gym.spaces.Discrete
     horizon: int
     deterministic: bool = False
+    has_success: bool = True
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:

@@ -28,6 +28,7 @@ class Bandit(TaskDistribution):
     """
 
     families = (FAMILY,)
+    has_success = False
 
     def __init__(self, split: str = "train", *, num_arms: int, horizon: int) -> None:
         if num_arms < 1 or horizon < 1:

@@ -114,6 +114,7 @@ class Classic(GymDistribution):
             self._draw,
             self.row.horizon if horizon is None else horizon,
             split=split,
+            success_key=None,
         )
 
     def _draw(self, rng: np.random.Generator) -> Sequence[float]:

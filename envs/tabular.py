@@ -30,6 +30,7 @@ class Tabular(TaskDistribution):
     """
 
     families = (FAMILY,)
+    has_success = False
 
     def __init__(self, split: str = "train", *, num_states: int = 10, num_actions: int = 5, horizon: int = 10) -> None:
         if min(num_states, num_actions, horizon) < 1:

@@ -30,7 +30,8 @@ class GymDistribution(TaskDistribution):
         sample_vector: draws the numbers of one task from a generator.
         horizon: env steps per episode at most; an episode is truncated there, or earlier if the env does so.
         deterministic: the env has no randomness of its own.
-        success_key: name of the info field that is true when the goal is met (absent means not met).
+        success_key: name of the info field that is true when the goal is met (absent means not met); None: there is
+            no goal.
 
     Example:
         >>> distribution = GymDistribution("pendulum", make_pendulum, lambda rng: rng.uniform(5, 15, 1), horizon=200)
@@ -45,13 +46,14 @@ class GymDistribution(TaskDistribution):
         *,
         split: str = "train",
         deterministic: bool = False,
-        success_key: str = "success",
+        success_key: str | None = "success",
     ) -> None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {horizon}")
         self.name, self.split, self.horizon = name, split, horizon
         self.families = (name,)
         self.deterministic, self.success_key = deterministic, success_key
+        self.has_success = success_key is not None
         self.make_env, self.sample_vector = make_env, sample_vector
         probe = make_env()
         if not isinstance(probe.observation_space, gym.spaces.Box):
@@ -74,10 +76,10 @@ class GymDistribution(TaskDistribution):
 class GymVectorEnv(TaskVectorEnv):
     """A `TaskVectorEnv` over separate `gymnasium.Env` objects, ``grid[task][env]``."""
 
-    def __init__(self, grid: list[list[gym.Env[Any, Any]]], family: str, horizon: int, success_key: str) -> None:
+    def __init__(self, grid: list[list[gym.Env[Any, Any]]], family: str, horizon: int, success_key: str | None) -> None:
         first: Any = grid[0][0]
         super().__init__(len(grid), len(grid[0]), first.observation_space, first.action_space, horizon)
-        self._family, self._success_key, self._envs = family, success_key, grid
+        self._family, self._success_key, self._envs = family, success_key or "", grid
         self._has_set_task = first.has_wrapper_attr("set_task")
         self._advice = ""
 

@@ -28,6 +28,7 @@ class Agent:
         learner: adapts and acts (a `FewShotLearner` for few-shot tasks: adapts and predicts).
         params: meta-parameters on the CPU.
         iteration: finished meta-updates.
+        env_steps: env steps of training; examples seen, for few-shot tasks.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class Agent:
         learner: MetaLearner,
         params: Params,
         iteration: int,
+        env_steps: int,
         interface: Interface | None = None,
     ) -> None:
-        self.config, self.learner, self.params, self.iteration = config, learner, params, iteration
+        self.config, self.learner, self.params = config, learner, params
+        self.iteration, self.env_steps = iteration, env_steps
         self._interface = interface
 
     @property
@@ -77,13 +80,13 @@ def load(folder: str | Path) -> Agent:
     if bundle.is_bundle(folder):
         found = bundle.read(folder)
         learner = make_learner(config, found.interface)
-        return Agent(config, learner, found.params, found.iteration, found.interface)
+        return Agent(config, learner, found.params, found.iteration, found.env_steps, found.interface)
     state = checkpoint.load_newest(folder / "checkpoints")
     if state is None:
         raise ConfigError(f"RUN: {folder} holds no checkpoint yet")
     problem = open_problem(config)
     learner = problem.learner
-    return Agent(config, learner, state.params, state.iteration, problem.interface)
+    return Agent(config, learner, state.params, state.iteration, state.env_steps, problem.interface)
 
 
 class MetaWorldAgent:

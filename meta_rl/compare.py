@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_rl import markdown
 from meta_rl.checkpoint import replace_durably
 from meta_rl.config import load_config
 from meta_rl.core.seeding import Purpose, generator
@@ -39,6 +40,7 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
         "protocol": every[0]["protocol"],
         "task_distribution": every[0]["task_distribution"],
         "versions": every[0]["versions"],
+        "has_success": every[0]["has_success"],
         "groups": {label: _summarise(runs) for label, runs in groups.items()},
     }
 
@@ -93,7 +95,7 @@ def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "seeds": [run["config"].seed for run in runs],
         "iterations": runs[0]["iteration"],
-        "train_env_steps": runs[0]["rows"][-1]["env_steps"] if runs[0]["rows"] else 0,
+        "train_env_steps": runs[0]["train_env_steps"],
         "stages": stages,
         "stock_success_by_seed": [run["stock"]["success"] if run["stock"] else None for run in runs],
         "training_curves": curves,
@@ -106,24 +108,20 @@ def _stage_values(row: dict[str, float]) -> list[float]:
 
 def table(summary: dict[str, Any]) -> str:
     """The summary as a Markdown table."""
-    lines = [
-        f"{summary['env']}, {summary['tasks']} test tasks",
-        "",
-        "| group | seeds | train env steps | adaptation steps | success (95 % interval) | return (95 % interval) "
-        "| return by seed |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    has_success = summary["has_success"]
+    columns = ["group", "seeds", "train env steps", "adaptation steps"]
+    columns += [*(["success (95 % interval)"] if has_success else []), "return (95 % interval)", "return by seed"]
+    rows = [columns]
     for label, group in summary["groups"].items():
         for stage in group["stages"]:
             low, high = stage["success_interval"]
             bottom, top = stage["return_interval"]
-            by_seed = ", ".join(f"{value:.1f}" for value in stage["return_by_seed"])
-            lines.append(
-                f"| {label} | {len(group['seeds'])} | {group['train_env_steps']:,.0f} | {stage['adaptation_steps']} "
-                f"| {stage['success']:.1%} ({low:.1%} to {high:.1%}) "
-                f"| {stage['return']:.2f} ({bottom:.2f} to {top:.2f}) | {by_seed} |"
-            )
-    return "\n".join(lines)
+            row = [label, str(len(group["seeds"])), f"{group['train_env_steps']:,.0f}", str(stage["adaptation_steps"])]
+            row += [f"{stage['success']:.1%} ({low:.1%} to {high:.1%})"] if has_success else []
+            row += [f"{stage['return']:.2f} ({bottom:.2f} to {top:.2f})"]
+            rows.append([*row, ", ".join(f"{value:.1f}" for value in stage["return_by_seed"])])
+    title = f"{summary['env']}, {summary['tasks']} test tasks"
+    return "\n".join([title, "", *markdown.table(rows)])
 
 
 def write(summary: dict[str, Any], out: Path, command: str) -> None:
@@ -158,11 +156,13 @@ def plot(summary: dict[str, Any], path: Path) -> None:
     """Training curves (left) and adaptation curves on unseen tasks (middle: return, right: success)."""
     from matplotlib import pyplot as plt
 
-    figure, (training, *adaptation) = plt.subplots(1, 3, figsize=(13, 3.6), dpi=80, constrained_layout=True)
+    shown = ("return", "success") if summary["has_success"] else ("return",)
+    size = (5.5 + 3.75 * len(shown), 3.6)
+    figure, (training, *adaptation) = plt.subplots(1, 1 + len(shown), figsize=size, dpi=80, constrained_layout=True)
     colours = plt.get_cmap("tab20" if len(summary["groups"]) > 10 else "tab10")
     for index, (label, group) in enumerate(summary["groups"].items()):
         colour = colours(index % colours.N)
-        if group["train_env_steps"]:
+        if group["training_curves"][0]:
             length = min(len(curve) for curve in group["training_curves"])
             curves = np.array([curve[:length] for curve in group["training_curves"]])  # [seed, row, column]
             stages = (curves.shape[2] - 1) // 2
@@ -172,7 +172,7 @@ def plot(summary: dict[str, Any], path: Path) -> None:
                 training.plot(curves[:, :, 0].mean(0), mean, **style)
                 low, high = curves[:, :, 1 + stage].min(0), curves[:, :, 1 + stage].max(0)
                 training.fill_between(curves[:, :, 0].mean(0), low, high, color=colour, alpha=0.12, linewidth=0)
-        for axis, name in zip(adaptation, ("return", "success"), strict=True):
+        for axis, name in zip(adaptation, shown, strict=True):
             steps = [stage["adaptation_steps"] for stage in group["stages"]]
             mean = [stage[name] for stage in group["stages"]]
             low, high = zip(*(stage[f"{name}_interval"] for stage in group["stages"]), strict=True)
@@ -180,7 +180,7 @@ def plot(summary: dict[str, Any], path: Path) -> None:
             axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
             axis.set_xticks(steps)
     training.set(title="training tasks (dashed: not fully adapted)", xlabel="env steps", ylabel="return")
-    for axis, name in zip(adaptation, ("return", "success"), strict=True):
+    for axis, name in zip(adaptation, shown, strict=True):
         axis.set(title=f"unseen tasks: {name}", xlabel="adaptation steps")
     figure.legend(*adaptation[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.suptitle(f"{summary['env']}: mean and range over seeds (left), mean and 95 % interval (right)", fontsize=9)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_rl import markdown
 from meta_rl.compare import grouped, write_summary
 from meta_rl.evaluate_fewshot import mean_interval
 from meta_rl.logging import read_rows
@@ -89,21 +90,18 @@ def table(summary: dict[str, Any]) -> str:
         f"{summary['env']}, {summary['tasks']} test episodes, the same for all; +- is the 95 % interval over episodes, "
         "sd the standard deviation over training seeds",
         "",
-        f"| learner | seeds | iterations, s per run | steps | "
-        f"{' | '.join(f'{name}, {kind}' for name in names for kind in kinds)} | published |",
-        "|---" * (5 + 2 * len(names)) + "|",
     ]
+    scores_of = [f"{name}, {kind}" for name in names for kind in kinds]
+    cells = [["learner", "seeds", "iterations, s per run", "steps", *scores_of, "published"]]
     for label, group in summary["groups"].items():
         cost = f"{group['iterations']:,}, {np.mean(group['train_seconds']):,.0f}"
         for stage in group["stages"]:
-            cells = [f"{show(n, stage[k][n])}, sd {_sd(n, stage[k][n])}" for n in names for k in kinds]
-            lines.append(
-                f"| {label} | {len(group['seeds'])} | {cost} | {stage['adaptation_steps']} | {' | '.join(cells)} "
-                f"| {group['published'] or ''} |"
-            )
+            row = [label, str(len(group["seeds"])), cost, str(stage["adaptation_steps"])]
+            row += [f"{show(n, stage[k][n])}, sd {_sd(n, stage[k][n])}" for n in names for k in kinds]
+            cells.append([*row, str(group["published"] or "")])
     for label, scores in summary["baselines"].items():
-        cells = [show(name, scores[name]) for name in names for _ in kinds]
-        lines.append(f"| {label} | | | | {' | '.join(cells)} | |")
+        cells.append([label, "", "", "", *(show(name, scores[name]) for name in names for _ in kinds), ""])
+    lines += markdown.table(cells)
     if summary["env"].startswith("synthetic"):
         lines += ["", SYNTHETIC]
     return "\n".join(lines)

@@ -171,8 +171,10 @@ def evaluate(
 
 
 def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:
-    """The tasks to evaluate: all, or `count` of them (families equally often); continuous distributions draw."""
+    """The tasks to evaluate: all, or `count` of them (families equally often); continuous distributions draw, on the
+    train split others than on the test split."""
     every = distribution.tasks()
     if every is not None and count in (0, len(every)):
         return every
-    return distribution.sample(generator(seed, Purpose.TEST_TASKS), count or DEFAULT_TEST_TASKS)
+    rng = generator(seed, Purpose.TEST_TASKS, stage=int(distribution.split == "train"))
+    return distribution.sample(rng, count or DEFAULT_TEST_TASKS)

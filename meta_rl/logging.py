@@ -62,8 +62,8 @@ def note_resume(run_dir: Path, iteration: int) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a JSON-lines file."""
-    return [json.loads(line) for line in _complete_lines(path)]
+    """The rows of a JSON-lines file; none where there is no such file, as in an exported agent."""
+    return [json.loads(line) for line in _complete_lines(path)] if path.exists() else []
 
 
 def _complete_lines(path: Path) -> list[str]:
@@ -72,11 +72,15 @@ def _complete_lines(path: Path) -> list[str]:
 
 
 class Display:
-    """Progress of the training loop: a live bar on a terminal, one plain line per iteration elsewhere."""
+    """Progress of the training loop: a live bar on a terminal, one plain line per iteration elsewhere.
 
-    def __init__(self, iterations: int, done: int, console: Console | None = None) -> None:
+    Args:
+        success: whether there is one to show.
+    """
+
+    def __init__(self, iterations: int, done: int, success: bool, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
-        self._iterations = iterations
+        self._iterations, self._success = iterations, success
         self._progress = Progress(
             BarColumn(20),
             MofNCompleteColumn(),
@@ -98,7 +102,7 @@ class Display:
 
     def show(self, row: Row, timing: Row) -> None:
         """One iteration's numbers; stages are numbered by the adaptation steps behind them."""
-        text = _describe(row, timing)
+        text = _describe(row, timing, self._success)
         if self._console.is_terminal:
             self._progress.update(self._task, completed=int(row["iteration"]), description=text)
         else:
@@ -106,7 +110,7 @@ class Display:
             self._console.print(f"{row['iteration']:>5.0f}/{self._iterations} | {text} | {left:,.0f} s left")
 
 
-def _describe(row: Row, timing: Row) -> str:
+def _describe(row: Row, timing: Row, success: bool) -> str:
     stages = sorted(int(key.rsplit("_", 1)[1]) for key in row if key.startswith("return/stage_"))
     if not stages:  # labelled examples
         shown = {"loss": row.get("update/loss_before")}
@@ -117,7 +121,6 @@ def _describe(row: Row, timing: Row) -> str:
     def span(group: str, digits: int) -> str:
         return " -> ".join(f"{row[f'{group}/stage_{k}']:.{digits}f}" for k in stages)
 
-    return (
-        f"return {span('return', 1)} | success {span('success', 2)} | {row['env_steps']:,.0f} env steps | "
-        f"{timing['time/env_steps_per_second']:,.0f} env-steps/s"
-    )
+    words = [f"return {span('return', 1)}", *([f"success {span('success', 2)}"] if success else [])]
+    words += [f"{row['env_steps']:,.0f} env steps", f"{timing['time/env_steps_per_second']:,.0f} env-steps/s"]
+    return " | ".join(words)

@@ -29,6 +29,9 @@ class Problem(Protocol):
         """What the learner observes and answers."""
         ...
 
+    has_success: bool
+    """The tasks can be solved (see `envs.TaskDistribution`)."""
+
     def source(self) -> Source:
         """The source of a training run."""
         ...
@@ -45,6 +48,7 @@ class Environments:
         self._config, self._distribution = config, envs.make(config.env, "train")
         self.learner: MetaLearner = make_learner(config, self._distribution)
         self.interface = Interface.of(self._distribution, self._distribution.horizon)
+        self.has_success = self._distribution.has_success
 
     def source(self) -> Source:
         """See `Problem.source`.
@@ -70,6 +74,8 @@ class Environments:
 
 class LabelledExamples:
     """Supervised few-shot learning."""
+
+    has_success = False
 
     def __init__(self, config: TrainConfig) -> None:
         self._config, self._tasks = config, open_tasks(config, "train")

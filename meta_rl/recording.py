@@ -36,8 +36,8 @@ class Recording:
     """Judged episodes (mode actions) ``[task, stage, episode, ...]``; stage k comes after k adaptation steps.
 
     Attributes:
-        about: JSON-able: ``recipe``, ``env``, ``seed``, ``iteration``, ``split``, ``protocol``, and ``memory``:
-            whether the learner adapts by remembering its episodes rather than by steps.
+        about: JSON-able: ``recipe``, ``env``, ``seed``, ``iteration``, ``split``, ``protocol``; ``memory``: whether
+            the learner adapts by remembering its episodes rather than by steps; ``has_success``: of the tasks.
         positions: of the tasks among the test tasks of the protocol.
         tasks: what was played.
         observation: float32 ``[..., time + 1, *obs]``; the last one is what the last action led to.
@@ -72,6 +72,21 @@ class Recording:
         rows = [self.positions.index(position) for position in positions]
         arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
         return Recording(self.about, list(positions), [self.tasks[row] for row in rows], **arrays)
+
+    def typical(self, each: int) -> list[int]:
+        """Rows of `each` tasks per family (all, where it has fewer) in the middle of its tasks by how much the mean
+        return rises from the first stage to the last; the nearest to the middle first."""
+        means = self.returns.mean(-1)
+        rise = means[:, -1] - means[:, 0]
+        families: dict[str, list[int]] = {}
+        for row, task in enumerate(self.tasks):
+            families.setdefault(task.family, []).append(row)
+        chosen = []
+        for rows in families.values():
+            ranked = sorted(rows, key=lambda row: rise[row])
+            middle = (len(ranked) - 1) / 2
+            chosen += sorted(ranked, key=lambda row: abs(ranked.index(row) - middle))[:each]
+        return chosen
 
     @property
     def stages(self) -> int:
@@ -203,7 +218,7 @@ def record(
             raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
     recorder = Recorder()
     evaluation = evaluate(agent.learner, agent.params, distribution, protocol, chosen, recorder, tasks)
-    return recorder.recording(about(agent, protocol, split), evaluation)
+    return recorder.recording(about(agent, protocol, distribution), evaluation)
 
 
 def training_tasks(agent: Agent) -> list[Task]:
@@ -231,14 +246,15 @@ def first_of_each(families: Sequence[str], most: int) -> list[int]:
     return chosen
 
 
-def about(agent: Agent, protocol: EvaluateConfig, split: str) -> dict[str, Any]:
+def about(agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution) -> dict[str, Any]:
     """`Recording.about`."""
     return {
         "recipe": agent.config.recipe,
         "env": agent.config.env,
         "seed": agent.config.seed,
         "iteration": agent.iteration,
-        "split": split,
+        "split": distribution.split,
         "protocol": to_dict(protocol),
         "memory": not agent.learner.parallel,
+        "has_success": distribution.has_success,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import envs
+from meta_rl import markdown
 from meta_rl.agent import Agent, load
 from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.checkpoint import replace_durably
@@ -39,6 +40,7 @@ def evaluate_run(
     result = {
         "run": run_dir.name,
         "iteration": agent.iteration,
+        "train_env_steps": agent.env_steps,
         "split": split,
         "protocol": to_dict(protocol),
         "versions": versions(),
@@ -68,9 +70,10 @@ def _judge_policy(
     distribution = envs.make(agent.config.env, split)
     recorder = Recorder(replayed(distribution, protocol)) if page else None
     evaluation = evaluate(agent.learner, agent.params, distribution, protocol, watch=recorder)
-    played = recorder.recording(about(agent, protocol, split), evaluation) if recorder else None
+    played = recorder.recording(about(agent, protocol, distribution), evaluation) if recorder else None
     found = {
         "deterministic_episodes": distribution.deterministic,
+        "has_success": distribution.has_success,
         "task_distribution": distribution.fingerprint(),
         **evaluation.summary(),
         "stock": None,
@@ -93,49 +96,59 @@ def _judge_examples(
     return found, evaluation.details(), None
 
 
+def stage_cells(result: dict[str, Any], first: str, names: Sequence[str]) -> list[list[str]]:
+    """A table of all stages, heads first: their names, success (where the tasks have one) and return."""
+    rows = [[first, "success (95 % interval)", "return (95 % interval)", "return, IQM"]]
+    for name, stage in zip(names, result["stages"], strict=True):
+        low, high = stage["success_interval"]
+        bottom, top = stage["return_interval"]
+        success = f"{stage['success']:.1%} ({low:.1%} to {high:.1%})"
+        returns = f"{stage['return']:.2f} ({bottom:.2f} to {top:.2f})"
+        rows.append([name, success, returns, f"{stage['return_iqm']:.2f}"])
+    return rows if result["has_success"] else [[row[0], *row[2:]] for row in rows]
+
+
+def family_cells(result: dict[str, Any], heads: Sequence[str]) -> list[list[str]]:
+    """A table of each family's success at the first and the last stage, heads first; empty where there is but one
+    family, or no success."""
+    before, after = (result["stages"][stage]["success_by_family"] for stage in (0, -1))
+    if not result["has_success"] or len(before) < 2:
+        return []
+    return [["family", *heads], *([family, f"{before[family]:.1%}", f"{after[family]:.1%}"] for family in before)]
+
+
 def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
     """The report in Markdown."""
-    rows = read_rows(run_dir / "metrics.jsonl")
     timing = read_rows(run_dir / "timing.jsonl")
     stages = result["stages"]
     lines = [
         f"# {config.recipe} on {config.env}, seed {config.seed}",
         "",
-        f"{result['iteration']} iterations, {rows[-1]['env_steps'] if rows else 0:,.0f} env steps of training"
+        f"{result['iteration']} iterations, {result['train_env_steps']:,} env steps of training"
         + (f" in {sum(t['time/iteration'] for t in timing):,.0f} s" if timing else "")
         + f"; evaluated on {result['tasks']} {result['split']} tasks, {result['env_steps']:,} env steps.",
         "",
-        "| adaptation steps | success (95 % interval) | return (95 % interval) | return, IQM |",
-        "|---|---|---|---|",
+        *markdown.table(stage_cells(result, "adaptation steps", [str(stage["adaptation_steps"]) for stage in stages])),
     ]
-    for stage in stages:
-        low, high = stage["success_interval"]
-        bottom, top = stage["return_interval"]
-        lines.append(
-            f"| {stage['adaptation_steps']} | {stage['success']:.1%} ({low:.1%} to {high:.1%}) "
-            f"| {stage['return']:.2f} ({bottom:.2f} to {top:.2f}) | {stage['return_iqm']:.2f} |"
-        )
-    lines += ["", f"Before adaptation -> after: success {stages[0]['success']:.1%} -> {stages[-1]['success']:.1%}, "
+    solved = f"success {stages[0]['success']:.1%} -> {stages[-1]['success']:.1%}, " if result["has_success"] else ""
+    lines += ["", f"Before adaptation -> after: {solved}"
               f"return {stages[0]['return']:.2f} -> {stages[-1]['return']:.2f}."]  # fmt: skip
-    if len(stages[0]["success_by_family"]) > 1:
-        lines += ["", "| family | success before | success after |", "|---|---|---|"]
-        for family, before in stages[0]["success_by_family"].items():
-            lines.append(f"| {family} | {before:.1%} | {stages[-1]['success_by_family'][family]:.1%} |")
+    if families := family_cells(result, ["success before", "success after"]):
+        lines += ["", *markdown.table(families)]
     if result["stock"]:
         stock = result["stock"]
-        lines += [
-            "",
-            "| after adaptation | ours (unbiased, per goal) | Meta-World's own evaluator (biased upward) |",
-            "|---|---|---|",
-            f"| success | {stages[-1]['success']:.1%} on {result['tasks']} goals "
-            f"| {stock['success']:.1%} on {stock['goals_per_family']} goals per family |",
-        ]
+        ours = f"{stages[-1]['success']:.1%} on {result['tasks']} goals"
+        theirs = f"{stock['success']:.1%} on {stock['goals_per_family']} goals per family"
+        heads = ["after adaptation", "ours (unbiased, per goal)", "Meta-World's own evaluator (biased upward)"]
+        lines += ["", *markdown.table([heads, ["success", ours, theirs]])]
     protocol = result["protocol"]
     lines += [
         "",
         f"Protocol: {protocol['adaptation_episodes']} adaptation episodes per step with sampled actions, then "
         + ("1 episode" if result["deterministic_episodes"] else f"{protocol['evaluation_episodes']} episodes")
-        + " with mode actions; success at any step of an episode; every task starts from the meta-parameters.",
+        + " with mode actions; "
+        + ("success at any step of an episode; " if result["has_success"] else "")
+        + "every task starts from the meta-parameters.",
         *closing(run_dir, result),
     ]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from meta_rl import markdown
 from meta_rl.config import TrainConfig
 from meta_rl.logging import read_rows
 
@@ -18,7 +19,6 @@ def report_fewshot(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -
     names = list(result["stages"][0]["transductive"])
     both = result["batch_statistics"]
     kinds = ("transductive", "inductive") if both else ("inductive",)
-    header = [f"{name}, {kind}" for name in names for kind in kinds]
     seconds = sum(row["time/iteration"] for row in timing)
     lines = [
         f"# {config.recipe} on {config.env}, seed {config.seed}",
@@ -26,14 +26,13 @@ def report_fewshot(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -
         f"{result['iteration']} iterations of {config.meta_batch_size} tasks in {seconds:,.0f} s; evaluated on "
         f"{result['tasks']} {result['split']} episodes.",
         "",
-        f"| adaptation steps | {' | '.join(header)} |",
-        "|---" * (1 + len(header)) + "|",
     ]
+    cells = [["adaptation steps", *(f"{name}, {kind}" for name in names for kind in kinds)]]
     for stage in result["stages"]:
-        cells = [show(name, stage[kind][name]) for name in names for kind in kinds]
-        lines.append(f"| {stage['adaptation_steps']} | {' | '.join(cells)} |")
+        cells.append([str(stage["adaptation_steps"]), *(show(n, stage[kind][n]) for n in names for kind in kinds)])
     for name, scores in result["baselines"].items():
-        lines.append(f"| {name} | {' | '.join(show(key, scores[key]) for key in names for _ in kinds)} |")
+        cells.append([name, *(show(key, scores[key]) for key in names for _ in kinds)])
+    lines += markdown.table(cells)
     how = (
         "The network normalises over its batch: transductive scores see all queries of an episode at once, inductive "
         "ones each query alone beside the support."

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import envs
+from meta_rl import markdown
 from meta_rl.agent import Agent
 from meta_rl.compare import write_summary
 from meta_rl.config import TrainConfig, default_config, replace_paths
@@ -124,20 +125,16 @@ def _row(
 
 def table(summary: dict[str, Any]) -> str:
     """The rows in Markdown."""
-    lines = [
-        f"{summary['recipe']} on {summary['env']}, {summary['iteration']} iterations; {summary['tasks']} new tasks",
-        "",
-        "| learner | env steps in the new task | success (95 % interval) | return (95 % interval) |",
-        "|---|---|---|---|",
-    ]
+    title = f"{summary['recipe']} on {summary['env']}, {summary['iteration']} iterations; {summary['tasks']} new tasks"
+    cells = [["learner", "env steps in the new task", "success (95 % interval)", "return (95 % interval)"]]
     for row in summary["rows"]:
         low, high = row["success_interval"]
         bottom, top = row["return_interval"]
-        lines.append(
-            f"| {row['learner']} | {row['env_steps']:,} | {row['success']:.0%} ({low:.0%} to {high:.0%}) "
-            f"| {row['return']:.1f} ({bottom:.1f} to {top:.1f}) |"
+        success = f"{row['success']:.0%} ({low:.0%} to {high:.0%})"
+        cells.append(
+            [row["learner"], f"{row['env_steps']:,}", success, f"{row['return']:.1f} ({bottom:.1f} to {top:.1f})"]
         )
-    return "\n".join(lines)
+    return "\n".join([title, "", *markdown.table(cells)])
 
 
 def write(summary: dict[str, Any], out: Path, command: str) -> None:

@@ -22,6 +22,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.data_parallel import Shared, shared
 from meta_rl.errors import ConfigError, RunError, Stopped
+from meta_rl.handover import bundle
 from meta_rl.loggers import check_loggers, open_loggers
 from meta_rl.logging import Display, Row, RunLog, note_resume
 from meta_rl.problem import Problem, open_problem
@@ -80,7 +81,7 @@ def _train(
         closing(RunLog(run_dir, state.iteration, loggers)) as log,
         shared(learner, config.learners, device) as updater,
     ):
-        with Display(config.iterations, state.iteration) as display:
+        with Display(config.iterations, state.iteration, problem.has_success) as display:
             skipped = 0  # updates in a row, since the start or the resumption
             while state.iteration < config.iterations and stop.requested is None:
                 finished = state.copy()
@@ -164,6 +165,8 @@ def open_run(config: TrainConfig) -> Path:
         ConfigError: it cannot be written, holds something else, or another config.
     """
     run_dir = config.path
+    if bundle.is_bundle(run_dir):
+        raise ConfigError(f"--run-dir: {run_dir} is an exported agent, which does not train on; choose another folder")
     if (run_dir / "config.json").exists():
         changed = changed_fields(load_config(run_dir / "config.json"), config)
         if changed:

@@ -32,6 +32,8 @@ class Locomotion(TaskDistribution):
         ValueError: an unknown preset, or a horizon below 1.
     """
 
+    has_success = False
+
     def __init__(
         self, name: str, split: str = "train", *, horizon: int | None = None, num_threads: int | None = None
     ) -> None:

@@ -78,7 +78,7 @@ def metadata(config: TrainConfig, result: dict[str, Any] | None) -> list[str]:
     lines = ["library_name: meta-rl", f"tags: {json.dumps(tags)}"]
     if result is None:
         return lines
-    scores = _SCORES[RECIPES[config.recipe].learns](result["stages"][-1])
+    scores = _SCORES[RECIPES[config.recipe].learns](result)
     steps = result["stages"][-1]["adaptation_steps"]
     entry = {
         "task": {"type": tags[2] if len(tags) > 3 else "few-shot-learning"},
@@ -92,12 +92,13 @@ def metadata(config: TrainConfig, result: dict[str, Any] | None) -> list[str]:
     return [*lines, f"model-index: {json.dumps(index)}"]
 
 
-def _acting(stage: dict[str, Any]) -> dict[str, float]:
-    return {name: stage[name] for name in ("success", "return")}
+def _acting(result: dict[str, Any]) -> dict[str, float]:
+    names = ("success", "return") if result["has_success"] else ("return",)
+    return {name: result["stages"][-1][name] for name in names}
 
 
-def _predicting(stage: dict[str, Any]) -> dict[str, float]:
-    return {name: score["mean"] for name, score in stage["inductive"].items()}
+def _predicting(result: dict[str, Any]) -> dict[str, float]:
+    return {name: score["mean"] for name, score in result["stages"][-1]["inductive"].items()}
 
 
 _SCORES: dict[str, Callable[[dict[str, Any]], dict[str, float]]] = {

@@ -69,6 +69,8 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "")
     # Where its run and data lay on this machine is nobody else's business.
     handed = replace_paths(config, {"run_dir": "", "fewshot.data": ""})
     try:
+        for name in (evaluation.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # of the agent that lay here
+            (out / name).unlink(missing_ok=True)
         bundle.write(out, handed, agent)
         checkpoint.replace_durably(out / "README.md", card.encode())
         if replay:

@@ -17,9 +17,9 @@ class RenderConfig:
     """Without --tasks: the families to show one task of."""
     split: Literal["train", "test"] = "test"
     """Tasks to play."""
-    every: int = 4
+    every: int = 5
     """Env steps between two pictures."""
-    fps: int = 20
+    fps: int = 16
     """Pictures per second."""
     width: int = 320
     """Of one side, in pixels; its height is three quarters of that."""

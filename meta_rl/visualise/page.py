@@ -52,7 +52,10 @@ def write_page(
             shown.append(page_run.gather(run_dir, config, result, replays, len(runs), say, at_hand))
         else:
             shown.append(page_fewshot.gather(run_dir, config, result))
-    data = replays.data() | {"runs": [{"parts": run.pop("replays", {}), "names": run["stage_names"]} for run in shown]}
+    opened = [
+        {"parts": run.pop("replays", {}), "names": run["stage_names"], "opened": run.pop("opened", 0)} for run in shown
+    ]
+    data = replays.data() | {"runs": opened}
     page = _render(shown, comparison, data).encode()
     if len(page) > LIMIT:
         for run in shown:

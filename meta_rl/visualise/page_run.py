@@ -16,7 +16,7 @@ from meta_rl.config import EvaluateConfig, TrainConfig, from_dict
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.errors import ConfigError
-from meta_rl.logging import Row, read_rows
+from meta_rl.logging import read_rows
 from meta_rl.recording import REPLAYED, Recording, first_of_each, record, replayed, training_tasks
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.page_curves import curves, task_values
@@ -76,21 +76,21 @@ def gather(
     film, note = _film(played, test)
     if film is None:
         say(f"no video on the page: {note}")
-    solved = task_values(result, "solved")
     rows = read_rows(run_dir / "metrics.jsonl")
-    has_success = bool(solved.any()) or any(row.get("success/stage_0", 0) for row in rows)
+    has_success = result["has_success"]
     names = [played.stage_name(stage) for stage in range(played.stages)]
     return {
         "tab": run_dir.name,
         "eyebrow": f"{config.recipe}, seed {config.seed}",
         "headline": config.env,
-        "lede": _lede(result, rows, names),
+        "lede": _lede(result, names),
         "stats": _stats(result, has_success),
         "has_success": has_success,
         "stage_names": names,
         "video": film,
         "video_note": note,
         "parts": [_part(name, *both, _ranges(recordings)) for name, both in recordings.items()],
+        "opened": played.typical(1)[0],
         "replays": {name: _replay(replays, *both) for name, both in recordings.items()},
         "charts": curves(result, rows, names, has_success),
         "tables": tables(run_dir, result, rows, names),
@@ -98,11 +98,10 @@ def gather(
     }
 
 
-def _lede(result: dict[str, Any], rows: list[Row], names: list[str]) -> str:
-    steps = rows[-1]["env_steps"] if rows else 0
+def _lede(result: dict[str, Any], names: list[str]) -> str:
     return (
-        f"{result['iteration']} iterations, {steps:,.0f} env steps of training. Judged on {result['tasks']} "
-        f"{result['split']} tasks, each from the meta-parameters: {names[0]}, and {names[-1]}."
+        f"{result['iteration']} iterations, {result['train_env_steps']:,} env steps of training. Judged on "
+        f"{result['tasks']} {result['split']} tasks, each from the meta-parameters: {names[0]}, and {names[-1]}."
     )
 
 
@@ -146,22 +145,21 @@ def brief(value: float) -> str:
 
 def _film(played: Recording, distribution: TaskDistribution) -> tuple[str | None, str]:
     """The video in base64 and what it shows, or None and why there is none."""
-    families = [task.family for task in played.tasks]
-    rows = first_of_each(families, 1)[:FILMED]
-    if len(rows) == 1:
-        rows = list(range(min(2, len(families))))
+    families = {task.family for task in played.tasks}
+    rows = played.typical(1 if len(families) > 1 else 2)[:FILMED]
     try:
         video.require_av()
         distribution.scene(played.tasks[rows[0]]).require_display()
     except (ConfigError, NoDisplayError) as error:
         return None, str(error)
-    every = max(1, round(distribution.horizon / 125))
+    every = max(1, round(distribution.horizon / 100))
     pictures = side_by_side.frames(played, distribution.scene, rows, every)
     film = base64.b64encode(video.encode(pictures, max(2, min(20, distribution.horizon // 5)))).decode()
     which = ", ".join(str(played.positions[row]) for row in rows)
     return (
         film,
-        f"{played.about['split']} tasks {which}: {played.stage_name(0)}, {played.stage_name(played.stages - 1)}",
+        f"{played.about['split']} tasks {which}, whose return rises as that of most: {played.stage_name(0)}, "
+        f"{played.stage_name(played.stages - 1)}",
     )
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.logging import Row, read_rows
+from meta_rl.report import family_cells, stage_cells
 
 PROTOCOL = (
-    "Adaptation episodes have sampled actions, judged ones mode actions. Success is success at any step of an episode. "
-    "Every task starts from the meta-parameters; every episode counts once."
+    "Adaptation episodes have sampled actions, judged ones mode actions. Every task starts from the meta-parameters; "
+    "every episode counts once."
 )
+SUCCESS = " Success is success at any step of an episode."
 STOCK = "Meta-World's evaluator counts the first episodes to finish, and successes finish early: it reads too high."
 
 
@@ -28,23 +30,10 @@ def commands(run_dir: Path, result: dict[str, Any]) -> list[str]:
 
 def tables(run_dir: Path, result: dict[str, Any], rows: list[Row], names: list[str]) -> list[dict[str, Any]]:
     """Tables for `assets/page.html`; `names` are those of the stages."""
-    stages = [
-        [
-            name,
-            f"{s['success']:.1%} ({s['success_interval'][0]:.1%} to {s['success_interval'][1]:.1%})",
-            f"{s['return']:.2f} ({s['return_interval'][0]:.2f} to {s['return_interval'][1]:.2f})",
-            f"{s['return_iqm']:.2f}",
-        ]
-        for name, s in zip(names, result["stages"], strict=True)
-    ]
-    found: list[dict[str, Any]] = [
-        {"title": "Numbers", "head": ["stage", "success (95 %)", "return (95 %)", "return, IQM"], "rows": stages}
-    ]
-    families = result["stages"][0]["success_by_family"]
-    if len(families) > 1:
-        ends = [result["stages"][i]["success_by_family"] for i in (0, -1)]
-        by_family = [[family, f"{ends[0][family]:.1%}", f"{ends[1][family]:.1%}"] for family in families]
-        found.append({"title": "Success by family", "head": ["family", names[0], names[-1]], "rows": by_family})
+    head, *stages = stage_cells(result, "stage", names)
+    found: list[dict[str, Any]] = [{"title": "Numbers", "head": head, "rows": stages}]
+    if families := family_cells(result, [names[0], names[-1]]):
+        found.append({"title": "Success by family", "head": families[0], "rows": families[1:]})
     if result["stock"]:
         stock = result["stock"]
         row = ["success", f"{result['stages'][-1]['success']:.1%}", f"{stock['success']:.1%}"]
@@ -52,14 +41,14 @@ def tables(run_dir: Path, result: dict[str, Any], rows: list[Row], names: list[s
         found.append({"title": "Beside the usual number", "head": head, "rows": [row], "note": STOCK})
     protocol = [[key.replace("_", " "), str(value)] for key, value in result["protocol"].items()]
     fingerprint = [[key.replace("_", " "), str(value)] for key, value in result["task_distribution"].items()]
-    found.append({"title": "Protocol", "rows": protocol + fingerprint, "note": PROTOCOL})
+    note = PROTOCOL + SUCCESS * result["has_success"]
+    found.append({"title": "Protocol", "rows": protocol + fingerprint, "note": note})
     return [*found, robustness(run_dir, rows), versions_table(result)]
 
 
 def robustness(run_dir: Path, rows: list[Row]) -> dict[str, Any]:
     """Resumes, and how often each guard of the training loop had to act."""
-    path = run_dir / "resumes.jsonl"
-    resumed = [f"{row['iteration']:.0f}" for row in read_rows(path)] if path.exists() else []
+    resumed = [f"{row['iteration']:.0f}" for row in read_rows(run_dir / "resumes.jsonl")]
     after = f" (after iteration {', '.join(resumed)})" if resumed else ""
     lines = [["resumed from a checkpoint", f"{len(resumed)} times{after}"]]
     counted = [*rows, *read_rows(run_dir / "timing.jsonl")]

@@ -29,15 +29,11 @@ def title(recording: Recording, task: int, scene: Scene, width: int) -> Picture:
 def caption(recording: Recording, task: int, stage: int, time: int, width: int) -> Picture:
     """The strip below a side: stage, return so far, env steps, success so far."""
     reward, success = recording.reward[task, stage, 0, :time], recording.success[task, stage, 0, :time]
-    met = Words("success", GOOD, True) if success.any() else Words("no success yet", QUIET, True)
     step = min(time, int(recording.lengths[task, stage, 0]))
-    return strip(
-        [
-            [Words(recording.stage_name(stage))],
-            [Words(f"return {reward.sum(dtype=np.float64):.2f}   step {step}"), met],
-        ],
-        width,
-    )
+    numbers = [Words(f"return {reward.sum(dtype=np.float64):.2f}   step {step}")]
+    if recording.about["has_success"]:
+        numbers.append(Words("success", GOOD, True) if success.any() else Words("no success yet", QUIET, True))
+    return strip([[Words(recording.stage_name(stage))], numbers], width)
 
 
 def track(recording: Recording, task: int, stage: int) -> Track:
@@ -72,7 +68,7 @@ def frames(
     recording: Recording,
     scene_of: Callable[[Task], Scene],
     tasks: Sequence[int],
-    every: int = 4,
+    every: int = 5,
     width: int = 320,
 ) -> Iterator[Picture]:
     """The pictures of a video.

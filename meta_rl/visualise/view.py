@@ -110,10 +110,12 @@ class Page:
         """Everything that depends on the task or on the steps so far."""
         live = self._live
         self._goal.content = live.scene.goal
-        lines = ["| | return | success |", "|---|---|---|"]
+        has_success = live.recording.about["has_success"]
+        lines = ["| | return | success |", "|---|---|---|"] if has_success else ["| | return |", "|---|---|"]
         for stage in dict.fromkeys((0, live.steps)):
             value, solved = live.score(stage)
-            lines.append(f"| {live.recording.stage_name(stage)} | {value:.2f} | {'yes' if solved else 'no'} |")
+            met = f" {'yes' if solved else 'no'} |" if has_success else ""
+            lines.append(f"| {live.recording.stage_name(stage)} | {value:.2f} |{met}")
         self._result.content = "\n".join(lines)
         self._time, self._began = -1, time.monotonic()
         solids = live.scene.solids()

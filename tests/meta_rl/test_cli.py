@@ -230,6 +230,19 @@ def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]
     assert len((folder / "out" / "both.csv").read_text().splitlines()) == 3
 
 
+def test_tasks_without_success_have_returns_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--env", "cheetah-dir@promp", "--iterations", "1", "--evaluation-episodes", "2"]
+    assert main([*TINY_OPTIONS, *short, "--run-dir", "r"]) == 0
+    assert main(["compare", "r", "--out", "one"]) == 0
+    said = capsys.readouterr().out
+    assert "Before adaptation -> after: return" in said
+    written = [(folder / "r" / "report.md").read_text(), (folder / "one.md").read_text()]
+    page = (folder / "r" / "report.html").read_text()
+    assert not any("success" in text.lower() for text in (said, *written))
+    assert "Adaptation: return" in page
+    assert "Adaptation: success" not in page
+
+
 def test_help_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "maml-trpo" in capsys.readouterr().out

@@ -135,6 +135,11 @@ def test_which_tasks() -> None:
     assert test_tasks(endless, 5, seed=0) == test_tasks(endless, 5, seed=0) != test_tasks(endless, 5, seed=1)
 
 
+def test_training_tasks_of_a_continuum_are_no_test_tasks() -> None:
+    train, test = (test_tasks(envs.make("navigation", split), 5, seed=0) for split in ("train", "test"))
+    assert not {task.vector for task in train} & {task.vector for task in test}
+
+
 def test_more_places_than_tasks_and_no_adaptation() -> None:
     protocol = EvaluateConfig(adaptation_steps=0, tasks_at_once=50)
     result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, True), protocol)  # type: ignore[arg-type]

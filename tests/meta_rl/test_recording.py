@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,17 @@ def test_a_recording_is_the_evaluation(recipe: str, env: str, state: int | None)
     assert played.state.shape[:-1] == (*shape[:-1], shape[-1] + 1)
     if state is not None:
         assert played.state.shape[-1] == state
+
+
+def test_typical_tasks_are_in_the_middle_of_their_family() -> None:
+    played = record(untrained("random", "navigation", 1, adaptation_steps=1))
+    rises = {"a": [5.0, 1.0, 3.0, 2.0, 9.0], "b": [4.0], "c": [1.0, 0.0]}
+    tasks = [Task(family, ()) for family, values in rises.items() for _ in values]
+    before = np.arange(len(tasks), dtype=np.float32)  # how well a task went says nothing
+    reward = np.stack([before, before + np.concatenate(list(rises.values()))], 1)[:, :, None, None].astype(np.float32)
+    made = replace(played, tasks=tasks, reward=reward)
+    assert made.typical(1) == [2, 5, 7]
+    assert sorted(made.typical(3)) == [0, 2, 3, 5, 6, 7]
 
 
 def test_metaworld_states_are_those_of_the_physics() -> None:

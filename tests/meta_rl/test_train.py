@@ -271,5 +271,4 @@ def test_sigkill_at_a_random_moment_loses_nothing(tiny: Tiny, tmp_path: Path) ->
 
 
 def read_rows_if_any(run: Path) -> list[dict[str, float]]:
-    path = run / "metrics.jsonl"
-    return read_rows(path) if path.exists() else []
+    return read_rows(run / "metrics.jsonl")

@@ -29,7 +29,7 @@
       const box = place.getBoundingClientRect();
       if (box.bottom < 80 || box.top > window.innerHeight - 80) place.scrollIntoView({ block: "nearest" });
     });
-    const last = run.querySelector(".tile .cell:last-child");
+    const last = run.querySelector(`.tile .cell[data-task="${data.runs[index].opened}"]:last-child`);
     if (last) open(last);
   });
 

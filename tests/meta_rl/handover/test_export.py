@@ -50,6 +50,35 @@ def test_the_exported_agent_is_that_of_the_run(run: Path, tmp_path: Path) -> Non
     assert bundle.read(folder).env_steps > 0
 
 
+def test_an_exported_agent_is_evaluated_and_shown_as_its_run_is(run: Path, tmp_path: Path) -> None:
+    folder = export(run, tmp_path / "out")
+    config = load(run).config
+    mine, original = (evaluate_run(path, config.evaluate, lambda _: None, page=True) for path in (folder, run))
+    assert mine["stages"] == original["stages"]
+    assert mine["train_env_steps"] == original["train_env_steps"] > 0
+    page = (folder / "report.html").read_text()
+    assert f"{mine['train_env_steps']:,} env steps of training" in page
+    assert "data-replay" in page
+
+
+def test_nothing_is_left_of_the_agent_that_lay_there(run: Path, tmp_path: Path) -> None:
+    evaluate_run(run, load(run).config.evaluate, lambda _: None)
+    (replay := tmp_path / "x.mp4").write_bytes(b"film")
+    folder = export(run, tmp_path / "out", replay)
+    assert {"replay.mp4", "evaluation.json"} <= {p.name for p in folder.iterdir()}
+    (run / "evaluation.json").unlink()
+    export(run, folder)
+    assert {p.name for p in folder.iterdir()} == {"model.safetensors", "config.json", "agent.json", "README.md"}
+
+
+def test_an_exported_agent_is_not_trained_on(run: Path, tmp_path: Path) -> None:
+    folder = export(run, tmp_path / "out")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(ConfigError, match=r"--run-dir: .* is an exported agent"):
+        train(replace_paths(load(run).config, {"run_dir": str(folder)}))
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
 def test_needs_no_environment(run: Path, tmp_path: Path) -> None:
     """A task distribution that only the exporting side knows."""
     folder = export(run, tmp_path / "out")

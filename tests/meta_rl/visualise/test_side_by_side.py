@@ -11,7 +11,7 @@ import pytest
 import envs
 from meta_rl.recording import Recording, record
 from meta_rl.visualise.captions import GOOD, QUIET, Words, strip
-from meta_rl.visualise.side_by_side import GAP, HELD, frames, grid
+from meta_rl.visualise.side_by_side import GAP, HELD, caption, frames, grid
 from tests.meta_rl.test_recording import untrained
 
 WIDTH = 240
@@ -102,6 +102,13 @@ def test_several_tasks_make_a_grid(played: Recording) -> None:
 
 def test_a_grid_has_even_sides() -> None:
     assert grid([np.zeros((3, 5, 3), np.uint8)]).shape == (4, 6, 3)
+
+
+def test_where_there_is_no_success_none_is_missed() -> None:
+    recording = record(untrained("rl2", "bandit/k5-n10", 1))
+    below = caption(recording, 0, 1, 10, WIDTH)
+    numbers = Words(f"return {recording.returns[0, 1, 0]:.2f}   step 10")
+    assert np.array_equal(below, strip([[Words(recording.stage_name(1))], [numbers]], WIDTH))
 
 
 def test_stages_of_a_trial_are_called_episodes() -> None:
