@@ -97,6 +97,17 @@ def choose_goal(page: Any, number: int) -> None:
     box.send_keys(str(number), Keys.ENTER)
 
 
+def choose_family(page: Any, name: str) -> None:
+    boxes = page.find_elements("css selector", "input[aria-haspopup=listbox]")
+    next(box for box in boxes if box.is_displayed()).click()
+
+    def option() -> Any:
+        found = page.find_elements("css selector", "[role=option]")
+        return next((o for o in found if o.is_displayed() and o.text == name), None)
+
+    wait(option).click()
+
+
 def test_choose_a_goal_and_adapt_to_it(run: Path, tmp_path: Path) -> None:
     with serving(run) as address, browser(tmp_path / "profile") as page:
         page.get(address)
@@ -132,6 +143,13 @@ def test_a_robot_is_drawn_without_opengl_on_the_server(reach: Path, tmp_path: Pa
         press_adapt(page)
         both = wait(lambda: table(page) if len(table(page)) == 2 else None)
         assert both[0][1] != both[1][1]
+        choose_family(page, "drawer-open-v3")
+        (other,) = wait(lambda: table(page) if len(table(page)) == 1 else None)  # not adapted to that one
+        assert other[0] == "before adaptation"
+        assert other[1] != both[0][1]
+        wait(lambda: red() > 400)
+        press_adapt(page)
+        wait(lambda: table(page) if len(table(page)) == 2 else None)
         assert all(address in request for request in requests(page))
 
 
