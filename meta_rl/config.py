@@ -601,8 +601,8 @@ def _check_workers(config: TrainConfig) -> None:
         )
 
 
-SHARED_UPDATE = (MamlConfig, ReptileConfig)
-"""Algorithms whose meta-update is a mean over tasks all along, so that several processes can share it."""
+SHARED_UPDATE = (MamlConfig, ReptileConfig, Rl2Config)
+"""Algorithms whose meta-update is made of means over tasks all along, so that several processes can share it."""
 
 
 def _check_learners(config: TrainConfig) -> None:

@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from meta_rl.config import Rl2Config
-from meta_rl.core import losses, returns
+from meta_rl.core import losses, parallel, returns
 from meta_rl.core.gradient_step import Adam
 from meta_rl.core.moments import Moments
 from meta_rl.core.schedules import linear
@@ -44,6 +44,9 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.threads import thread_map, threads_for
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors
 from meta_rl.networks.recurrent import RecurrentPolicy
+
+TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction")
+"""Metrics of a minibatch."""
 
 
 class Memory(NamedTuple):
@@ -268,16 +271,16 @@ class Rl2:
         advantage = returns.gae(trials.reward.double(), value, valid, end, c.discount, c.gae_lambda)
         target = advantage + value
         moments = moments.update(target, weight)
-        normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0)).squeeze(0)
+        normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0), parallel.sum_of).squeeze(0)
         batch = Batch(trials.inputs, trials.action, log_prob, normalised.to(weight.dtype), weight)
         target_normalised = ((target - moments.mean) / moments.std).to(weight.dtype)
         batch, target_normalised = map_tensors(
             lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised)
         )
-        spread = losses.weighted_mean((target - losses.weighted_mean(target, weight)).square(), weight)
-        explained = 1 - losses.weighted_mean(advantage.square(), weight) / spread
+        spread = mean_of_all((target - mean_of_all(target, weight)).square(), weight)
+        explained = 1 - mean_of_all(advantage.square(), weight) / spread
         metrics = {
-            "policy/entropy": float(losses.weighted_mean(entropy, weight)),
+            "policy/entropy": float(mean_of_all(entropy, weight)),
             "value/explained_variance": float(explained),
         }
         return Rows(batch, target_normalised, start), moments, metrics
@@ -305,22 +308,27 @@ class Rl2:
         return log_prob, value, entropy, states.flatten(0, 1)
 
     def _minibatches(self, rows: Rows, trials: int, iteration: int) -> Iterator[Rows]:
-        """For every epoch, the trials in a new order, cut into minibatches; without chunks that are all padding."""
+        """For every epoch, the trials in a new order, cut into minibatches; without chunks that are all padding. Of
+        processes that share the update, each gives its own trials of a minibatch, maybe none."""
+        everyone, first = trials * parallel.size(), trials * parallel.rank()
         chunks = torch.arange(len(rows.start)).reshape(trials, -1)
         used = rows.batch.weight.cpu().any(1)
         for epoch in range(self.config.epochs):
             # The order of trials that are random themselves needs no seed of its own.
-            order = generator(0, Purpose.MINIBATCHES, iteration, stage=epoch).permutation(trials)
-            for part in np.array_split(order, min(self.config.minibatches, trials)):
-                index = chunks[torch.from_numpy(part)].flatten()
+            order = generator(0, Purpose.MINIBATCHES, iteration, stage=epoch).permutation(everyone)
+            for part in np.array_split(order, min(self.config.minibatches, everyone)):
+                mine = part[(part >= first) & (part < first + trials)] - first
+                index = chunks[torch.from_numpy(mine)].flatten()
                 yield select(rows, index[used[index]])
 
     def gradient(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[list[Tensor], Metrics]:
-        """Gradient of `loss` over all `rows` with respect to `params` (which require grad), and metrics: means over
-        all valid steps."""
-        total = rows.batch.weight.sum()
+        """Gradient of `loss` over all `rows` of all processes with respect to `params` (which require grad), and
+        metrics: means over all valid steps."""
+        total = parallel.sum_of(rows.batch.weight.sum())
 
         def part(index: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+            if not len(index):  # all trials of this minibatch are with other processes
+                return [torch.zeros_like(p) for p in params.values()], dict.fromkeys(TERMS, torch.zeros_like(total))
             mine = rows if len(index) == len(rows.start) else select(rows, index)
             share = mine.batch.weight.sum() / total
             loss, terms = self.loss(params, mine, entropy_coef)
@@ -335,7 +343,9 @@ class Rl2:
         else:
             gradients, terms = zip(part(everything), strict=True)
         gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
-        return gradient, {name: float(sum(mine[name] for mine in terms)) for name in terms[0]}
+        terms_of_all = [torch.stack([mine[name] for mine in terms]).sum() for name in TERMS]
+        *gradient, loss, value_loss, kl, clipped = parallel.sums([*gradient, *terms_of_all])
+        return gradient, dict(zip(TERMS, map(float, (loss, value_loss, kl, clipped)), strict=True))
 
     def loss(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Clipped surrogate, value error and entropy bonus: means over the valid steps of `rows`."""
@@ -349,12 +359,13 @@ class Rl2:
             log_ratio = distribution.log_prob(batch.action) - batch.log_prob
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
             clipped = losses.weighted_mean((log_ratio.exp() - 1).abs().gt(c.clip_eps).float(), batch.weight)
-        return loss, {
-            "update/loss": loss,
-            "update/value_loss": value_loss,
-            "update/kl": kl,
-            "update/clip_fraction": clipped,
-        }
+        return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped), strict=True))
+
+
+def mean_of_all(value: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `value` over positions with weight 1, of all processes that share the update."""
+    total, count = parallel.sums([(value * weight).sum(), weight.sum()])
+    return total / count
 
 
 def without_gaps(weight: Tensor, multiple: int) -> tuple[Tensor, Tensor]:

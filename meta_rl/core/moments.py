@@ -7,6 +7,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from meta_rl.core import parallel
+
 
 class Moments(NamedTuple):
     """Statistics of all values seen so far; float64 scalars."""
@@ -28,11 +30,12 @@ class Moments(NamedTuple):
         return torch.where(self.seen > 0, spread, torch.ones_like(spread))
 
     def update(self, values: Tensor, weight: Tensor) -> Moments:
-        """With `values` where `weight` (same shape) is 1, merged as by Chan, Golub and LeVeque (1979)."""
+        """With `values` where `weight` (same shape) is 1, of all processes that share the update, merged as by Chan,
+        Golub and LeVeque (1979)."""
         values, weight = values.double(), weight.double()
-        count = weight.sum()
-        mean = (values * weight).sum() / count
-        square = ((values - mean).square() * weight).sum()
+        count, mean = parallel.sums([weight.sum(), (values * weight).sum()])
+        mean = mean / count
+        square = parallel.sum_of(((values - mean).square() * weight).sum())
         total, shift = self.seen + count, mean - self.mean
         return Moments(
             total, self.mean + shift * count / total, self.square + square + shift.square() * self.seen * count / total

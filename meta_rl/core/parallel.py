@@ -1,4 +1,4 @@
-"""Means over the processes that share a meta-update (see `meta_rl.data_parallel`), each with as many tasks.
+"""Means and sums over the processes that share a meta-update (see `meta_rl.data_parallel`), each with as many tasks.
 
 Whatever an update decides by (losses, gradients, curvature products) passes through here, so all of them take the same
 path and end with the same parameters. In a process that shares nothing these functions give back what they get.
@@ -27,6 +27,26 @@ def means(tensors: Sequence[Tensor]) -> list[Tensor]:
     pieces = torch.split(flat / dist.get_world_size(), [t.numel() for t in tensors])
     # Own memory for each tensor, as where nothing is shared: see `types.from_numpy` for why that matters.
     return [piece.view_as(t).clone() for piece, t in zip(pieces, tensors, strict=True)]
+
+
+def sums(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The sum of what all processes have, of each, in one exchange; without a graph."""
+    return [tensor * size() for tensor in means(tensors)] if _shared() else list(tensors)
+
+
+def sum_of(tensor: Tensor) -> Tensor:
+    """`sums` of one."""
+    return sums([tensor])[0]
+
+
+def size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if _shared() else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return dist.get_rank() if _shared() else 0
 
 
 def mean_number(number: float) -> float:

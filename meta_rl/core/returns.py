@@ -7,6 +7,8 @@ terminated, or when the objective is the finite-horizon return (as MAML and its 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -39,14 +41,16 @@ def gae(reward: Tensor, value: Tensor, valid: Tensor, bootstrap: Tensor, discoun
     return discounted_returns(delta, discount * gae_lambda)
 
 
-def normalise(advantage: Tensor, valid: Tensor) -> Tensor:
+def normalise(advantage: Tensor, valid: Tensor, total: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
     """Zero mean and unit standard deviation over ``[env, time]`` of each task; 0 where not valid.
 
-    `advantage` and `valid` are ``[task, env, time]``.
+    Args:
+        advantage, valid: ``[task, env, time]``.
+        total: the sum over all that shares the mean, from the sum over what is here (`parallel.sum_of`).
     """
     weight = valid.to(advantage.dtype)
-    count = weight.sum((-2, -1), keepdim=True)
-    mean = (advantage * weight).sum((-2, -1), keepdim=True) / count
+    count = total(weight.sum((-2, -1), keepdim=True))
+    mean = total((advantage * weight).sum((-2, -1), keepdim=True)) / count
     centred = (advantage - mean) * weight
-    std = (centred.square().sum((-2, -1), keepdim=True) / count).sqrt()
+    std = (total(centred.square().sum((-2, -1), keepdim=True)) / count).sqrt()
     return centred / (std + 1e-8)

@@ -32,6 +32,8 @@ CASES = {
     "maml-ppo": {"algorithm.epochs": 2},
     "maml-vpg": {},
     "promp": {"algorithm.epochs": 2},
+    "rl2": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20},
+    "rl2-gru": {"algorithm.epochs": 2, "algorithm.minibatches": 4},  # a trial each: all but one process have none
     "reptile": {"algorithm.meta_optimizer": "adam", "algorithm.meta_lr": 1e-3},
 }
 
@@ -122,5 +124,5 @@ def test_bad_numbers_are_refused_in_one_line(
 
 
 def test_recipes_that_cannot_share_say_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "rl2", "--env", "navigation", "--learners", "2"]) == 2
-    assert "--learners: rl2 updates in one process; valid: 1, got 2" in capsys.readouterr().err
+    assert main(["train", "siamese", "--env", "omniglot-5way-1shot", "--learners", "2"]) == 2
+    assert "--learners: siamese updates in one process; valid: 1, got 2" in capsys.readouterr().err
