@@ -77,7 +77,10 @@ class Step(NamedTuple):
 
 
 class NonFiniteError(ValueError):
-    """An action, observation or reward is NaN or infinite; the message names the environment, task and step."""
+    """An action, observation or reward is NaN or infinite; the message names the environment, task and step.
+
+    Environments raise it for actions. Whoever steps them says what becomes of an observation or reward like that (in
+    training the episode is discarded, and counted)."""
 
 
 class TaskVectorEnv(ABC):
@@ -145,11 +148,6 @@ class TaskVectorEnv(ABC):
         elif not self._was_reset and not mask.all():
             raise RuntimeError("the first reset after set_tasks must reset every environment")
         observation = np.asarray(self._reset([int(s) for s in seeds], mask), self.observation_space.dtype)
-        bad = mask & ~np.isfinite(observation).reshape(*self.shape, -1).all(-1)
-        for task, env in np.argwhere(bad)[:1]:
-            raise NonFiniteError(
-                f"non-finite observation at reset of env [{task}, {env}], task {self.tasks[task].to_json()}"
-            )
         self._observation = np.where(self._expand(mask), observation, self._observation)
         self._elapsed[mask] = 0
         self._terminated[mask] = False

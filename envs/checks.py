@@ -143,7 +143,7 @@ def _require_form(env: TaskVectorEnv, name: str, array: Any) -> None:
     dtype = dtypes.get(name, np.dtype(np.bool_))
     got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
     _require(got == f"{dtype} {shape}", f"{name} must be a numpy array {dtype} {shape}, got {got}")
-    _require(np.isfinite(array).all(), f"{name} holds NaN or infinity where NonFiniteError should have been raised")
+    _require(np.isfinite(array).all(), f"{name} holds NaN or infinity")
 
 
 def _require_same(got: _Episodes, wanted: _Episodes, sentence: str) -> None:

@@ -67,10 +67,26 @@ def rollout(
     action: NDArray[Any] = np.zeros((*shape, *env.action_space.shape), np.int64 if discrete else np.float32)
     reward = np.zeros(shape, np.float32)
     valid, success = np.zeros(shape, bool), np.zeros(shape, bool)
-    active, lost = np.ones(env.shape, bool), np.zeros(env.shape, bool)
+    lost = np.zeros(env.shape, bool)
     discarded: list[str] = []
     terminated = np.zeros(env.shape, bool)
-    current = env.reset(seeds)
+
+    def sift(current: NDArray[Any], gained: NDArray[np.float64], when: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Without what is not finite, which is discarded at once: what a policy remembers of a NaN is a NaN."""
+        nonlocal lost
+        bad = where_non_finite(env, current, gained) | lost
+        if not bad.any():
+            return current, gained
+        discarded.extend(blame(env, bad & ~lost, when))
+        if not discard:
+            raise NonFiniteError(discarded[0])
+        lost = bad  # it goes on, unseen: the others of the batch are not done yet
+        current, gained = current.copy(), gained.copy()
+        current[lost] = gained[lost] = 0
+        return current, gained
+
+    current, _ = sift(env.reset(seeds), np.zeros(env.shape), "at reset")
+    active = ~lost
     if look is not None:
         look(env)
     actor.begin()
@@ -81,15 +97,8 @@ def rollout(
         if watch is not None:
             watch(t, action[:, :, t])
         step = env.step(np.ascontiguousarray(action[:, :, t]))
-        current, terminated, gained = step.observation, step.terminated, step.reward
-        bad = where_non_finite(env, current, gained) | lost
-        if bad.any():  # at once: what a policy remembers of a NaN is a NaN
-            discarded += blame(env, bad & ~lost, t)
-            if not discard:
-                raise NonFiniteError(discarded[0])
-            lost = bad  # it goes on, unseen: the others of the batch are not done yet
-            current, gained = current.copy(), gained.copy()
-            current[lost] = gained[lost] = 0
+        terminated = step.terminated
+        current, gained = sift(step.observation, step.reward, f"step {t}")
         reward[:, :, t], success[:, :, t] = gained, step.success
         active = ~(step.terminated | step.truncated | lost)
         if look is not None:
@@ -112,10 +121,10 @@ def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDAr
     return ~finite
 
 
-def blame(env: TaskVectorEnv, bad: NDArray[np.bool_], time: int) -> list[str]:
+def blame(env: TaskVectorEnv, bad: NDArray[np.bool_], when: str) -> list[str]:
     """A line for each environment in `bad`."""
     what = "non-finite observation or reward from the environment"
-    return [f"{what}, task {env.tasks[task].to_json()}, step {time}" for task, _ in np.argwhere(bad)]
+    return [f"{what}, task {env.tasks[task].to_json()}, {when}" for task, _ in np.argwhere(bad)]
 
 
 class Shard(NamedTuple):

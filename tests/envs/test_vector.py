@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs import EnvError, NonFiniteError, SingleEnv, Task
+from envs import EnvError, SingleEnv, Task
 from envs.vector import GymDistribution
 
 
@@ -127,42 +127,6 @@ def test_the_horizon_truncates_where_the_environment_does_not() -> None:
         env.reset([0])
         truncated = [bool(env.step(np.zeros((1, 1, 1), np.float32)).truncated[0, 0]) for _ in range(11)]
     assert truncated == [False] * 9 + [True] * 2
-
-
-class Broken(Line):
-    """Its reward, then its observation, goes wrong at step 2."""
-
-    reward, where = np.nan, 0.0
-
-    def step(self, action: np.ndarray) -> Any:
-        self.count = getattr(self, "count", 0) + 1
-        observation, reward, *rest = super().step(action)
-        return (observation + self.where, self.reward, *rest) if self.count == 2 else (observation, reward, *rest)
-
-
-class Lost(Broken):
-    reward, where = 0.0, np.inf
-
-
-@pytest.mark.parametrize("make_env", [Broken, Lost])
-def test_a_non_finite_reward_or_observation_raises_and_names_the_task(make_env: type[gym.Env]) -> None:
-    with lines(make_env).make(2, 1) as env:
-        env.set_tasks(gains(1.0, 0.5))
-        env.reset([0, 0])
-        env.step(np.ones((2, 1, 1), np.float32))
-        with pytest.raises(NonFiniteError, match=r'env \[0, 0\], task \{"family": "line", "vector": \[1.0\]\}, step 1'):
-            env.step(np.ones((2, 1, 1), np.float32))
-
-
-def test_a_non_finite_observation_at_reset_raises() -> None:
-    class Unborn(Line):
-        def reset(self, **options: Any) -> Any:
-            return super().reset(**options)[0] * np.nan, {}
-
-    with lines(Unborn).make(1, 1) as env:
-        env.set_tasks(gains(1.0))
-        with pytest.raises(NonFiniteError, match='"family": "line"'):
-            env.reset([0])
 
 
 def test_frozen_environments_are_not_stepped() -> None:

@@ -1,7 +1,6 @@
 #include "engine.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
 namespace metaworld {
@@ -93,23 +92,17 @@ void Engine::start(Slot& slot, double* observation) const {
   if (!goal_visible_) std::fill_n(observation + 2 * kFrame, 3, 0.0);
 }
 
-int Engine::step(const float* action, const bool* active, double* observation, double* reward, double* info) {
+void Engine::step(const float* action, const bool* active, double* observation, double* reward, double* info) {
   for (int i = 0; i < size(); i++) {
     if (active[i] && !slots_[i].task) throw std::logic_error("environment " + std::to_string(i) + " was never reset");
   }
-  std::atomic<int> broken{size()};
   pool_.for_each(size(), [&](int i) {
-    if (!active[i]) return;
-    if (advance(slots_[i], action + kAction * i, observation + kObs * i, reward + i, info + kInfo * i)) return;
-    int first = broken.load();
-    while (i < first && !broken.compare_exchange_weak(first, i)) {
-    }
+    if (active[i]) advance(slots_[i], action + kAction * i, observation + kObs * i, reward + i, info + kInfo * i);
   });
-  return broken.load() < size() ? broken.load() : -1;
 }
 
-// SawyerXYZEnv.step. Returns whether the results are finite.
-bool Engine::advance(Slot& slot, const float* action, double* observation, double* reward, double* info) const {
+// SawyerXYZEnv.step.
+void Engine::advance(Slot& slot, const float* action, double* observation, double* reward, double* info) const {
   const FamilyModel& fm = *slot.task->family_model;
   physics::Simulation& simulation = slot.simulation;
   apply_action(fm.workspace, action, simulation.data());
@@ -120,10 +113,6 @@ bool Engine::advance(Slot& slot, const float* action, double* observation, doubl
   });
   *reward = outcome.reward;
   write_info(outcome, info);
-
-  double sum = *reward;  // finite only if every term is
-  for (int i = 0; i < kObs; i++) sum += observation[i];
-  return std::isfinite(sum);
 }
 
 // Writes the clipped observation. The frame kept for the next step is the one before clipping.

@@ -62,9 +62,8 @@ class Engine {
   void reset(const bool* mask, double* observation);
 
   // Steps the environments in `active` [size] with `action` [size, kAction] and writes their rows of `observation`
-  // [size, kObs], `reward` [size] and `info` [size, kInfo]. Returns the first environment with a non-finite
-  // observation or reward, or -1. Actions must be finite.
-  int step(const float* action, const bool* active, double* observation, double* reward, double* info);
+  // [size, kObs], `reward` [size] and `info` [size, kInfo]. Actions must be finite.
+  void step(const float* action, const bool* active, double* observation, double* reward, double* info);
 
   // The integration state of environment `i`, which must have been reset.
   std::vector<double> state(int i) const;
@@ -78,7 +77,7 @@ class Engine {
   };
 
   void start(Slot& slot, double* observation) const;
-  bool advance(Slot& slot, const float* action, double* observation, double* reward, double* info) const;
+  void advance(Slot& slot, const float* action, double* observation, double* reward, double* info) const;
   void observe(Slot& slot, const World& world, double* observation) const;
 
   std::vector<Slot> slots_;

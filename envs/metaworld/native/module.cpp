@@ -65,14 +65,14 @@ void reset(Engine& engine, const Array<const bool, nb::ndim<1>>& mask, const Arr
   engine.reset(mask.data(), observation.data());
 }
 
-int step(Engine& engine, const Array<const float, nb::shape<-1, kAction>>& action, const Array<const bool, nb::ndim<1>>& active,
+void step(Engine& engine, const Array<const float, nb::shape<-1, kAction>>& action, const Array<const bool, nb::ndim<1>>& active,
          const Array<double, nb::shape<-1, kObs>>& observation, const Array<double, nb::ndim<1>>& reward,
          const Array<double, nb::shape<-1, kInfo>>& info) {
   for (size_t rows : {action.shape(0), active.shape(0), observation.shape(0), reward.shape(0), info.shape(0)}) {
     require_rows(engine, rows);
   }
   nb::gil_scoped_release released;
-  return engine.step(action.data(), active.data(), observation.data(), reward.data(), info.data());
+  engine.step(action.data(), active.data(), observation.data(), reward.data(), info.data());
 }
 
 }  // namespace

@@ -138,6 +138,42 @@ def test_an_episode_with_a_nan_is_left_out_and_the_others_are_as_ever() -> None:
         rollout(sick, actor, noise, [3, 4])
 
 
+class Unborn(NavigationVectorEnv):
+    """At reset one of the environments has no observation."""
+
+    def _reset(self, seeds: Any, mask: Any) -> Any:
+        observation = super()._reset(seeds, mask)
+        observation[1, 0, 1] = np.nan
+        return observation
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2"])
+def test_an_episode_that_begins_with_a_nan_is_left_out(recipe: str) -> None:
+    distribution = Navigation(horizon=8)
+    tasks = distribution.sample(np.random.default_rng(0), 2)
+    learner = make_learner(default_config(recipe, "navigation"), distribution)
+    noise = np.random.default_rng(1).standard_normal((2, 2, 8, 2)).astype(np.float32)
+    recorded = []
+    for kind in (Unborn, NavigationVectorEnv):
+        env = kind(2, 2, distribution)
+        env.set_tasks(tasks)
+        actor = learner.actor(learner.start(learner.init().params, 2))
+        recorded.append(rollout(env, actor, noise, [3, 4], discard=True))
+    a, b = recorded
+    told = f"non-finite observation or reward from the environment, task {tasks[1].to_json()}, at reset"
+    assert a.discarded == (told,)
+    assert not a.valid[1, 0].any()
+    assert a.env_steps == 3 * 8
+    for name in ("observation", "action", "reward", "valid"):
+        x, y = getattr(a, name), getattr(b, name)
+        np.testing.assert_array_equal(x[[0, 0, 1], [0, 1, 1]], y[[0, 0, 1], [0, 1, 1]])
+        assert np.isfinite(x).all()
+    unborn = Unborn(2, 2, distribution)
+    unborn.set_tasks(tasks)
+    with pytest.raises(NonFiniteError, match="at reset"):
+        rollout(unborn, actor, noise, [3, 4])
+
+
 def test_noise_belongs_to_the_task_not_to_the_shard() -> None:
     streams = Streams(seed=3, iteration=5)
     normal = SimpleNamespace(noise_shape=(1,), noise_kind="normal")
