@@ -503,6 +503,24 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             ("tabular", {"meta_batch_size": 400, "evaluate.adaptation_episodes": 10}),
         )
     ],
+    # A hundred pulls and more: sampling is cheap, and new trials teach more than another epoch on old ones.
+    *[
+        (
+            "rl2*",
+            f"bandit/*-n{pulls}",
+            {
+                "iterations": 1000,
+                "meta_batch_size": 50_000 // pulls,
+                "algorithm.epochs": 2,
+                "algorithm.minibatches": 10,
+                "algorithm.gae_lambda": 0.7,
+                "algorithm.learning_rate_iterations": 1000,
+                "algorithm.entropy_coef": 0.04,
+                "algorithm.final_entropy_coef": 0.0,
+            },
+        )
+        for pulls in (100, 500)
+    ],
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
     *FEWSHOT_DEFAULTS,
 ]

@@ -2,7 +2,7 @@
 
 ``python scripts/rl2_table.py bandit --k 5 --n 10`` or ``tabular --n 10``: one row: trains, or goes on training, and
 plays test tasks. Options of ``meta-rl train`` may follow: ``--iterations 400 --recipe rl2-gru``.
-``python scripts/rl2_table.py --write``: all rows that were run, in results/rl2_table.json, .md and .png.
+``python scripts/rl2_table.py --write``: adds the rows that were run to results/rl2_table.json, .md and .png.
 """
 
 import argparse
@@ -84,8 +84,11 @@ def line(result: dict[str, Any]) -> str:
 
 
 def write() -> None:
-    """All rows that were run, in `OUT`."""
-    results = [json.loads(path.read_text()) for path in sorted(RUNS.glob("*/row.json"))]
+    """All rows that were run, here or earlier, in `OUT`."""
+    written = OUT.with_suffix(".json")
+    rows = json.loads(written.read_text()) if written.exists() else []
+    rows += [json.loads(path.read_text()) for path in sorted(RUNS.glob("*/row.json"))]
+    results = list({(r["env"], r["episodes"], r["recipe"], r["seed"]): r for r in rows}.values())  # the last one counts
     order = {(row.env, row.episodes): i for i, row in enumerate([*itertools.chain(*BANDIT_ROWS), *TABULAR_ROWS])}
     results.sort(key=lambda r: (order.get((r["env"], r["episodes"]), 99), r["recipe"], r["seed"]))
     lines = ["RL^2 on the bandits and MDPs of Duan et al. 2016: mean total reward of a trial on test tasks, with 95 % "
