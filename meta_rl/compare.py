@@ -13,7 +13,7 @@ import numpy as np
 
 from meta_rl import markdown
 from meta_rl.checkpoint import replace_durably
-from meta_rl.config import load_config
+from meta_rl.config import default_config, load_config
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.errors import ConfigError
@@ -22,7 +22,7 @@ from meta_rl.train import write_json
 
 
 def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
-    """Summary of evaluated runs, grouped by recipe (runs of no iterations form the group ``untrained``).
+    """Summary of evaluated runs, grouped by recipe (runs that have not begun to learn form the group ``untrained``).
 
     Returns:
         JSON-able: per group its seeds, env steps, and per adaptation step the mean success and return over seeds and
@@ -65,7 +65,9 @@ def grouped(
         first = first or run
         if judged_on(run) != judged_on(first):
             raise ConfigError(f"RUN: {run['run']} and {first['run']} were evaluated on different {what}")
-        groups.setdefault(run["config"].recipe if run["iteration"] else "untrained", []).append(run)
+        recipe, env = run["config"].recipe, run["config"].env
+        learned = run["iteration"] > 0 or default_config(recipe, env).iterations == 0  # random never learns
+        groups.setdefault(recipe if learned else "untrained", []).append(run)
     return groups
 
 

@@ -53,11 +53,11 @@ EXPERIMENTS["ml10"] = (
         "rl2": ["--env", "metaworld/ml10", "--stock-goals", "10", "100"],
     },
 )
-# 9.6 million env steps each. A gradient step wants 20 episodes of its task; there are but two directions to run in, so
-# that more than two tasks of each add little. RL2: 100 trials of two episodes, as in its preset.
+# 9.6 and 6.4 million env steps each. A gradient step wants 20 episodes of its task; there are but two directions to run
+# in, so that more than two tasks of each add little. RL2: 100 trials of two episodes, as in its preset.
 for name, tasks, iterations in (
     ("cheetah-dir@maml2017", "4", (300, 240, 600)),
-    ("cheetah-vel@promp", "10", (240, 480, 480)),
+    ("cheetah-vel@promp", "10", (160, 320, 320)),
 ):
     maml, rl2, multitask = map(str, iterations)
     preset_options = ["--env", name]

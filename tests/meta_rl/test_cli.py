@@ -230,6 +230,16 @@ def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]
     assert len((folder / "out" / "both.csv").read_text().splitlines()) == 3
 
 
+def test_what_never_learns_is_not_called_untrained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for recipe in ("maml-trpo", "random"):
+        options = [*TINY_OPTIONS[2:], "--iterations", "0", "--run-dir", recipe]
+        assert main(["train", recipe, *options]) == 0
+    capsys.readouterr()
+    assert main(["compare", "maml-trpo", "random"]) == 0
+    groups = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")][2:]
+    assert list(dict.fromkeys(groups)) == ["untrained", "random"]
+
+
 def test_tasks_without_success_have_returns_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     short = ["--env", "cheetah-dir@promp", "--iterations", "1", "--evaluation-episodes", "2"]
     assert main([*TINY_OPTIONS, *short, "--run-dir", "r"]) == 0
