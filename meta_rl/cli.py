@@ -145,9 +145,9 @@ def render_command(argv: list[str]) -> int:
 
     run_dir, _ = take_episodes("render", argv, RenderConfig())
     options = parse_options(RenderConfig, RenderConfig(), argv[1:], "meta-rl render")
-    for name in ("every", "fps", "width"):
-        if getattr(options, name) < (32 if name == "width" else 1):
-            raise ConfigError(f"--{name}: must be at least {32 if name == 'width' else 1}")
+    for name, least in (("steps", 0), ("every", 1), ("fps", 1), ("width", 32)):
+        if getattr(options, name) < least:
+            raise ConfigError(f"--{name}: must be at least {least}")
     from meta_rl.visualise.render import render
 
     render(run_dir, options)

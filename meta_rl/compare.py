@@ -58,9 +58,7 @@ def grouped(
     groups: dict[str, list[dict[str, Any]]] = {}
     first: dict[str, Any] | None = None
     for run_dir in run_dirs:
-        if not (run_dir / "evaluation.json").exists():
-            raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
-        run = json.loads((run_dir / "evaluation.json").read_text())
+        run = read_evaluation(run_dir)
         run |= {"config": load_config(run_dir / "config.json"), "folder": run_dir}
         first = first or run
         if judged_on(run) != judged_on(first):
@@ -69,6 +67,21 @@ def grouped(
         learned = run["iteration"] > 0 or default_config(recipe, env).iterations == 0  # random never learns
         groups.setdefault(recipe if learned else "untrained", []).append(run)
     return groups
+
+
+def read_evaluation(run_dir: Path) -> dict[str, Any]:
+    """The ``evaluation.json`` of a run.
+
+    Raises:
+        ConfigError: there is none, or an earlier version of this software wrote it.
+    """
+    path = run_dir / "evaluation.json"
+    if not path.exists():
+        raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
+    result: dict[str, Any] = json.loads(path.read_text())
+    if "train_env_steps" not in result:
+        raise ConfigError(f"RUN: {path} is of an earlier version; run: meta-rl evaluate {run_dir}")
+    return result
 
 
 def _judged_on(run: dict[str, Any]) -> list[Any]:

@@ -6,9 +6,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from meta_rl import checkpoint
+from meta_rl.compare import read_evaluation
 from meta_rl.config import load_config, replace_paths
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.extras import check
@@ -51,7 +51,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "")
         replay: a video or page that shows the agent, copied beside it.
         name: of the repository on the Hub, if it goes there: the card then tells how to get it.
     Raises:
-        ConfigError: no run or checkpoint there, or `out` holds something else.
+        ConfigError: no run or checkpoint there, an evaluation of an earlier version, or `out` holds something else.
         RunError: `out` cannot be written.
     """
     check_out(out)
@@ -63,7 +63,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "")
     about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
     agent = bundle.Bundle(state.params, state.iteration, state.env_steps, open_problem(config).interface, about)
     evaluation = run_dir / "evaluation.json"
-    result: dict[str, Any] | None = json.loads(evaluation.read_bytes()) if evaluation.exists() else None
+    result = read_evaluation(run_dir) if evaluation.exists() else None
     replay_name = f"replay{replay.suffix}" if replay else ""
     card = model_card(run_dir, config, agent, result, replay_name, name)
     # Where its run and data lay on this machine is nobody else's business.

@@ -17,6 +17,9 @@ class RenderConfig:
     """Without --tasks: the families to show one task of."""
     split: Literal["train", "test"] = "test"
     """Tasks to play."""
+    steps: int = 0
+    """Adaptation steps before the right side (of a trial: episodes, times --adaptation-episodes of the run); 0: all of
+    the run's protocol."""
     every: int = 5
     """Env steps between two pictures."""
     fps: int = 16

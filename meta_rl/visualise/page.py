@@ -66,9 +66,7 @@ def write_page(
 
 
 def _open(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
-    if not (run_dir / "evaluation.json").exists():
-        raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
-    return load_config(run_dir / "config.json"), json.loads((run_dir / "evaluation.json").read_text())
+    return load_config(run_dir / "config.json"), compare.read_evaluation(run_dir)
 
 
 def _compare(run_dirs: Sequence[Path]) -> dict[str, Any]:

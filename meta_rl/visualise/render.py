@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import envs
@@ -32,6 +33,8 @@ def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = pr
     agent = load(run_dir)
     distribution = envs.make(agent.config.env, options.split)
     protocol = agent.config.evaluate
+    if options.steps:
+        protocol = replace(protocol, adaptation_steps=options.steps)
     tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
     positions = choose(tasks, options)
     distribution.scene(tasks[positions[0]]).require_display()

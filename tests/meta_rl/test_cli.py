@@ -230,6 +230,19 @@ def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]
     assert len((folder / "out" / "both.csv").read_text().splitlines()) == 3
 
 
+def test_an_evaluation_of_an_earlier_version_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TINY_OPTIONS, "--iterations", "0", "--run-dir", "r"]) == 0
+    path = folder / "r" / "evaluation.json"
+    result = json.loads(path.read_text())
+    del result["train_env_steps"]
+    path.write_text(json.dumps(result))
+    for command in ("compare", "report", "export"):
+        capsys.readouterr()
+        assert main([command, "r"]) == 2
+        said = "RUN: r/evaluation.json is of an earlier version; run: meta-rl evaluate r"
+        assert capsys.readouterr().err == f"meta-rl {command}: {said}\n"
+
+
 def test_what_never_learns_is_not_called_untrained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for recipe in ("maml-trpo", "random"):
         options = [*TINY_OPTIONS[2:], "--iterations", "0", "--run-dir", recipe]

@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from envs import NoDisplayError, gl
+from meta_rl.agent import load
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig
+from meta_rl.recording import record
 from meta_rl.train import train
 
 av = pytest.importorskip("av")
@@ -50,9 +53,18 @@ def test_the_default_file_is_in_the_run(run: Path) -> None:
     assert len(decode(run / "adaptation.mp4")) == 6 + 20
 
 
+def test_as_many_steps_as_asked_for(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    agent = load(run)
+    protocol = replace(agent.config.evaluate, adaptation_steps=2)
+    returns = record(agent, protocol, "test", [1]).returns[0, :, 0]
+    assert main(["render", str(run), "--tasks", "1", "--steps", "2", "--every", "50"]) == 0
+    assert f"task 1: return {returns[0]:.2f} -> {returns[2]:.2f}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--steps", "-1"], "--steps: must be at least 0"),
         (["--tasks", "4"], "--tasks: 4 asked for; valid: 0 to 3"),
         (["--families", "reach-v3"], "--families: no task of 'reach-v3' here; valid: navigation"),
         (["--out", "/nowhere/x.mp4"], "--out: there is no folder /nowhere"),
