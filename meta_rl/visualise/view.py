@@ -44,15 +44,15 @@ def view(run_dir: Path, options: ViewConfig, say: Callable[[str], None] = print)
     viser = require("viser", "viser", "viewer", "view")
     with contextlib.redirect_stdout(io.StringIO()):  # it says where it is in a box of its own
         server = viser.ViserServer("127.0.0.1", options.port, label="meta-rl", verbose=False)
-    page = Page(server, run_dir, options.split)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    say(f"view: http://127.0.0.1:{page.server.get_port()} (Ctrl-C ends it)")
     try:
+        page = Page(server, run_dir, options.split)
+        say(f"view: http://127.0.0.1:{server.get_port()} (Ctrl-C ends it)")
         page.play_forever()
     except KeyboardInterrupt:
         say("view: ended")
     finally:
-        page.server.stop()
+        server.stop()
 
 
 class Page:
