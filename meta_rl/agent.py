@@ -28,7 +28,7 @@ class Agent:
         learner: adapts and acts (a `FewShotLearner` for few-shot tasks: adapts and predicts).
         params: meta-parameters on the CPU.
         iteration: finished meta-updates.
-        env_steps: env steps of training; examples seen, for few-shot tasks.
+        env_steps: env steps of training; 0 for few-shot tasks.
     """
 
     def __init__(

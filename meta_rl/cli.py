@@ -36,6 +36,7 @@ from meta_rl.config import (
     validate,
 )
 from meta_rl.errors import ConfigError, RunError, Stopped
+from meta_rl.evaluation_file import read_evaluation
 from meta_rl.fewshot_config import SPLITS, parse_name
 from meta_rl.loggers import check_loggers
 
@@ -208,8 +209,7 @@ def compare_command(argv: list[str]) -> int:
     if not runs or any(run.startswith("-") for run in runs):
         raise ConfigError("RUN: name the run directories, as in: meta-rl compare runs/A runs/B [--out results/NAME]")
     for run in runs:
-        if not (Path(run) / "evaluation.json").exists():
-            raise ConfigError(f"RUN: {run} has no evaluation.json; run: meta-rl evaluate {run}")
+        read_evaluation(Path(run))  # refused before anything heavy is imported
     fewshot = {parse_name(load_config(Path(run) / "config.json").env) is not None for run in runs}
     if len(fewshot) > 1:
         raise ConfigError("RUN: few-shot runs and runs in environments do not compare; name one kind")

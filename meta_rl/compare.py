@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from meta_rl.config import default_config, load_config
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.errors import ConfigError
+from meta_rl.evaluation_file import read_evaluation
 from meta_rl.logging import read_rows
 from meta_rl.train import write_json
 
@@ -67,21 +67,6 @@ def grouped(
         learned = run["iteration"] > 0 or default_config(recipe, env).iterations == 0  # random never learns
         groups.setdefault(recipe if learned else "untrained", []).append(run)
     return groups
-
-
-def read_evaluation(run_dir: Path) -> dict[str, Any]:
-    """The ``evaluation.json`` of a run.
-
-    Raises:
-        ConfigError: there is none, or an earlier version of this software wrote it.
-    """
-    path = run_dir / "evaluation.json"
-    if not path.exists():
-        raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
-    result: dict[str, Any] = json.loads(path.read_text())
-    if "train_env_steps" not in result:
-        raise ConfigError(f"RUN: {path} is of an earlier version; run: meta-rl evaluate {run_dir}")
-    return result
 
 
 def _judged_on(run: dict[str, Any]) -> list[Any]:

@@ -74,19 +74,19 @@ class Recording:
         return Recording(self.about, list(positions), [self.tasks[row] for row in rows], **arrays)
 
     def typical(self, each: int) -> list[int]:
-        """Rows of `each` tasks per family (all, where it has fewer) in the middle of its tasks by how much the mean
-        return rises from the first stage to the last; the nearest to the middle first."""
+        """Rows of `each` tasks per family (all, where it has fewer): those in its middle by how much the mean return
+        rises from the first stage to the last."""
         means = self.returns.mean(-1)
         rise = means[:, -1] - means[:, 0]
         families: dict[str, list[int]] = {}
-        for row, task in enumerate(self.tasks):
-            families.setdefault(task.family, []).append(row)
-        chosen = []
-        for rows in families.values():
-            ranked = sorted(rows, key=lambda row: rise[row])
-            middle = (len(ranked) - 1) / 2
-            chosen += sorted(ranked, key=lambda row: abs(ranked.index(row) - middle))[:each]
-        return chosen
+        for row in np.argsort(rise, kind="stable").tolist():
+            families.setdefault(self.tasks[row].family, []).append(row)
+        middles = []
+        for family in dict.fromkeys(task.family for task in self.tasks):
+            ranked = families[family]
+            start = max(0, (len(ranked) - each) // 2)
+            middles += ranked[start : start + each]
+        return middles
 
     @property
     def stages(self) -> int:

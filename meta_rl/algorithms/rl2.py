@@ -343,9 +343,9 @@ class Rl2:
         else:
             gradients, terms = zip(part(everything), strict=True)
         gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
-        terms_of_all = [torch.stack([mine[name] for mine in terms]).sum() for name in TERMS]
-        *gradient, loss, value_loss, kl, clipped = parallel.sums([*gradient, *terms_of_all])
-        return gradient, dict(zip(TERMS, map(float, (loss, value_loss, kl, clipped)), strict=True))
+        metrics = [torch.stack([mine[name] for mine in terms]).sum() for name in TERMS]
+        summed = parallel.sums([*gradient, *metrics])
+        return summed[: len(gradient)], dict(zip(TERMS, map(float, summed[len(gradient) :]), strict=True))
 
     def loss(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Clipped surrogate, value error and entropy bonus: means over the valid steps of `rows`."""

@@ -20,23 +20,23 @@ def mean(tensor: Tensor) -> Tensor:
 
 def means(tensors: Sequence[Tensor]) -> list[Tensor]:
     """`mean` of each, in one exchange."""
+    return [total / size() for total in sums(tensors)] if _shared() else list(tensors)
+
+
+def sum_of(tensor: Tensor) -> Tensor:
+    """The sum of what all processes have; without a graph."""
+    return sums([tensor])[0]
+
+
+def sums(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """`sum_of` each, in one exchange."""
     if not _shared():
         return list(tensors)
     flat = torch.cat([t.detach().reshape(-1) for t in tensors])
     dist.all_reduce(flat)
-    pieces = torch.split(flat / dist.get_world_size(), [t.numel() for t in tensors])
+    pieces = torch.split(flat, [t.numel() for t in tensors])
     # Own memory for each tensor, as where nothing is shared: see `types.from_numpy` for why that matters.
     return [piece.view_as(t).clone() for piece, t in zip(pieces, tensors, strict=True)]
-
-
-def sums(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The sum of what all processes have, of each, in one exchange; without a graph."""
-    return [tensor * size() for tensor in means(tensors)] if _shared() else list(tensors)
-
-
-def sum_of(tensor: Tensor) -> Tensor:
-    """`sums` of one."""
-    return sums([tensor])[0]
 
 
 def size() -> int:

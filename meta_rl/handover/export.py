@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meta_rl import checkpoint
-from meta_rl.compare import read_evaluation
 from meta_rl.config import load_config, replace_paths
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.evaluation_file import read_evaluation
 from meta_rl.extras import check
 from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
@@ -69,9 +69,9 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "")
     # Where its run and data lay on this machine is nobody else's business.
     handed = replace_paths(config, {"run_dir": "", "fewshot.data": ""})
     try:
-        for name in (evaluation.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # of the agent that lay here
-            (out / name).unlink(missing_ok=True)
         bundle.write(out, handed, agent)
+        for left in (evaluation.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here
+            (out / left).unlink(missing_ok=True)
         checkpoint.replace_durably(out / "README.md", card.encode())
         if replay:
             shutil.copyfile(replay, out / replay_name)

@@ -19,6 +19,7 @@ from meta_rl import compare
 from meta_rl.checkpoint import replace_durably
 from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.errors import ConfigError
+from meta_rl.evaluation_file import read_evaluation
 from meta_rl.recording import Recording
 from meta_rl.visualise import page_fewshot, page_run
 from meta_rl.visualise.replay import Replays
@@ -66,7 +67,7 @@ def write_page(
 
 
 def _open(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
-    return load_config(run_dir / "config.json"), compare.read_evaluation(run_dir)
+    return load_config(run_dir / "config.json"), read_evaluation(run_dir)
 
 
 def _compare(run_dirs: Sequence[Path]) -> dict[str, Any]:

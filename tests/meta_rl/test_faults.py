@@ -32,7 +32,7 @@ from meta_rl.sources.in_process import InProcess
 from meta_rl.train import train
 from tests.meta_rl.conftest import TINY, TINY_OPTIONS
 from tests.meta_rl.sources.test_processes import gone
-from tests.meta_rl.test_train import assert_same_run, quiet, read_rows_if_any
+from tests.meta_rl.test_train import assert_same_run, quiet
 
 Tiny = Callable[..., TrainConfig]
 ITERATIONS = 8
@@ -98,7 +98,7 @@ def command(
 
 
 def wait_for_row(run: Path, process: subprocess.Popen[str], count: int) -> None:
-    while process.poll() is None and len(read_rows_if_any(run)) < count:
+    while process.poll() is None and len(read_rows(run / "metrics.jsonl")) < count:
         time.sleep(0.005)
 
 
@@ -182,7 +182,7 @@ def test_a_signal_in_any_part_of_an_iteration(
     original, run = getattr(home, name), tiny("cut").path
 
     def interrupted(*arguments: Any) -> Any:
-        if not sent and len(read_rows_if_any(run)) == 2:
+        if not sent and len(read_rows(run / "metrics.jsonl")) == 2:
             sent.append(number)
             os.kill(os.getpid(), number)
         return original(*arguments)
@@ -407,7 +407,7 @@ def test_twenty_kills_of_the_learner_and_twenty_of_workers_on_ml1(tmp_path: Path
                 time.sleep(rng.uniform(0, 1.2 * seconds))
             else:
                 started = time.monotonic()
-                wait_for_row(run, process, len(read_rows_if_any(run)) + 1)
+                wait_for_row(run, process, len(read_rows(run / "metrics.jsonl")) + 1)
                 seconds = time.monotonic() - started
                 for _ in range(2):
                     time.sleep(rng.uniform(0, 0.5))

@@ -257,8 +257,8 @@ def test_sigkill_at_a_random_moment_loses_nothing(tiny: Tiny, tmp_path: Path) ->
     rng, kills = random.Random(0), 0
     for _ in range(3):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-        started = len(read_rows_if_any(tmp_path / "killed"))
-        while process.poll() is None and len(read_rows_if_any(tmp_path / "killed")) <= started:
+        started = len(read_rows(tmp_path / "killed" / "metrics.jsonl"))
+        while process.poll() is None and len(read_rows(tmp_path / "killed" / "metrics.jsonl")) <= started:
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
@@ -268,7 +268,3 @@ def test_sigkill_at_a_random_moment_loses_nothing(tiny: Tiny, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert f"resuming {tmp_path / 'killed'} after iteration" in done.stdout
     assert_same_run(whole, tmp_path / "killed")
-
-
-def read_rows_if_any(run: Path) -> list[dict[str, float]]:
-    return read_rows(run / "metrics.jsonl")

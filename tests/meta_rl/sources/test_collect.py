@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import envs
 from envs import NonFiniteError, Task, TaskVectorEnv
 from envs.navigation import Navigation, NavigationVectorEnv
+from envs.vector import GymDistribution
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config
 from meta_rl.sources.base import Plan
@@ -136,6 +137,34 @@ def test_an_episode_with_a_nan_is_left_out_and_the_others_are_as_ever() -> None:
     sick.times = 1
     with pytest.raises(NonFiniteError, match="step 3"):
         rollout(sick, actor, noise, [3, 4])
+
+
+class Broken(gym.Env[Any, Any]):
+    """A plain environment whose reward is not a number at its second step."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros(1), {}
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        return np.zeros(1), np.nan if self.count == 2 else 1.0, False, False, {}
+
+
+def test_a_plain_environment_is_judged_as_any_other() -> None:
+    distribution = GymDistribution("broken", Broken, lambda rng: [rng.random()], 4)
+    told = r'^non-finite .* from the environment, task {"family": "broken", "vector": \[0.5\]}, step 1$'
+    with distribution.make(1, 2) as env:
+        env.set_tasks([Task("broken", (0.5,))])
+        with pytest.raises(NonFiniteError, match=told):
+            rollout(env, Echo(), None, [0])
+        recorded = rollout(env, Echo(), None, [0], discard=True)
+    assert len(recorded.discarded) == 2
+    assert not recorded.valid.any()
 
 
 class Unborn(NavigationVectorEnv):

@@ -13,12 +13,13 @@ import pytest
 
 import envs
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.logging import read_rows
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.supervisor import WorkerWarning
 from tests.meta_rl.sources.faulty import Faulty
 from tests.meta_rl.sources.test_processes import PLAN, Training, assert_same, learner_of
-from tests.meta_rl.test_faults import command, read_rows_if_any, undisturbed, wait_for_row
+from tests.meta_rl.test_faults import command, undisturbed, wait_for_row
 from tests.meta_rl.test_train import assert_same_run
 
 ray = pytest.importorskip("ray", reason="needs the extra ray: make test-ray")
@@ -154,10 +155,10 @@ def test_a_run_waits_for_a_machine_that_is_added(cluster: Any, tmp_path: Path) -
     with command(run, workers=1, options=options) as process:
         wait_for_row(run, process, 3)
         cluster.remove_node(taken, allow_graceful=False)
-        lost = len(read_rows_if_any(run))
+        lost = len(read_rows(run / "metrics.jsonl"))
         time.sleep(3)
         assert process.poll() is None
-        assert len(read_rows_if_any(run)) <= lost + 1 < 8  # nowhere to go on
+        assert len(read_rows(run / "metrics.jsonl")) <= lost + 1 < 8  # nowhere to go on
         added = cluster.add_node(num_cpus=3)
         _, complaints = process.communicate(timeout=60)
     cluster.remove_node(added)

@@ -1,0 +1,24 @@
+"""``evaluation.json`` of a run, read without importing anything heavy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from meta_rl.errors import ConfigError
+
+
+def read_evaluation(run_dir: Path) -> dict[str, Any]:
+    """The ``evaluation.json`` of a run.
+
+    Raises:
+        ConfigError: there is none, or an earlier version of this software wrote it.
+    """
+    path = run_dir / "evaluation.json"
+    if not path.exists():
+        raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
+    result: dict[str, Any] = json.loads(path.read_text())
+    if "train_env_steps" not in result:
+        raise ConfigError(f"RUN: {path} is of an earlier version; run: meta-rl evaluate {run_dir}")
+    return result
