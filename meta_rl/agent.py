@@ -18,6 +18,7 @@ from meta_rl.handover import bundle
 from meta_rl.interface import Interface
 from meta_rl.player import Player
 from meta_rl.problem import open_problem
+from meta_rl.run_dir import is_exported
 
 
 class Agent:
@@ -77,7 +78,7 @@ def load(folder: str | Path) -> Agent:
         raise ConfigError(f"RUN: {folder} is not a run directory (no config.json), nor an exported agent")
     config = load_config(folder / "config.json")
     learner: Any
-    if bundle.is_bundle(folder):
+    if is_exported(folder):
         found = bundle.read(folder)
         learner = make_learner(config, found.interface)
         return Agent(config, learner, found.params, found.iteration, found.env_steps, found.interface)

@@ -29,7 +29,6 @@ from meta_rl.config import (
     RECIPES,
     EvaluateConfig,
     TrainConfig,
-    changed_fields,
     check_choice,
     default_config,
     load_config,
@@ -39,6 +38,7 @@ from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.evaluation_file import read_evaluation
 from meta_rl.fewshot_config import SPLITS, parse_name
 from meta_rl.loggers import check_loggers
+from meta_rl.run_dir import holds_run
 
 USAGE = """usage: meta-rl COMMAND ...
 
@@ -88,7 +88,7 @@ def train_command(argv: list[str]) -> int:
     config = parse_train(argv)
     check_loggers(config.logger)
     check_device(config.device)
-    check_run_dir(config)
+    holds_run(config)  # refuses early; `train` asks again under its lock
     from meta_rl.report import evaluate_run  # torch comes in here, after the checks
     from meta_rl.train import train
 
@@ -408,22 +408,6 @@ def check_device(device: str) -> None:
             raise ConfigError(
                 "--device: cuda asked for, but this machine has no NVIDIA driver; valid: cpu, auto"
             ) from None
-
-
-def check_run_dir(config: TrainConfig) -> None:
-    """Refuse early to resume a run under another config (`train` checks again under its lock).
-
-    Raises:
-        ConfigError: naming what changed.
-    """
-    recorded = config.path / "config.json"
-    if recorded.exists():
-        changed = changed_fields(load_config(recorded), config)
-        if changed:
-            raise ConfigError(
-                f"--run-dir: {config.path} holds a run with another config ({'; '.join(changed)}); "
-                "repeat its options or choose another folder"
-            )
 
 
 def replace_evaluate(config: TrainConfig, protocol: EvaluateConfig) -> TrainConfig:

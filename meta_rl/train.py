@@ -17,15 +17,15 @@ import torch
 from meta_rl import checkpoint
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.algorithms.fewshot import FewShotLearner
-from meta_rl.config import TrainConfig, changed_fields, load_config, to_dict, validate
+from meta_rl.config import TrainConfig, to_dict, validate
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.data_parallel import Shared, shared
 from meta_rl.errors import ConfigError, RunError, Stopped
-from meta_rl.handover import bundle
 from meta_rl.loggers import check_loggers, open_loggers
 from meta_rl.logging import Display, Row, RunLog, note_resume
 from meta_rl.problem import Problem, open_problem
+from meta_rl.run_dir import holds_run
 from meta_rl.signals import Stop
 from meta_rl.sources.base import Source
 
@@ -165,15 +165,7 @@ def open_run(config: TrainConfig) -> Path:
         ConfigError: it cannot be written, holds something else, or another config.
     """
     run_dir = config.path
-    if bundle.is_bundle(run_dir):
-        raise ConfigError(f"--run-dir: {run_dir} is an exported agent, which does not train on; choose another folder")
-    if (run_dir / "config.json").exists():
-        changed = changed_fields(load_config(run_dir / "config.json"), config)
-        if changed:
-            raise ConfigError(
-                f"--run-dir: {run_dir} holds a run with another config ({'; '.join(changed)}); "
-                "use its config or another folder"
-            )
+    if holds_run(config):
         return run_dir
     # What a run leaves that is stopped before it has its config:
     leftovers = {".lock", ".tmp-config.json"}

@@ -13,11 +13,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-EVERY = {"maml": 4000, "fomaml": 6000, "reptile-supervised": 20000, "prototypical": 4000, "matching": 4000,
-         "matching-fce": 4000, "siamese": 4000, "siamese-koch": 4000, "meta-lstm": 4000}  # fmt: skip
+METRIC = dict.fromkeys(("prototypical", "matching", "matching-fce", "siamese", "siamese-koch"), 2000)
+EVERY = {"maml": 4000, "fomaml": 6000, "reptile-supervised": 20000, "meta-lstm": 4000, **METRIC}
 REGRESSION = {"maml": 70000, "reptile-supervised": 30000, "pretrained": 70000}
 RATINGS = {"maml": 5000, "reptile-supervised": 5000, "pretrained": 5000}
-METRIC = dict.fromkeys(("prototypical", "matching", "matching-fce", "siamese", "siamese-koch"), 4000)
 # name -> (tasks, recipe -> iterations)
 EXPERIMENTS = {f"omniglot-{tasks}": EVERY for tasks in ("5way-1shot", "5way-5shot", "20way-1shot")}
 EXPERIMENTS |= {f"omniglot-{part}-20way-1shot": {**METRIC, "maml": 4000} for part in ("background", "small1", "small2")}

@@ -32,6 +32,8 @@ EXPERIMENTS: dict[str, tuple[int, dict[str, list[str]]]] = {
         },
     ),
 }
+# The published single minibatch takes ten gradient steps per iteration, few for a budget this small.
+FINER = ["--minibatches", "5"]
 for family, seeds in (("reach", 3), ("push", 1), ("door-open", 1)):
     options = ["--env", f"metaworld/ml1-{family}-v3", "--meta-batch-size", "10"]
     five = [*options, "--episodes-per-task", "5"]
@@ -40,7 +42,7 @@ for family, seeds in (("reach", 3), ("push", 1), ("door-open", 1)):
         {
             "maml-trpo": [*five, "40"],
             "reptile": [*five, "20"],
-            "rl2": [*options, "40"],  # trials of ten episodes
+            "rl2": [*options, *FINER, "40"],  # trials of ten episodes
             "multitask-trpo": [*five, "80"],
             "multitask-ppo": [*five, "80"],
             "random": [*five, "0"],
@@ -50,7 +52,7 @@ EXPERIMENTS["ml10"] = (
     1,
     {
         "maml-trpo": ["--env", "metaworld/ml10", "--stock-goals", "10", "50"],
-        "rl2": ["--env", "metaworld/ml10", "--stock-goals", "10", "100"],
+        "rl2": ["--env", "metaworld/ml10", "--stock-goals", "10", *FINER, "100"],
     },
 )
 # 9.6 and 6.4 million env steps each. A gradient step wants 20 episodes of its task; there are but two directions to run

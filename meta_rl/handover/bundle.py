@@ -20,9 +20,10 @@ from meta_rl.checkpoint import CheckpointError
 from meta_rl.config import TrainConfig, to_dict
 from meta_rl.core.types import Params
 from meta_rl.interface import Interface
+from meta_rl.run_dir import MANIFEST
 
 SCHEMA = 1
-MODEL, MANIFEST = "model.safetensors", "agent.json"
+MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,6 @@ class Bundle:
     env_steps: int
     interface: Interface
     about: dict[str, Any]
-
-
-def is_bundle(folder: Path) -> bool:
-    """Whether `folder` is an exported agent (a run is not)."""
-    return (folder / MANIFEST).exists()
 
 
 def write(folder: Path, config: TrainConfig, bundle: Bundle) -> None:

@@ -16,6 +16,7 @@ from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.problem import open_problem
+from meta_rl.run_dir import is_exported
 from meta_rl.train import versions
 
 Say = Callable[[str], None]
@@ -88,7 +89,7 @@ def check_out(out: Path) -> None:
     Raises:
         ConfigError: naming the folder.
     """
-    if out.exists() and not bundle.is_bundle(out) and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not is_exported(out) and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out: {out} exists and is not an exported agent; choose another folder")
 
 

@@ -25,6 +25,7 @@ from meta_rl.errors import ConfigError
 from meta_rl.handover import bundle
 from meta_rl.handover.export import export
 from meta_rl.report import evaluate_run
+from meta_rl.run_dir import holds_run
 from meta_rl.train import train
 
 ROOT = Path(__file__).parents[3]
@@ -76,6 +77,8 @@ def test_an_exported_agent_is_not_trained_on(run: Path, tmp_path: Path) -> None:
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     with pytest.raises(ConfigError, match=r"--run-dir: .* is an exported agent"):
         train(replace_paths(load(run).config, {"run_dir": str(folder)}))
+    with pytest.raises(ConfigError, match=r"--run-dir: .* is an exported agent"):  # whatever else differs
+        holds_run(replace_paths(load(run).config, {"run_dir": str(folder), "seed": 7}))
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
