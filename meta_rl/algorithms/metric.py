@@ -71,37 +71,25 @@ class MetricLearner:
     @torch.no_grad()
     def predict(self, adapted: Remembered, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
-        ways = count_ways(support)
+        tasks, queries = observation.shape[:2]
         if not adapted.seen:
-            return torch.zeros(*observation.shape[:2], ways, device=observation.device)
-
-        def one(support: Examples, queries: Tensor) -> Tensor:
-            def answer(queries: Tensor) -> Tensor:
-                embedded = self.embed(adapted.params, support.observation, queries)
-                return self.logits(adapted.params, embedded[0], members(support.target, ways), embedded[1])
-
-            if inductive and self.policy.batch_statistics:
-                return fewshot.alone(answer, queries)
-            return answer(queries)
-
-        result: Tensor = torch.vmap(one, chunk_size=1 if inductive else None)(support, observation)
-        return result
+            return torch.zeros(tasks, queries, count_ways(support), device=observation.device)
+        if not (inductive and self.policy.batch_statistics):
+            return self._answers(adapted.params, support, observation)[0]
+        every = []
+        for task in range(tasks):  # each of its queries as a task of its own
+            alone = Examples(*(x[task].expand(queries, *x.shape[1:]) for x in support))
+            every.append(self._answers(adapted.params, alone, observation[task].unsqueeze(1))[0].squeeze(1))
+        return torch.stack(every)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One Adam step on the mean loss of all tasks."""
-        ways = count_ways(batch.support[0])
         seen: list[Tensor] = []
 
-        def one(params: Params, data: MetaBatch) -> tuple[Tensor, Tensor]:
-            (support,) = data.support
-            embedded = self.embed(params, support.observation, data.query.observation)
-            logits = self.logits(params, embedded[0], members(support.target, ways), embedded[1])
-            return self.loss(params, embedded, logits, data), logits
-
         def objective(params: Params) -> Tensor:
-            loss, logits = torch.vmap(one, in_dims=(None, 0))(params, batch)
+            logits, embedded = self._answers(params, batch.support[0], batch.query.observation)
             seen.append(logits.detach())
-            mean: Tensor = loss.mean()
+            mean: Tensor = torch.vmap(self.loss, (None, 0, 0, 0))(params, embedded, logits, batch).mean()
             return mean
 
         state.params, state.optimizer, metrics = gradient_step.descend(
@@ -109,11 +97,25 @@ class MetricLearner:
         )
         return metrics | fewshot.scores("classes", seen[0], batch.query)
 
+    def _answers(self, params: Params, support: Examples, query: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Logits ``[task, query, way]`` and the embeddings of support and query."""
+        embedded = self.embed(params, support.observation, query)
+        member = members(support.target, count_ways(support))
+        logits: Tensor = torch.vmap(self.logits, (None, 0, 0, 0))(params, embedded[0], member, embedded[1])
+        return logits, embedded
+
     def embed(self, params: Params, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings of one task's support and query, normalised over both where the network normalises so."""
+        """Embeddings ``[task, example, width]`` of support and query, normalised over both together where the network
+        normalises over its batch. Elsewhere an image is an image: those of all tasks are one batch, which CPUs embed
+        faster than `vmap` does."""
         network = {name: p for name, p in params.items() if not name.startswith(HEAD)}
-        together = self.policy.apply(network, torch.cat([support, query]))
-        return together[: len(support)], together[len(support) :]
+        together = torch.cat([support, query], 1)
+        if self.policy.batch_statistics:
+            embedded = torch.vmap(self.policy.apply, (None, 0))(network, together)
+        else:
+            images = together.flatten(0, 1).clone(memory_format=torch.channels_last)
+            embedded = self.policy.apply(network, images).reshape(*together.shape[:2], -1)
+        return embedded[:, : support.shape[1]], embedded[:, support.shape[1] :]
 
 
 def head(params: Params) -> Params:
@@ -127,7 +129,7 @@ def count_ways(support: Examples) -> int:
 
 
 def members(target: Tensor, ways: int) -> Tensor:
-    """``[example]`` -> 1 at each example's class ``[example, way]``."""
+    """``[..., example]`` -> 1 at each example's class ``[..., example, way]``."""
     return (target.unsqueeze(-1) == torch.arange(ways, device=target.device)).to(torch.get_default_dtype())
 
 

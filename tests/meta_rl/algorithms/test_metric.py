@@ -166,8 +166,9 @@ def test_learners_learn_and_answer(name: str, norm: str) -> None:
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_gradients_under_vmap_equal_a_loop(name: str) -> None:
-    learner, batch = LEARNERS[name](network("batch")), image_batch(tasks=2)
+@pytest.mark.parametrize("norm", ["group", "batch"])
+def test_losses_of_all_tasks_at_once_equal_a_loop(name: str, norm: str) -> None:
+    learner, batch = LEARNERS[name](network(norm)), image_batch(tasks=2)
     state = learner.init()
     losses = []
     for task in range(2):
