@@ -13,7 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-METRIC = dict.fromkeys(("prototypical", "matching", "matching-fce", "siamese", "siamese-koch"), 2000)
+METRIC = {"prototypical": 2000, "matching": 4000, "matching-fce": 4000, "siamese": 2000, "siamese-koch": 2000}
 EVERY = {"maml": 4000, "fomaml": 6000, "reptile-supervised": 20000, "meta-lstm": 4000, **METRIC}
 REGRESSION = {"maml": 70000, "reptile-supervised": 30000, "pretrained": 70000}
 RATINGS = {"maml": 5000, "reptile-supervised": 5000, "pretrained": 5000}
