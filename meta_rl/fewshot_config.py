@@ -235,27 +235,40 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             },
         }.items()
     ],
-    ("*maml", "omniglot*", {"meta_batch_size": 32, "fewshot.query_shots": 1, "evaluate.adaptation_steps": 3}),
-    ("metasgd", "omniglot*", {"meta_batch_size": 32, "fewshot.query_shots": 1, "evaluate.adaptation_steps": 3}),
-    (
-        "*maml",
-        "omniglot*-20way-*",
-        {"meta_batch_size": 16, "algorithm.inner_lr": 2.0, "algorithm.inner_steps": 5, "evaluate.adaptation_steps": 5},
-    ),
-    (
-        "*maml",
-        "images-*",
-        {
-            "algorithm.inner_lr": 0.05,
-            "algorithm.inner_steps": 5,
-            "algorithm.max_grad_norm": 10.0,
-            "evaluate.adaptation_steps": 10,
-        },
-    ),
-    ("*maml", "sinusoid-*", {"algorithm.inner_lr": 0.01, "fewshot.train_shots": 10, "evaluate.adaptation_steps": 10}),
-    ("metasgd", "sinusoid-*", {"algorithm.inner_lr": 0.01, "evaluate.adaptation_steps": 10}),
+    *[
+        (recipe, env, changes)
+        for recipe in ("*maml", "metasgd")
+        for env, changes in (
+            ("omniglot*", {"meta_batch_size": 32, "fewshot.query_shots": 1, "evaluate.adaptation_steps": 3}),
+            (
+                "omniglot*-20way-*",
+                {
+                    "meta_batch_size": 16,
+                    "algorithm.inner_lr": 2.0,
+                    "algorithm.inner_steps": 5,
+                    "evaluate.adaptation_steps": 5,
+                },
+            ),
+            (
+                "images-*",
+                {
+                    "algorithm.inner_lr": 0.05,
+                    "algorithm.inner_steps": 5,
+                    "algorithm.max_grad_norm": 10.0,
+                    "evaluate.adaptation_steps": 10,
+                },
+            ),
+            (
+                "sinusoid-*",
+                {"algorithm.inner_lr": 0.01, "fewshot.train_shots": 10, "evaluate.adaptation_steps": 10},
+            ),
+            (
+                "*ratings-*",
+                {"algorithm.inner_lr": 0.05, "algorithm.inner_steps": 3, "evaluate.adaptation_steps": 10},
+            ),
+        )
+    ],
     ("pretrained", "*", {"algorithm.inner_lr": 0.01, "evaluate.adaptation_steps": 10}),
-    ("*maml", "*ratings-*", {"algorithm.inner_lr": 0.05, "algorithm.inner_steps": 3, "evaluate.adaptation_steps": 10}),
     (
         "reptile-supervised",
         "*",
