@@ -142,6 +142,9 @@ class Rl2Config(AlgorithmConfig):
     """Discount factor, also across the episodes of a trial."""
     gae_lambda: float = 0.95
     """Lambda of generalised advantage estimation over the trial."""
+    final_gae_bias: float = 1.0
+    """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 0: estimates end without the
+    bias of the value function, which cannot see what little a better exploration would earn."""
     learning_rate: float = 5e-4
     """Step size of Adam."""
     final_learning_rate: float = 1.0
@@ -702,7 +705,7 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
         lambda x: x > 0,
         "must be above 0",
     ),
-    ("discount gae_lambda backtrack_ratio", lambda x: 0 <= x <= 1, "must be between 0 and 1"),
+    ("discount gae_lambda final_gae_bias backtrack_ratio", lambda x: 0 <= x <= 1, "must be between 0 and 1"),
     ("hidden", lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit"),
 ]
 

@@ -218,7 +218,7 @@ class Rl2:
         bit for bit."""
         trials = self.trials(batch)
         moments = Moments(**state.extras)
-        rows, moments, recorded = self.rows(state.params, trials, moments)
+        rows, moments, recorded = self.rows(state.params, trials, moments, self.gae_lambda(state.iteration))
         adam = Adam(state.params, state.optimizer, self.learning_rate(state.iteration))
         steps: list[Metrics] = []
         stopped, entropy_coef = False, self.entropy_coef(state.iteration)
@@ -240,6 +240,12 @@ class Rl2:
         c = self.config
         return linear(c.learning_rate, c.final_learning_rate, iteration, c.learning_rate_iterations)
 
+    def gae_lambda(self, iteration: int) -> float:
+        """The annealed lambda of the advantages."""
+        c = self.config
+        bias = linear(1.0, c.final_gae_bias, iteration, c.learning_rate_iterations)
+        return c.gae_lambda + (1 - c.gae_lambda) * (1 - bias)
+
     def entropy_coef(self, iteration: int) -> float:
         """The annealed weight of the entropy bonus."""
         c = self.config
@@ -257,7 +263,9 @@ class Rl2:
         return Trials(self.policy.inputs(observation, previous), action, reward, weight)
 
     @torch.no_grad()
-    def rows(self, params: Params, trials: Trials, moments: Moments) -> tuple[Rows, Moments, Metrics]:
+    def rows(
+        self, params: Params, trials: Trials, moments: Moments, gae_lambda: float
+    ) -> tuple[Rows, Moments, Metrics]:
         """What PPO needs of the policy that acted: one pass over the trials from start to end, chunk by chunk.
 
         Returns:
@@ -268,7 +276,7 @@ class Rl2:
         log_prob, value, entropy, start = self._replay(params, trials, length)
         value = (value.double() * moments.std + moments.mean) * weight
         valid, end = weight.bool(), torch.zeros_like(value[:, 0])
-        advantage = returns.gae(trials.reward.double(), value, valid, end, c.discount, c.gae_lambda)
+        advantage = returns.gae(trials.reward.double(), value, valid, end, c.discount, gae_lambda)
         target = advantage + value
         moments = moments.update(target, weight)
         normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0), parallel.sum_of).squeeze(0)

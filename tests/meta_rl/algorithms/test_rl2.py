@@ -85,7 +85,7 @@ def as_dtype(batch: MetaBatch, dtype: torch.dtype) -> MetaBatch:
 
 def recorded(learner: Rl2, space: gym.Space = CONTINUOUS) -> tuple[Trials, Rows, Moments]:
     trials = learner.trials(as_dtype(collect(learner, space).batch, torch.float64))
-    rows, moments, _ = learner.rows(learner.init().params, trials, Moments.empty())
+    rows, moments, _ = learner.rows(learner.init().params, trials, Moments.empty(), 0.95)
     return trials, rows, moments
 
 
@@ -116,7 +116,7 @@ def test_recomputed_log_probs_equal_those_of_the_actor(
     learner = Recorder(plain.config, plain.policy)
     batch = as_dtype(collect(learner, space).batch, dtype)
     trials = learner.trials(batch)
-    rows, _, _ = learner.rows(learner.init().params, trials, Moments.empty())
+    rows, _, _ = learner.rows(learner.init().params, trials, Moments.empty(), 0.95)
     log_prob = rows.batch.log_prob.reshape(trials.weight.shape)
     episodes = [*batch.support, batch.query]
     lengths = [[1 + (task + 2 * stage) % 5 for stage in range(4)] for task in range(5)]
@@ -176,7 +176,7 @@ def test_advantages_run_across_the_border_of_episodes() -> None:
     )
     trials = learner.trials(as_dtype(MetaBatch((first,), second), torch.float64))
     before = Moments.empty().update(torch.tensor([1.0, 3.0]), torch.ones(2))  # mean 2
-    rows, after, _ = learner.rows(learner.init().params, trials, before)
+    rows, after, _ = learner.rows(learner.init().params, trials, before, learner.gae_lambda(0))
     expected = torch.tensor([0.87109375, 3.484375, 5.9375, 7.75, 7], dtype=torch.float64)
     target = (rows.target * after.std + after.mean).flatten()
     torch.testing.assert_close(target[:5], expected + 2)
@@ -308,6 +308,23 @@ def test_an_iteration_stops_once_the_policy_has_moved_far_enough(max_kl: float, 
     assert {float(v) for name, v in state.optimizer.items() if name.startswith("step/")} == {taken}
 
 
+def test_the_bias_of_advantages_is_annealed() -> None:
+    """A quarter of the way from lambda 0.6 to 1 is 0.7; at the end, advantages are returns minus values."""
+    annealed = {"gae_lambda": 0.6, "final_gae_bias": 0.0, "learning_rate_iterations": 8}
+    learner = make(dtype=torch.float32, discount=0.9, **annealed)
+    assert learner.gae_lambda(2) == pytest.approx(0.7)
+    state, batch = learner.init(), collect(learner, CONTINUOUS).batch
+    state.iteration, trials = 8, learner.trials(batch)
+    rows, _, _ = learner.rows(state.params, trials, Moments.empty(), learner.gae_lambda(8))
+    length, reward = trials.reward.shape[1], trials.reward.double() * trials.weight
+    powers = 0.9 ** (torch.arange(length) - torch.arange(length)[:, None]).clamp(min=0)
+    togo = reward @ torch.triu(powers.double()).mT
+    moments = Moments.empty().update(togo, trials.weight)
+    target = rows.target.reshape(*trials.weight.shape).double()
+    expected = (togo - moments.mean) / moments.std
+    torch.testing.assert_close(target * trials.weight, expected * trials.weight, rtol=1e-5, atol=1e-5)
+
+
 def test_the_step_size_is_annealed() -> None:
     """Adam's first step moves every parameter by the step size: half of it half way, nothing at the end."""
     batch = collect(make(dtype=torch.float32), CONTINUOUS).batch
@@ -317,6 +334,7 @@ def test_the_step_size_is_annealed() -> None:
             dtype=torch.float32, epochs=1, final_learning_rate=0, final_entropy_coef=0.5, learning_rate_iterations=10
         )
         assert learner.entropy_coef(iteration) == pytest.approx(learner.config.entropy_coef * (1 - iteration / 20))
+        assert learner.gae_lambda(iteration) == learner.config.gae_lambda
         state = learner.init()
         before = state.params["head.log_std"].clone()
         state.iteration = iteration
