@@ -520,6 +520,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                 "algorithm.learning_rate_iterations": 1000,
                 "algorithm.entropy_coef": 0.04,
                 "algorithm.final_entropy_coef": 0.0,
+                "algorithm.final_gae_bias": 0.0,
             },
         )
         for pulls in (100, 500)

@@ -305,10 +305,11 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         "*ratings-*",
         {
             "algorithm.inner_optimizer": "sgd",
-            "algorithm.inner_lr": 0.05,
-            "algorithm.inner_steps": 10,
-            "algorithm.inner_batch": 0,
-            "fewshot.train_shots": 20,
+            "algorithm.inner_lr": 0.02,
+            # Minibatches: what Reptile learns of generalising is what one of them does for the next.
+            "algorithm.inner_steps": 20,
+            "algorithm.inner_batch": 5,
+            "fewshot.train_shots": 30,
             "evaluate.adaptation_steps": 10,
         },
     ),
