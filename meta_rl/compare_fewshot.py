@@ -85,19 +85,23 @@ def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def table(summary: dict[str, Any]) -> str:
     """The summary as a Markdown table; the last row of a gradient-based learner is its last adaptation step."""
     names = list(next(iter(summary["groups"].values()))["stages"][0]["inductive"])
-    kinds = ("transductive", "inductive")
+    groups = summary["groups"].values()
+    differ = any(stage["transductive"] != stage["inductive"] for group in groups for stage in group["stages"])
+    kinds = ("transductive", "inductive") if differ else ("inductive",)
+    spread = ", sd the standard deviation over training seeds" if any(len(g["seeds"]) > 1 for g in groups) else ""
+    alone = "" if differ else "; every query is answered alone"
     lines = [
-        f"{summary['env']}, {summary['tasks']} test episodes, the same for all; +- is the 95 % interval over episodes, "
-        "sd the standard deviation over training seeds",
+        f"{summary['env']}, {summary['tasks']} test episodes, the same for all; +- is the 95 % interval over episodes"
+        f"{spread}{alone}",
         "",
     ]
-    scores_of = [f"{name}, {kind}" for name in names for kind in kinds]
+    scores_of = [f"{name}, {kind}" if differ else name for name in names for kind in kinds]
     cells = [["learner", "seeds", "iterations, s per run", "steps", *scores_of, "published"]]
     for label, group in summary["groups"].items():
         cost = f"{group['iterations']:,}, {np.mean(group['train_seconds']):,.0f}"
         for stage in group["stages"]:
             row = [label, str(len(group["seeds"])), cost, str(stage["adaptation_steps"])]
-            row += [f"{show(n, stage[k][n])}, sd {_sd(n, stage[k][n])}" for n in names for k in kinds]
+            row += [show(n, stage[k][n]) + _sd(n, stage[k][n]) for n in names for k in kinds]
             cells.append([*row, str(group["published"] or "")])
     for label, scores in summary["baselines"].items():
         cells.append([label, "", "", "", *(show(name, scores[name]) for name in names for _ in kinds), ""])
@@ -107,8 +111,10 @@ def table(summary: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _sd(name: str, value: dict[str, float]) -> str:
-    return f"{100 * value['seed_sd']:.2f}" if name == "accuracy" else f"{value['seed_sd']:.3f}"
+def _sd(name: str, value: dict[str, Any]) -> str:
+    if len(value["by_seed"]) == 1:
+        return ""
+    return f", sd {100 * value['seed_sd']:.2f}" if name == "accuracy" else f", sd {value['seed_sd']:.3f}"
 
 
 def write(summary: dict[str, Any], out: Path, command: str) -> None:

@@ -33,6 +33,9 @@ def test_seeds_are_averaged_on_shared_episodes(tmp_path: Path, capsys: pytest.Ca
     assert "| maml | 2 | 1, " in said
     assert "0.67 / 0.38 / 0.35" in said
     assert "oracle" in said
+    assert ", sd " in said
+    assert "every query is answered alone" in said  # a perceptron has no batch statistics: one column
+    assert "transductive" not in said
     summary: dict[str, Any] = json.loads(out.with_suffix(".json").read_text())
     means = []
     for path in runs:
@@ -43,6 +46,8 @@ def test_seeds_are_averaged_on_shared_episodes(tmp_path: Path, capsys: pytest.Ca
     assert found["mean"] == pytest.approx(sum(means) / 2)
     assert found["seed_sd"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
     assert out.with_suffix(".md").exists()
+    assert main(["compare", str(runs[0])]) == 0
+    assert ", sd " not in capsys.readouterr().out
 
 
 def test_other_episodes_do_not_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
