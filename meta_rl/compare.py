@@ -28,16 +28,21 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
         JSON-able: per group its seeds, env steps, and per adaptation step the mean success and return over seeds and
         tasks with 95 % stratified-bootstrap intervals, the interquartile mean of the return, and each seed's mean.
     Raises:
-        ConfigError: a run has no evaluation, or runs were evaluated on different tasks.
+        ConfigError: a run has no evaluation, or runs were evaluated on different tasks or for a different number of
+            episodes; or those of one recipe practised differently.
     """
     groups = grouped(run_dirs, _judged_on, "tasks, or by different protocols; run meta-rl evaluate on both")
     every = [run for runs in groups.values() for run in runs]
+    for runs in groups.values():
+        for run in runs:
+            if run["protocol"] != runs[0]["protocol"]:
+                different = f"RUN: {run['run']} and {runs[0]['run']} were evaluated by different protocols"
+                raise ConfigError(f"{different}; run meta-rl evaluate on both")
     for run in every:
         run["rows"] = read_rows(run["folder"] / "metrics.jsonl")
     return {
         "env": every[0]["config"].env,
         "tasks": every[0]["tasks"],
-        "protocol": every[0]["protocol"],
         "task_distribution": every[0]["task_distribution"],
         "versions": every[0]["versions"],
         "has_success": every[0]["has_success"],
@@ -70,8 +75,9 @@ def grouped(
 
 
 def _judged_on(run: dict[str, Any]) -> list[Any]:
-    """Tasks, and the shape ``[stage][episode]`` of what came of them."""
-    return [(task["family"], task["vector"], [len(stage) for stage in task["returns"]]) for task in run["per_task"]]
+    """Tasks, and the number of episodes that judge each stage. How often a learner may adapt, and on how many episodes,
+    is its own affair: one gradient step on ten episodes stands beside ten episodes remembered one by one."""
+    return [(task["family"], task["vector"], len(task["returns"][0])) for task in run["per_task"]]
 
 
 def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -83,7 +89,8 @@ def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     )
     stages = []
     for stage in range(returns.shape[-1]):
-        entry: dict[str, Any] = {"adaptation_steps": stage}
+        practice = stage * runs[0]["protocol"]["adaptation_episodes"]
+        entry: dict[str, Any] = {"adaptation_steps": stage, "practice_episodes": practice}
         for name, values in (("success", solved[..., stage]), ("return", returns[..., stage])):
             rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
             entry[name] = float(values.mean())
@@ -96,6 +103,7 @@ def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "seeds": [run["config"].seed for run in runs],
         "iterations": runs[0]["iteration"],
         "train_env_steps": runs[0]["train_env_steps"],
+        "protocol": runs[0]["protocol"],
         "stages": stages,
         "stock_success_by_seed": [run["stock"]["success"] if run["stock"] else None for run in runs],
         "training_curves": curves,
@@ -109,14 +117,15 @@ def _stage_values(row: dict[str, float]) -> list[float]:
 def table(summary: dict[str, Any]) -> str:
     """The summary as a Markdown table."""
     has_success = summary["has_success"]
-    columns = ["group", "seeds", "train env steps", "adaptation steps"]
+    columns = ["group", "seeds", "train env steps", "adaptation steps", "practice episodes"]
     columns += [*(["success (95 % interval)"] if has_success else []), "return (95 % interval)", "return by seed"]
     rows = [columns]
     for label, group in summary["groups"].items():
         for stage in group["stages"]:
             low, high = stage["success_interval"]
             bottom, top = stage["return_interval"]
-            row = [label, str(len(group["seeds"])), f"{group['train_env_steps']:,.0f}", str(stage["adaptation_steps"])]
+            row = [label, str(len(group["seeds"])), f"{group['train_env_steps']:,.0f}"]
+            row += [str(stage["adaptation_steps"]), str(stage["practice_episodes"])]
             row += [f"{stage['success']:.1%} ({low:.1%} to {high:.1%})"] if has_success else []
             row += [f"{stage['return']:.2f} ({bottom:.2f} to {top:.2f})"]
             rows.append([*row, ", ".join(f"{value:.1f}" for value in stage["return_by_seed"])])
@@ -173,15 +182,15 @@ def plot(summary: dict[str, Any], path: Path) -> None:
                 low, high = curves[:, :, 1 + stage].min(0), curves[:, :, 1 + stage].max(0)
                 training.fill_between(curves[:, :, 0].mean(0), low, high, color=colour, alpha=0.12, linewidth=0)
         for axis, name in zip(adaptation, shown, strict=True):
-            steps = [stage["adaptation_steps"] for stage in group["stages"]]
+            practice = [stage["practice_episodes"] for stage in group["stages"]]
             mean = [stage[name] for stage in group["stages"]]
             low, high = zip(*(stage[f"{name}_interval"] for stage in group["stages"]), strict=True)
-            axis.plot(steps, mean, marker="o", color=colour, label=label)
-            axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-            axis.set_xticks(steps)
+            axis.plot(practice, mean, marker="o", color=colour, label=label)
+            axis.fill_between(practice, low, high, color=colour, alpha=0.15, linewidth=0)
     training.set(title="training tasks (dashed: not fully adapted)", xlabel="env steps", ylabel="return")
     for axis, name in zip(adaptation, shown, strict=True):
-        axis.set(title=f"unseen tasks: {name}", xlabel="adaptation steps")
+        axis.set(title=f"unseen tasks: {name}", xlabel="episodes of practice")
+        axis.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*adaptation[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.suptitle(f"{summary['env']}: mean and range over seeds (left), mean and 95 % interval (right)", fontsize=9)
     figure.savefig(path)

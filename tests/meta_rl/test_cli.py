@@ -219,6 +219,9 @@ def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]
     capsys.readouterr()
     assert main(["compare", "r0", "r1"]) == 2
     assert "by different protocols" in capsys.readouterr().err
+    assert main(["evaluate", "r0", "--evaluation-episodes", "2"]) == 0
+    assert main(["compare", "r0", "r1"]) == 2
+    assert "by different protocols" in capsys.readouterr().err
     assert main(["evaluate", "r0"]) == 0
     capsys.readouterr()
     assert main(["compare", "r0", "r1", "--out", "out/both"]) == 0
@@ -228,6 +231,22 @@ def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]
     assert summary["groups"]["maml-trpo"]["stages"][1]["return_by_seed"] == pytest.approx(one)
     assert summary["groups"]["maml-trpo"]["stages"][1]["return"] == pytest.approx(sum(one) / 2)
     assert len((folder / "out" / "both.csv").read_text().splitlines()) == 3
+
+
+def test_learners_that_practise_in_their_own_way_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A gradient step on two episodes, and two episodes remembered one after another."""
+    assert main([*TINY_OPTIONS, "--iterations", "1", "--run-dir", "step"]) == 0
+    assert main(["evaluate", "step", "--adaptation-episodes", "2", "--adaptation-steps", "1"]) == 0
+    assert main([*TINY_OPTIONS, "--iterations", "0", "--run-dir", "remembers"]) == 0
+    assert main(["evaluate", "remembers", "--adaptation-episodes", "1", "--adaptation-steps", "2"]) == 0
+    capsys.readouterr()
+    assert main(["compare", "step", "remembers", "--out", "both"]) == 0
+    cells = [row.split(" | ") for row in capsys.readouterr().out.splitlines() if row.startswith("| ")]
+    practice = cells[0].index("practice episodes")
+    assert [row[practice] for row in cells[2:] if "maml-trpo" in row[0]] == ["0", "2"]
+    assert [row[practice] for row in cells[2:] if "untrained" in row[0]] == ["0", "1", "2"]
+    groups = json.loads(Path("both.json").read_text())["groups"]
+    assert groups["untrained"]["protocol"]["adaptation_steps"] == 2
 
 
 def test_an_evaluation_of_an_earlier_version_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
