@@ -31,13 +31,11 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
         ConfigError: a run has no evaluation, or runs were evaluated on different tasks or for a different number of
             episodes; or those of one recipe practised differently.
     """
-    groups = grouped(run_dirs, _judged_on, "tasks, or by different protocols; run meta-rl evaluate on both")
+    what = "tasks, or by different protocols; run meta-rl evaluate on both"
+    groups = grouped(run_dirs, _judged_on, what)
     every = [run for runs in groups.values() for run in runs]
     for runs in groups.values():
-        for run in runs:
-            if run["protocol"] != runs[0]["protocol"]:
-                different = f"RUN: {run['run']} and {runs[0]['run']} were evaluated by different protocols"
-                raise ConfigError(f"{different}; run meta-rl evaluate on both")
+        _require_same(runs, _practice, what)
     for run in every:
         run["rows"] = read_rows(run["folder"] / "metrics.jsonl")
     return {
@@ -66,12 +64,23 @@ def grouped(
         run = read_evaluation(run_dir)
         run |= {"config": load_config(run_dir / "config.json"), "folder": run_dir}
         first = first or run
-        if judged_on(run) != judged_on(first):
-            raise ConfigError(f"RUN: {run['run']} and {first['run']} were evaluated on different {what}")
+        _require_same([first, run], judged_on, what)
         recipe, env = run["config"].recipe, run["config"].env
         learned = run["iteration"] > 0 or default_config(recipe, env).iterations == 0  # random never learns
         groups.setdefault(recipe if learned else "untrained", []).append(run)
     return groups
+
+
+def _require_same(runs: list[dict[str, Any]], key: Callable[[dict[str, Any]], object], what: str) -> None:
+    """Raises ConfigError unless `key` is the same for all `runs`; `what`: it in words."""
+    for run in runs:
+        if key(run) != key(runs[0]):
+            raise ConfigError(f"RUN: {run['run']} and {runs[0]['run']} were evaluated on different {what}")
+
+
+def _practice(run: dict[str, Any]) -> tuple[int, int]:
+    """Adaptation steps, and the episodes of each: the stages that seeds of one recipe must share."""
+    return run["protocol"]["adaptation_steps"], run["protocol"]["adaptation_episodes"]
 
 
 def _judged_on(run: dict[str, Any]) -> list[Any]:

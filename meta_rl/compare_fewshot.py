@@ -75,6 +75,7 @@ def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
         stages.append(stage)
     return {
         "seeds": [run["config"].seed for run in runs],
+        "device": runs[0]["config"].device,
         "iterations": runs[0]["iteration"],
         "train_seconds": [run["seconds"] for run in runs],
         "published": PUBLISHED.get((runs[0]["config"].recipe, runs[0]["config"].env)),
@@ -99,6 +100,7 @@ def table(summary: dict[str, Any]) -> str:
     cells = [["learner", "seeds", "iterations, s per run", "steps", *scores_of, "published"]]
     for label, group in summary["groups"].items():
         cost = f"{group['iterations']:,}, {np.mean(group['train_seconds']):,.0f}"
+        cost += " (cuda)" if group["device"] == "cuda" else ""
         for stage in group["stages"]:
             row = [label, str(len(group["seeds"])), cost, str(stage["adaptation_steps"])]
             row += [show(n, stage[k][n]) + _sd(n, stage[k][n]) for n in names for k in kinds]

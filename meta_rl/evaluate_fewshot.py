@@ -19,7 +19,7 @@ from torch import Tensor
 
 from meta_rl.algorithms.fewshot import FewShotLearner, per_task
 from meta_rl.config import EvaluateConfig, TrainConfig
-from meta_rl.core.types import Examples, MetaBatch, Params
+from meta_rl.core.types import Examples, MetaBatch, Params, map_tensors, to_device
 from meta_rl.ratings import Statistics, mean_absolute_error, ndcg, rating_baselines
 from meta_rl.sources.fewshot import TaskSet, fixed_episodes
 from meta_rl.sources.fewshot_ratings import Users
@@ -81,13 +81,16 @@ def evaluate_fewshot(
     protocol: EvaluateConfig,
     split: str = "test",
 ) -> FewShotEvaluation:
-    """Adaptation curves of `params` on the fixed episodes of `tasks`."""
+    """Adaptation curves of `params` on the fixed episodes of `tasks`, on the device of the run where it is there: on
+    another one, scores differ by rounding."""
+    device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    params = map_tensors(lambda x: x.to(device), params)
     points = sorted({p for p in SHOWN if p <= protocol.adaptation_steps} | {protocol.adaptation_steps})
     rows: dict[bool, list[Scores]] = {False: [], True: []}
     baselines: dict[str, list[Scores]] = {}
     others = closed_form(tasks)
     for batch in fixed_episodes(tasks, config, protocol, split):
-        for inductive, scores in curves(learner, params, batch, points).items():
+        for inductive, scores in curves(learner, params, to_device(batch, device), points).items():
             rows[inductive].append(scores)
         for name, prediction in others(batch).items():
             baselines.setdefault(name, []).append(score(learner.policy.kind, prediction, batch.query))

@@ -10,6 +10,7 @@ acting and unrolled over whole sequences while learning, by the same operations 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,9 @@ from meta_rl.errors import ConfigError
 from meta_rl.networks import functional
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
 from meta_rl.networks.policy import policy_for
+
+# Parameters are tensors of their own everywhere here; cuDNN copies them together at each call, a few megabytes.
+warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
 
 class Recurrent(nn.Module):
