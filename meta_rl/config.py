@@ -48,6 +48,12 @@ class NetworkConfig:
     """Non-linearity between layers."""
     cell: Literal["lstm", "gru"] = "lstm"
     """Recurrent cell (rl2)."""
+    memory_steps: int = 0
+    """rl2: env steps over which the cell's units forget at first, uniformly from two to so many (chrono initialisation,
+    Tallec and Ollivier 2018); 0: all of an LSTM's over four, all of a GRU's over two."""
+    recall_observation: bool = False
+    """rl2: read the previous observation beside the previous action, reward and done, so that what an action did in a
+    state is one input; else the cell itself must keep the state until its reward arrives."""
     init_std: float = 1.0
     """Initial standard deviation of actions, in action units."""
     min_std: float = 1e-6
@@ -168,6 +174,9 @@ class Rl2Config(AlgorithmConfig):
     """Weight of the entropy bonus."""
     final_entropy_coef: float = 1.0
     """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
+    reward_coef: float = 0.0
+    """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
+    teaches it what to keep (Jaderberg et al. 2017); 0: none."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: float = 1.0
@@ -503,7 +512,24 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         )
         for env, changes in (
             ("bandit/*", {"meta_batch_size": 1000, "episodes_per_task": 1}),  # the trial is one episode, all pulls
-            ("tabular", {"meta_batch_size": 400, "evaluate.adaptation_episodes": 10}),
+            (
+                "tabular",
+                {
+                    "iterations": 2000,
+                    "meta_batch_size": 250,
+                    "evaluate.adaptation_episodes": 10,
+                    # What ten states and five actions pay is more than an LSTM learns to keep by itself: it settles for
+                    # the action that pays best in all states, unless it acts at random for long and predicts rewards.
+                    "network.recall_observation": True,
+                    "network.memory_steps": 100,
+                    "algorithm.reward_coef": 0.5,
+                    "algorithm.entropy_coef": 0.1,
+                    "algorithm.learning_rate": 5e-3,
+                    "algorithm.learning_rate_iterations": 2000,
+                    "algorithm.epochs": 6,
+                    "algorithm.minibatches": 10,
+                },
+            ),
         )
     ],
     # A hundred pulls and more: sampling is cheap, and new trials teach more than another epoch on old ones.
@@ -688,7 +714,7 @@ def _check_match(config: TrainConfig) -> None:
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations workers worker_cores test_tasks adaptation_steps stock_goals evaluation_seed inner_steps "
-        "cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef final_meta_lr meta_lr_iterations "
+        "cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef reward_coef final_meta_lr meta_lr_iterations "
         "final_learning_rate final_entropy_coef learning_rate_iterations inner_batch train_ways train_shots",
         lambda x: x >= 0,
         "must be at least 0",
@@ -708,6 +734,7 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     ),
     ("discount gae_lambda final_gae_bias backtrack_ratio", lambda x: 0 <= x <= 1, "must be between 0 and 1"),
     ("hidden", lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit"),
+    ("memory_steps", lambda x: x == 0 or x >= 3, "must be 0 or at least 3"),
 ]
 
 

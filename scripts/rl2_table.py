@@ -28,7 +28,10 @@ TASKS_AT_ONCE = 500
 
 def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
     """Train on the row and play `num_tasks` test tasks with sampled actions, as while training."""
-    arguments = [options[0], "--env", row.env, "--episodes-per-task", str(row.episodes), *options[1:]]
+    sizes = ["--episodes-per-task", str(row.episodes)]
+    if row.env == "tabular":  # 25,000 env steps per iteration, whatever the trial's length
+        sizes += ["--meta-batch-size", str(2500 // row.episodes), "--memory-steps", str(10 * row.episodes)]
+    arguments = [options[0], "--env", row.env, *sizes, *options[1:]]
     config = parse_train(arguments)
     import meta_rl
     from meta_rl.train import train

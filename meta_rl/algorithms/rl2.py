@@ -10,6 +10,7 @@ trials optimises:
     A = GAE over the trial;  R = A + value                                     (one episode to the learner)
     repeat for `epochs`, for every minibatch of whole trials:
         loss = clipped surrogate(A) + value_coef * (value - R)^2 - entropy_coef * entropy
+               + reward_coef * (expected reward - r)^2                         (if asked for)
         Adam step on its gradient through `chunk` steps of time               (truncated back-propagation)
         until KL(acting policy || policy) > max_kl
 
@@ -19,6 +20,9 @@ trials optimises:
 * The first step of a trial reads zeros for the previous action, reward and done; the first step of every later episode
   reads the last step of the one before, with done = 1.
 * Values are learned and predicted in units of the running standard deviation of R around its running mean.
+* What the memory should keep is hard to learn from returns alone, in which one reward of many is lost. To predict the
+  reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017; the
+  reward decoder of Zintgraf et al. 2020 is akin). The head that predicts is not used to act.
 """
 
 from __future__ import annotations
@@ -45,7 +49,7 @@ from meta_rl.core.threads import thread_map, threads_for
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors
 from meta_rl.networks.recurrent import RecurrentPolicy
 
-TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction")
+TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction", "update/reward_loss")
 """Metrics of a minibatch."""
 
 
@@ -93,12 +97,14 @@ class Rows(NamedTuple):
     """Its observations are the inputs of the network."""
     target: Tensor
     """Values to learn, normalised."""
+    reward: Tensor
+    """As the network reads it."""
     start: Tensor
     """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
 
 
-Recall = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(action, reward, done) of a step as the next step reads it."""
+Recall = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(observation, action, reward, done) of a step as the next step reads it."""
 
 
 class RecurrentActor:
@@ -116,13 +122,13 @@ class RecurrentActor:
         self._recall = recall
         self._frozen = torch.zeros(adapted.memory.state.shape[:2], dtype=torch.bool)
         self._any_frozen = False
-        self._action: Tensor | None = None  # whose consequences are not known yet
+        self._acted: tuple[Tensor, Tensor] | None = None  # on what and how; what followed is not known yet
         self._memory = adapted.memory
 
     @property
     def memory(self) -> Memory:
         """What is remembered now. Of a last action that nothing is known to have followed: that nothing followed."""
-        if self._action is not None:
+        if self._acted is not None:
             shape = self._frozen.shape
             self.observe(np.zeros(shape), np.zeros(shape, bool))
         return self._memory
@@ -141,18 +147,19 @@ class RecurrentActor:
             inputs = self._policy.inputs(from_numpy(observation).to(self._dtype), recall)
             distribution, new = self._policy.step(inputs.flatten(0, 1), state.flatten(0, 1))
             action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise).flatten(0, 1))
-        self._action = action.reshape(*shape, *action.shape[1:])
+        action = action.reshape(*shape, *action.shape[1:])
+        self._acted = inputs[..., : observation.shape[-1]], action  # a copy: environments may reuse their arrays
         self._memory = Memory(self._keep_frozen(new.reshape(*shape, -1), state), recall)
-        return np.asarray(self._action.numpy())
+        return np.asarray(action.numpy())
 
     @torch.no_grad()
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
         """See `Actor.observe`."""
-        assert self._action is not None, "observe follows act"
+        assert self._acted is not None, "observe follows act"
         over = torch.from_numpy(done)
-        recall = self._recall(self._action, torch.from_numpy(reward).to(self._dtype), over.to(self._dtype))
+        recall = self._recall(*self._acted, torch.from_numpy(reward).to(self._dtype), over.to(self._dtype))
         self._memory = self._memory._replace(recall=self._keep_frozen(recall, self._memory.recall))
-        self._action = None
+        self._acted = None
         if done.any():
             self._freeze(self._frozen | over)
 
@@ -176,6 +183,8 @@ class Rl2:
 
     def __init__(self, config: Rl2Config, policy: RecurrentPolicy) -> None:
         self.config, self.policy = config, policy
+        if config.reward_coef:
+            policy.add_reward_head()
 
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, and empty statistics of the returns."""
@@ -209,9 +218,9 @@ class Rl2:
         """To adapt is to remember: the memory that the actor had after its last step."""
         return Remembered(adapted.params, actor.memory)
 
-    def recall(self, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
+    def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
         """What the next step reads of this one, in acting as in learning; see `RecurrentPolicy.recall`."""
-        return self.policy.recall(action, reward * self.config.reward_scale, done)
+        return self.policy.recall(observation, action, reward * self.config.reward_scale, done)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """PPO on whole trials. A loss or gradient that is not finite abandons the update: `state` stays as it was,
@@ -258,7 +267,7 @@ class Rl2:
         index, weight = without_gaps(joined.weight, self.config.chunk)
         trial = torch.arange(len(index), device=index.device).unsqueeze(1)
         observation, action, reward, done, _ = (x[trial, index] for x in joined)
-        recall = self.recall(action, reward, done)
+        recall = self.recall(observation, action, reward, done)
         previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)
         return Trials(self.policy.inputs(observation, previous), action, reward, weight)
 
@@ -282,8 +291,9 @@ class Rl2:
         normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0), parallel.sum_of).squeeze(0)
         batch = Batch(trials.inputs, trials.action, log_prob, normalised.to(weight.dtype), weight)
         target_normalised = ((target - moments.mean) / moments.std).to(weight.dtype)
-        batch, target_normalised = map_tensors(
-            lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised)
+        reward = trials.reward * c.reward_scale
+        batch, target_normalised, reward = map_tensors(
+            lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised, reward)
         )
         spread = mean_of_all((target - mean_of_all(target, weight)).square(), weight)
         explained = 1 - mean_of_all(advantage.square(), weight) / spread
@@ -291,7 +301,7 @@ class Rl2:
             "policy/entropy": float(mean_of_all(entropy, weight)),
             "value/explained_variance": float(explained),
         }
-        return Rows(batch, target_normalised, start), moments, metrics
+        return Rows(batch, target_normalised, reward, start), moments, metrics
 
     def _replay(self, params: Params, trials: Trials, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
@@ -303,7 +313,7 @@ class Rl2:
             steps, states = [], []
             for x, a in zip(torch.split(inputs, length, 1), torch.split(action, length, 1), strict=True):
                 states.append(state)
-                distribution, value, state = self.policy.unroll(params, x, state)
+                distribution, value, _, state = self.policy.unroll(params, x, state)
                 steps.append((distribution.log_prob(a), value, distribution.entropy()))
             return [*(torch.cat(parts, 1) for parts in zip(*steps, strict=True)), torch.stack(states, 1)]
 
@@ -356,18 +366,23 @@ class Rl2:
         return summed[: len(gradient)], dict(zip(TERMS, map(float, summed[len(gradient) :]), strict=True))
 
     def loss(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Clipped surrogate, value error and entropy bonus: means over the valid steps of `rows`."""
+        """Clipped surrogate, value error, entropy bonus, error in expected rewards: means over the valid steps."""
         c, batch = self.config, rows.batch
-        distribution, value, _ = self.policy.unroll(params, batch.observation, rows.start)
+        distribution, value, rewards, _ = self.policy.unroll(params, batch.observation, rows.start)
         policy_loss = losses.clipped(distribution, batch, c.clip_eps)
         value_loss = losses.weighted_mean((value - rows.target).square(), batch.weight)
         entropy = losses.weighted_mean(distribution.entropy(), batch.weight)
         loss = policy_loss + c.value_coef * value_loss - entropy_coef * entropy
+        reward_loss = torch.zeros_like(loss)
+        if rewards is not None:
+            error = self.policy.expected_reward(rewards, batch.action) - rows.reward
+            reward_loss = losses.weighted_mean(error.square(), batch.weight)
+            loss = loss + c.reward_coef * reward_loss
         with torch.no_grad():
             log_ratio = distribution.log_prob(batch.action) - batch.log_prob
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
             clipped = losses.weighted_mean((log_ratio.exp() - 1).abs().gt(c.clip_eps).float(), batch.weight)
-        return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped), strict=True))
+        return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped, reward_loss), strict=True))
 
 
 def mean_of_all(value: Tensor, weight: Tensor) -> Tensor:
@@ -406,6 +421,7 @@ def summary(steps: list[Metrics]) -> Metrics:
         "update/loss_before": first["update/loss"],
         "update/loss_after": last["update/loss"],
         "update/value_loss": first["update/value_loss"],
+        "update/reward_loss": first["update/reward_loss"],
         "update/kl": last["update/kl"],
         "update/clip_fraction": last["update/clip_fraction"],
         "update/gradient_norm": first["update/gradient_norm"],

@@ -1,8 +1,9 @@
 """Recurrent policies: what they did and what followed is part of what they read.
 
-At every step the network reads ``[observation, previous action, previous reward, previous done]``; the last three are
-called the *recall* of the previous step and are zeros at the first step of a trial. It has an optional multi-layer
-perceptron as encoder, one recurrent layer, an action head and a value head.
+At every step the network reads ``[observation, previous action, previous reward, previous done]``; the last three,
+behind the previous observation where the config says so, are called the *recall* of the previous step and are zeros at
+the first step of a trial. It has an optional multi-layer perceptron as encoder, one recurrent layer, an action head, a
+value head and, if asked for, a head that predicts rewards.
 
 A recurrent layer keeps its state in one tensor ``[n, state_size]``, whatever it consists of. It is stepped while
 acting and unrolled over whole sequences while learning, by the same operations of torch.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import torch
@@ -34,7 +35,8 @@ warnings.filterwarnings("ignore", message="RNN module weights are not part of si
 class Recurrent(nn.Module):
     """One recurrent layer, with the weights of torch's layers of the same name: gates stacked ``[gates * units, in]``.
 
-    Input weights are Xavier-uniform and recurrent ones orthogonal, gate by gate; biases are zero.
+    Input weights are Xavier-uniform and recurrent ones orthogonal, gate by gate; biases are zero, or those of
+    `NetworkConfig.memory_steps`.
 
     Attributes:
         state_size: width of the state.
@@ -46,7 +48,7 @@ class Recurrent(nn.Module):
     gates: int
     rows_on_cpu: int
 
-    def __init__(self, inputs: int, units: int) -> None:
+    def __init__(self, inputs: int, units: int, memory_steps: int = 0) -> None:
         super().__init__()
         self.units = self.state_size = units
         self.weight_ih = nn.Parameter(torch.empty(self.gates * units, inputs))
@@ -57,6 +59,8 @@ class Recurrent(nn.Module):
             rows = slice(gate * units, (gate + 1) * units)
             nn.init.xavier_uniform_(self.weight_ih.data[rows])
             nn.init.orthogonal_(self.weight_hh.data[rows])
+        if memory_steps:  # in both cells the second gate keeps what is remembered
+            self.bias_ih.data[units : 2 * units].uniform_(1, memory_steps - 1).log_()
 
     @property
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -79,16 +83,21 @@ class Recurrent(nn.Module):
 class Lstm(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000): the state is ``[hidden, cell]``.
 
-    The bias of the forget gate starts at 1, so that memories last (Jozefowicz et al. 2015).
+    The bias of the forget gate starts at 1, so that memories last (Jozefowicz et al. 2015), or with memory steps higher
+    and that of the input gate as much lower.
     """
 
     gates = 4
     rows_on_cpu = 20  # oneDNN: the whole sequence is one operation
 
-    def __init__(self, inputs: int, units: int) -> None:
-        super().__init__(inputs, units)
+    def __init__(self, inputs: int, units: int, memory_steps: int = 0) -> None:
+        super().__init__(inputs, units, memory_steps)
         self.state_size = 2 * units
-        nn.init.ones_(self.bias_ih.data[units : 2 * units])
+        gates = self.bias_ih.data[: 2 * units].chunk(2)
+        if memory_steps:
+            gates[0].copy_(-gates[1])
+        else:
+            gates[1].fill_(1)
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """See `Recurrent.step`."""
@@ -124,36 +133,73 @@ class Gru(Recurrent):
 CELLS: dict[str, type[Recurrent]] = {"lstm": Lstm, "gru": Gru}
 
 
+class Unrolled(NamedTuple):
+    """What a recurrent policy says of whole sequences."""
+
+    distribution: Any
+    """Of actions ``[row, time]``."""
+    value: Tensor
+    """``[row, time]``."""
+    rewards: Tensor | None
+    """Of the reward head, ``[row, time, width]``; see `RecurrentPolicy.expected_reward`."""
+    state: Tensor
+    """``[row, state_size]`` after the last step."""
+
+
 class RecurrentPolicy(nn.Module):
     """Action distribution and value from all that was observed so far.
 
     Attributes:
         noise_shape, noise_kind: noise that one action takes (see `meta_rl.core.distributions`).
-        recall_size: width of the recall, action + 2.
+        recall_size: width of the recall: action + 2, and that of an observation where it is recalled too.
         state_size: width of the recurrent state.
+        reward: the reward head, if there is one.
     """
+
+    reward: nn.Linear | None
 
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
         *hidden, units = config.hidden
         self._actions = int(action_space.n) if isinstance(action_space, gym.spaces.Discrete) else 0
-        self.recall_size = (self._actions or gym.spaces.flatdim(action_space)) + 2
+        self._recalled = observation_dim if config.recall_observation else 0
+        self.recall_size = self._recalled + (self._actions or gym.spaces.flatdim(action_space)) + 2
         sizes = [observation_dim + self.recall_size, *hidden]
         self.encoder = nn.Sequential()
         if hidden:
             self.encoder = nn.Sequential(mlp(sizes, config.activation), ACTIVATIONS[config.activation]())
-        self.recurrent = CELLS[config.cell](sizes[-1], units)
+        self.recurrent = CELLS[config.cell](sizes[-1], units, config.memory_steps)
         self.head = policy_for(action_space, units, replace(config, hidden=()))
         self.value = mlp([units, 1], config.activation, final_gain=0.1)
+        self.reward = None
         self.state_size = self.recurrent.state_size
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
-    def recall(self, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
-        """What the next step reads of this one, ``[..., recall_size]``: the action (one-hot where actions are
-        discrete), the reward and whether the episode is over, ``[...]`` each (done as a number)."""
-        if self._actions:
-            action = one_hot(action, self._actions)
-        return torch.cat([action.to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)], -1)
+    def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
+        """What the next step reads of this one, ``[..., recall_size]``: the observation ``[..., obs]`` (if it is
+        recalled), the action (one-hot where actions are discrete), the reward and whether the episode is over,
+        ``[...]`` each (done as a number)."""
+        step = [self._numbers(action).to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)]
+        return torch.cat([observation, *step] if self._recalled else step, -1)
+
+    def _numbers(self, action: Tensor) -> Tensor:
+        return one_hot(action, self._actions) if self._actions else action
+
+    def add_reward_head(self) -> None:
+        """A head for `expected_reward`, which is zero at first: for discrete actions a number each, for continuous
+        ones an offset and a slope in every dimension, all linear in the features."""
+        width = self._actions or self.recall_size - self._recalled - 1
+        with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
+            self.reward = nn.Linear(self.recurrent.units, width, dtype=self.recurrent.weight_ih.dtype)
+        nn.init.zeros_(self.reward.weight)
+        nn.init.zeros_(self.reward.bias)
+
+    def expected_reward(self, rewards: Tensor, action: Tensor) -> Tensor:
+        """``[...]`` of `action` from what the reward head says ``[..., width]``."""
+        numbers = self._numbers(action)
+        if not self._actions:
+            numbers = torch.cat([torch.ones_like(numbers[..., :1]), numbers], -1)
+        return (rewards * numbers).sum(-1)
 
     def inputs(self, observation: Tensor, recall: Tensor) -> Tensor:
         """What the network reads: ``[..., in]`` from ``[..., obs]`` and the recall of the previous step."""
@@ -171,19 +217,18 @@ class RecurrentPolicy(nn.Module):
         state = self.recurrent.step(self.encoder(inputs), state)
         return self.head(self.recurrent.output(state)), state
 
-    def forward(self, inputs: Tensor, state: Tensor) -> tuple[Any, Tensor, Tensor]:
+    def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:
         """See `unroll`, which takes the parameters as an argument."""
         features, state = self.recurrent.unroll(self.encoder(inputs), state)
-        return self.head(features), self.value(features).squeeze(-1), state
+        rewards = None if self.reward is None else self.reward(features)
+        return Unrolled(self.head(features), self.value(features).squeeze(-1), rewards, state)
 
-    def unroll(self, params: Params, inputs: Tensor, state: Tensor) -> tuple[Any, Tensor, Tensor]:
+    def unroll(self, params: Params, inputs: Tensor, state: Tensor) -> Unrolled:
         """Whole sequences under `params` (the module's own are not used).
 
         Args:
             inputs: ``[row, time, in]``.
             state: ``[row, state_size]``, before the first step.
-        Returns:
-            Distributions ``[row, time]``, values ``[row, time]`` and the state after the last step.
         """
         return functional.call(self, params, inputs, state)  # type: ignore[no-any-return]
 

@@ -10,7 +10,10 @@ from meta_rl.core.types import to_device
 from meta_rl.problem import open_problem
 from meta_rl.train import move_state
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+    pytest.mark.filterwarnings("ignore:RNN module weights"),  # see meta_rl/networks/recurrent.py
+]
 
 FEW = ["--meta-batch-size", "4"]
 TRIALS = [*FEW, "--episodes-per-task", "2", "--hidden", "32", "--chunk", "30"]

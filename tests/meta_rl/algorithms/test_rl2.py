@@ -59,8 +59,14 @@ class Uneven(TaskVectorEnv):
         return self.rng.normal(size=(*self.shape, 3)), self.rng.normal(size=self.shape), ended, ended
 
 
-def make(space: gym.Space = CONTINUOUS, cell: str = "lstm", dtype: torch.dtype = torch.float64, **config: Any) -> Rl2:
-    network = NetworkConfig(hidden=(7, 6), cell=cell)  # type: ignore[arg-type]
+def make(
+    space: gym.Space = CONTINUOUS,
+    cell: str = "lstm",
+    dtype: torch.dtype = torch.float64,
+    recall_observation: bool = False,
+    **config: Any,
+) -> Rl2:
+    network = NetworkConfig(hidden=(7, 6), cell=cell, recall_observation=recall_observation)  # type: ignore[arg-type]
     policy = make_policy(OBSERVATION, space, network, seed=0)
     for p in policy.parameters():  # away from the small initial gains
         p.data += 0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
@@ -109,10 +115,11 @@ class Recorder(Rl2):
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
+@pytest.mark.parametrize("recall_observation", [False, True])
 def test_recomputed_log_probs_equal_those_of_the_actor(
-    space: gym.Space, cell: str, dtype: torch.dtype, tolerance: float
+    space: gym.Space, cell: str, dtype: torch.dtype, tolerance: float, recall_observation: bool
 ) -> None:
-    plain = make(space, cell, dtype)
+    plain = make(space, cell, dtype, recall_observation)
     learner = Recorder(plain.config, plain.policy)
     batch = as_dtype(collect(learner, space).batch, dtype)
     trials = learner.trials(batch)
@@ -132,16 +139,18 @@ def test_recomputed_log_probs_equal_those_of_the_actor(
         assert not trials.weight[task, t:].any()
 
 
-def test_the_network_reads_the_previous_step() -> None:
-    learner = make(reward_scale=0.5)
+@pytest.mark.parametrize("recall_observation", [False, True])
+def test_the_network_reads_the_previous_step(recall_observation: bool) -> None:
+    learner = make(reward_scale=0.5, recall_observation=recall_observation)
     batch = as_dtype(collect(learner, CONTINUOUS).batch, torch.float64)
     trials = learner.trials(batch)
     first, second = batch.support[:2]
-    # Task 1: an episode of 2 steps, then one of 4. Recall: action (2), reward / 2, done.
+    # Task 1: an episode of 2 steps, then one of 4. Recall: maybe the observation (3), action (2), reward / 2, done.
     recall = trials.inputs[1, :, 3:]
-    assert recall[0].tolist() == [0, 0, 0, 0]
+    assert recall[0].tolist() == [0] * (7 if recall_observation else 4)
     for t, (episode, step, done) in enumerate([(first, 0, 0), (first, 1, 1), (second, 0, 0), (second, 1, 0)]):
-        expected = [*episode.action[1, 0, step].tolist(), episode.reward[1, 0, step].item() / 2, done]
+        expected = episode.observation[1, 0, step].tolist() if recall_observation else []
+        expected += [*episode.action[1, 0, step].tolist(), episode.reward[1, 0, step].item() / 2, done]
         assert recall[t + 1].tolist() == expected
     assert torch.equal(trials.inputs[1, 2, :3], second.observation[1, 0, 0])
 
@@ -199,11 +208,11 @@ def test_running_moments_are_those_of_all_values() -> None:
     torch.testing.assert_close(moments.std, seen.std(correction=0))
 
 
-def looped_loss(learner: Rl2, new: Params, trials: Trials, rows: Rows) -> Tensor:
+def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, rows: Rows) -> Tensor:
     """Trial by trial, step by step; memories of the policy that acted at the start of every chunk, the new policy's
     within. `new` are parameters of the policy itself."""
     c, total, steps = learner.config, torch.zeros((), dtype=torch.float64), 0
-    acted = make(cell="lstm" if learner.policy.state_size == 12 else "gru").policy
+    acted = make(space, "lstm" if learner.policy.state_size == 12 else "gru").policy
     for i, (inputs, action, weight) in enumerate(zip(trials.inputs, trials.action, trials.weight, strict=True)):
         chunks = len(inputs) // c.chunk
         old_state = torch.zeros(1, learner.policy.state_size, dtype=torch.float64)
@@ -219,23 +228,33 @@ def looped_loss(learner: Rl2, new: Params, trials: Trials, rows: Rows) -> Tensor
             gain = torch.minimum(ratio * advantage, ratio.clamp(1 - c.clip_eps, 1 + c.clip_eps) * advantage)
             error = (value - rows.target[row, column]).square()
             total = total - gain + c.value_coef * error - c.entropy_coef * distribution.entropy()[0]
+            if c.reward_coef:  # an offset and two slopes, or a number for each of four actions
+                said = learner.policy.reward(learner.policy.recurrent.output(state))[0]
+                taken = action[t]
+                expected = said[taken] if taken.dim() == 0 else said[0] + said[1] * taken[0] + said[2] * taken[1]
+                reward = trials.reward[i, t] * c.reward_scale
+                total = total + c.reward_coef * (expected - reward).square()
             steps += 1
     return total / steps
 
 
+@pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
+@pytest.mark.parametrize("reward_coef", [0.0, 0.3])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_the_gradient_equals_a_loop_over_trials_and_steps(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gradient_equals_a_loop_over_trials_and_steps(
+    cell: str, reward_coef: float, space: gym.Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Off-policy (parameters moved since the trials were recorded), chunks shorter than the trials, rows in parts."""
-    learner = make(cell=cell, entropy_coef=0.1)
+    learner = make(space, cell, entropy_coef=0.1, reward_coef=reward_coef)
     monkeypatch.setattr(learner.policy.recurrent, "rows_on_cpu", 3)
-    trials, rows, _ = recorded(learner)
+    trials, rows, _ = recorded(learner, space)
     assert (rows.batch.log_prob - rows.batch.log_prob.mean()).abs().max() > 0.1
     generator = torch.Generator().manual_seed(1)
     for p in learner.policy.parameters():
-        p.data += 0.1 * torch.randn(p.shape, dtype=p.dtype, generator=generator)
+        p.data += (0.1 if space is CONTINUOUS else 0.4) * torch.randn(p.shape, dtype=p.dtype, generator=generator)
     params = dict(learner.policy.named_parameters())
     gradient, metrics = learner.gradient(params, rows, learner.config.entropy_coef)
-    slow = looped_loss(learner, params, trials, rows)
+    slow = looped_loss(learner, space, params, trials, rows)
     assert metrics["update/loss"] == pytest.approx(slow.item(), abs=1e-12)
     assert 0 < metrics["update/clip_fraction"] < 1
     assert metrics["update/kl"] > 0
@@ -251,7 +270,7 @@ def test_minibatches_are_whole_trials_in_a_new_order_every_epoch() -> None:
     weight = torch.ones(15, 4)
     weight[[5, 11]] = 0
     ids = number.unsqueeze(1).expand(15, 4)
-    rows = Rows(Batch(ids, ids, ids, ids, weight), ids, ids)
+    rows = Rows(Batch(ids, ids, ids, ids, weight), ids, ids, ids)
 
     def order(iteration: int) -> list[list[float]]:
         return [part.start[:, 0].tolist() for part in learner._minibatches(rows, 5, iteration)]

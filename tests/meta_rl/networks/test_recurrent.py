@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from meta_rl.config import NetworkConfig
 from meta_rl.errors import ConfigError
-from meta_rl.networks.recurrent import CELLS, RecurrentPolicy, make_policy
+from meta_rl.networks.recurrent import CELLS, make_policy
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
 CONTINUOUS = gym.spaces.Box(-1, 1, (2,), np.float32)
@@ -46,6 +46,19 @@ def test_an_lstm_begins_by_remembering() -> None:
         torch.testing.assert_close(weight @ weight.T, torch.eye(8))
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_memory_steps_are_how_long_a_cell_remembers(cell: str) -> None:
+    """With no input and no other gate's say, a state fades by the forget gate alone: 1 / (1 - gate) steps."""
+    torch.manual_seed(0)
+    layer = CELLS[cell](5, 400, 50)
+    bias = layer.bias_ih.split(400)
+    steps = 1 / (1 - torch.sigmoid(bias[1]))
+    assert 2 <= steps.min() < 4 < 46 < steps.max() <= 50
+    assert steps.mean().item() == pytest.approx(26, abs=2)  # uniform
+    others = [bias[0] + bias[1], bias[2], bias[3]] if cell == "lstm" else [bias[0], bias[2]]
+    assert not any(gate.any() for gate in others)
+
+
 @pytest.mark.parametrize("hidden", [(8,), (6, 5, 8)])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
@@ -54,7 +67,8 @@ def test_a_policy_unrolls_what_it_steps(hidden: tuple[int, ...], cell: str, spac
     params = {name: p.detach() + 0.3 * torch.randn_like(p) for name, p in policy.named_parameters()}
     inputs = torch.randn(4, 9, 3 + policy.recall_size, dtype=torch.float64)
     state = torch.zeros(4, policy.state_size, dtype=torch.float64)
-    distribution, value, last = policy.unroll(params, inputs, state)
+    distribution, value, rewards, last = policy.unroll(params, inputs, state)
+    assert rewards is None
     assert value.shape == (4, 9)
     policy.load_state_dict(params)
     for t in range(9):
@@ -65,15 +79,15 @@ def test_a_policy_unrolls_what_it_steps(hidden: tuple[int, ...], cell: str, spac
 
 
 def test_the_recall_of_a_step() -> None:
-    def policy(space: gym.Space) -> RecurrentPolicy:
-        return make_policy(OBSERVATION, space, NetworkConfig(hidden=(4,)), seed=0)
-
-    def recall(space: gym.Space, action: Tensor) -> list[list[float]]:
-        after = policy(space).recall(action, torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]))
-        return policy(space).inputs(torch.zeros(2, 3), after)[:, 3:].tolist()  # type: ignore[no-any-return]
+    def recall(space: gym.Space, action: Tensor, observation: bool = False) -> list[list[float]]:
+        policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=(4,), recall_observation=observation), seed=0)
+        after = policy.recall(torch.full((2, 3), 7.0), action, torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]))
+        assert after.shape[-1] == policy.recall_size
+        return policy.inputs(torch.zeros(2, 3), after)[:, 3:].tolist()  # type: ignore[no-any-return]
 
     assert recall(CONTINUOUS, torch.tensor([[3.0, 4.0], [5.0, 6.0]])) == [[3, 4, 0.5, 0], [5, 6, 2, 1]]
     assert recall(DISCRETE, torch.tensor([2, 0])) == [[0, 0, 1, 0, 0.5, 0], [1, 0, 0, 0, 2, 1]]
+    assert recall(DISCRETE, torch.tensor([2, 0]), True) == [[7, 7, 7, 0, 0, 1, 0, 0.5, 0], [7, 7, 7, 1, 0, 0, 0, 2, 1]]
 
 
 def test_the_seed_makes_the_parameters_and_torchs_generator_stays() -> None:
