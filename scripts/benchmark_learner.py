@@ -104,9 +104,10 @@ def main(arguments: list[str]) -> None:
     device = select_device(options.device)
     sizes = (options.tasks, options.episodes, options.horizon)
     record: dict[str, Any] = {"command": shlex.join(["scripts/benchmark.py", "learner", *arguments]), "sizes": sizes}
-    record |= {"device": str(device), "cores": os.cpu_count(), "versions": versions(), "seconds": {}}
+    where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    record |= {"device": where, "cores": os.cpu_count(), "versions": versions(), "seconds": {}}
     lines = [f"Command: `python {record['command']}`; {sizes[0]} tasks x {sizes[1]} episodes x {sizes[2]} steps, "
-             f"{device}, {torch.get_num_threads()} torch threads, medians of {options.iterations}.", "",
+             f"{where}, {torch.get_num_threads()} torch threads, medians of {options.iterations}.", "",
              "| case | batched, s | loop over tasks, s | ratio |", "|---|---|---|---|"]  # fmt: skip
     for case in options.cases:
         batched = statistics.median(measure(case, sizes, options.iterations, device, False))
