@@ -24,36 +24,41 @@ from meta_rl.cli import parse_train
 RUNS = Path("runs/rl2_table")
 OUT = Path("results/rl2_table")
 TASKS_AT_ONCE = 500
+SHORTEST = 25
+"""Episodes in the trials that MDPs are trained on, at least: each state comes back more often, so that its memory pays
+sooner. Shorter rows are the first episodes of such a trial."""
 
 
 def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
     """Train on the row and play `num_tasks` test tasks with sampled actions, as while training."""
-    sizes = ["--episodes-per-task", str(row.episodes)]
+    trained, sizes = row.episodes, []
     if row.env == "tabular":  # 25,000 env steps per iteration, whatever the trial's length
-        sizes += ["--meta-batch-size", str(2500 // row.episodes), "--memory-steps", str(10 * row.episodes)]
-    arguments = [options[0], "--env", row.env, *sizes, *options[1:]]
+        trained = max(row.episodes, SHORTEST)
+        sizes = ["--meta-batch-size", str(2500 // trained), "--memory-steps", str(10 * trained)]
+    arguments = [options[0], "--env", row.env, "--episodes-per-task", str(trained), *sizes, *options[1:]]
     config = parse_train(arguments)
     import meta_rl
     from meta_rl.train import train
 
-    run_dir = RUNS / f"{config.recipe}_{row.env.replace('/', '-')}-e{row.episodes}_s{config.seed}"
+    run_dir = RUNS / f"{config.recipe}_{row.env.replace('/', '-')}-e{trained}_s{config.seed}"
     train(parse_train([*arguments, "--run-dir", str(run_dir)]))
     agent = meta_rl.load(run_dir)
     totals = play(agent, row, num_tasks)
     metrics = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    stages = [sum(m[key] for key in m if key.startswith("return/stage_")) for m in metrics]
+    stages = [sum(m[f"return/stage_{stage}"] for stage in range(row.episodes)) for m in metrics]
     published = RL2_PUBLISHED.get((row.env, row.episodes))
     mean, error = float(totals.mean()), float(totals.std(ddof=1) / np.sqrt(len(totals)))
     result = {"env": row.env, "episodes": row.episodes, "recipe": config.recipe, "seed": config.seed,
               "command": f"python scripts/rl2_table.py {' '.join(sys.argv[1:])}",
-              "iterations": len(metrics), "env_steps": metrics[-1]["env_steps"], "tasks": num_tasks,
+              "trained_episodes": trained, "tasks": num_tasks,
+              "iterations": len(metrics), "env_steps": metrics[-1]["env_steps"],
               "mean": mean, "standard_error": error, "published": published,
               "ratio": mean / published if published else None,
               "optimal": optimal(row),
               "classical": dict(row.published),
               "curve": {"env_steps": [m["env_steps"] for m in metrics[::10]],
                         "total_reward": stages[::10]}}  # fmt: skip
-    (run_dir / "row.json").write_text(json.dumps(result, indent=1) + "\n")
+    (run_dir / f"row_{row.episodes}.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
 
 
@@ -90,12 +95,13 @@ def write() -> None:
     """All rows that were run, here or earlier, in `OUT`."""
     written = OUT.with_suffix(".json")
     rows = json.loads(written.read_text()) if written.exists() else []
-    rows += [json.loads(path.read_text()) for path in sorted(RUNS.glob("*/row.json"))]
+    rows += [json.loads(path.read_text()) for path in sorted(RUNS.glob("*/row*.json"))]
     results = list({(r["env"], r["episodes"], r["recipe"], r["seed"]): r for r in rows}.values())  # the last one counts
     order = {(row.env, row.episodes): i for i, row in enumerate([*itertools.chain(*BANDIT_ROWS), *TABULAR_ROWS])}
     results.sort(key=lambda r: (order.get((r["env"], r["episodes"]), 99), r["recipe"], r["seed"]))
     lines = ["RL^2 on the bandits and MDPs of Duan et al. 2016: mean total reward of a trial on test tasks, with 95 % "
-             "intervals. *published* is the RL2 column of the paper (1000 tasks); *best classical* is the highest "
+             "intervals. MDPs are trained on trials of at least 25 episodes, of which a shorter row is the "
+             "beginning. *published* is the RL2 column of the paper (1000 tasks); *best classical* is the highest "
              "published number among the other agents. Ours plays freshly drawn tasks: results/classical.md says by "
              "how much the paper's tasks differ from the average. *optimal* is the expected reward of the "
              "Bayes-optimal agent (meta_rl/classical/optimal.py), which none can surpass; computed for n = 10.", "",
