@@ -518,8 +518,8 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                     "iterations": 2000,
                     "meta_batch_size": 250,
                     "evaluate.adaptation_episodes": 10,
-                    # What ten states and five actions pay is more than an LSTM learns to keep by itself: it settles for
-                    # the action that pays best in all states, unless it acts at random for long and predicts rewards.
+                    # What each of ten states and five actions pays is more than an LSTM learns to keep by itself: it
+                    # settles for the action that pays best in all states. All of these together got it further.
                     "network.recall_observation": True,
                     "network.memory_steps": 100,
                     "algorithm.reward_coef": 0.5,
