@@ -515,7 +515,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             (
                 "tabular",
                 {
-                    "iterations": 2000,
+                    "iterations": 900,
                     "meta_batch_size": 250,
                     "evaluate.adaptation_episodes": 10,
                     # What each of ten states and five actions pays is more than an LSTM learns to keep by itself: it
@@ -524,8 +524,10 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                     "network.memory_steps": 100,
                     "algorithm.reward_coef": 0.5,
                     "algorithm.entropy_coef": 0.1,
+                    "algorithm.final_entropy_coef": 0.2,
+                    "algorithm.final_gae_bias": 0.1,  # what takes over when the bonus that made it explore fades
                     "algorithm.learning_rate": 5e-3,
-                    "algorithm.learning_rate_iterations": 2000,
+                    "algorithm.learning_rate_iterations": 900,
                     "algorithm.epochs": 6,
                     "algorithm.minibatches": 10,
                 },
