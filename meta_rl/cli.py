@@ -336,6 +336,9 @@ def parse_options(cls: type[C], default: C, argv: list[str], program: str, about
     if unknown:
         options = option_names(default)
         name = "--" + unknown[0].replace("_", "-").lstrip("-").rpartition(".")[2]  # --algorithm.inner-lr, say
+        owners = [recipe for recipe, row in RECIPES.items() if name in option_names(row.algorithm)]
+        if isinstance(default, TrainConfig) and owners and name not in options:
+            raise ConfigError(f"{name}: not an option of {default.recipe}; of {', '.join(owners)}")
         close = difflib.get_close_matches(name, options, 1, 0.0)[0]
         raise ConfigError(f"unknown option {unknown[0]!r}; closest: {close}")
     return config

@@ -60,6 +60,7 @@ BAD = {
     "train --inner-lr abc": ["--inner-lr", "'abc'"],
     "train --inner-steps -1": ["--inner-steps", "at least 0"],
     "train rl2 --memory-steps 2": ["--memory-steps", "0 or at least 3"],
+    "train --reward-coef 1": ["--reward-coef", "not an option of maml-trpo; of rl2, rl2-gru"],
     "train rl2 --reward-coef -1": ["--reward-coef", "at least 0"],
     "train --discount 1.5": ["--discount", "between 0 and 1"],
     "train --gae-lambda -0.5": ["--gae-lambda", "between 0 and 1"],
