@@ -176,7 +176,7 @@ class Rl2Config(AlgorithmConfig):
     """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
     reward_coef: float = 0.0
     """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
-    teaches it what to keep (Jaderberg et al. 2017); 0: none."""
+    teaches it what to keep (Jaderberg et al. 2017), and from which choices among discrete actions start; 0: none."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: float = 1.0

@@ -22,7 +22,8 @@ trials optimises:
 * Values are learned and predicted in units of the running standard deviation of R around its running mean.
 * What the memory should keep is hard to learn from returns alone, in which one reward of many is lost. To predict the
   reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017; the
-  reward decoder of Zintgraf et al. 2020 is akin). The head that predicts is not used to act.
+  reward decoder of Zintgraf et al. 2020 is akin). The policy over discrete actions adds what it expects of them, times
+  a learned inverse temperature, to its logits: what it knows, it need not learn again from returns.
 """
 
 from __future__ import annotations

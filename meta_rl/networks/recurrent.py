@@ -154,9 +154,11 @@ class RecurrentPolicy(nn.Module):
         recall_size: width of the recall: action + 2, and that of an observation where it is recalled too.
         state_size: width of the recurrent state.
         reward: the reward head, if there is one.
+        inverse_temperature: beside a reward head of discrete actions: what logits gain for an expected reward of one.
     """
 
     reward: nn.Linear | None
+    inverse_temperature: nn.Parameter | None
 
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
@@ -171,7 +173,7 @@ class RecurrentPolicy(nn.Module):
         self.recurrent = CELLS[config.cell](sizes[-1], units, config.memory_steps)
         self.head = policy_for(action_space, units, replace(config, hidden=()))
         self.value = mlp([units, 1], config.activation, final_gain=0.1)
-        self.reward = None
+        self.reward = self.inverse_temperature = None
         self.state_size = self.recurrent.state_size
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
@@ -187,12 +189,30 @@ class RecurrentPolicy(nn.Module):
 
     def add_reward_head(self) -> None:
         """A head for `expected_reward`, which is zero at first: for discrete actions a number each, for continuous
-        ones an offset and a slope in every dimension, all linear in the features."""
+        ones an offset and a slope in every dimension, all linear in the features. The policy over discrete actions
+        then starts from the expectations; see `act`."""
         width = self._actions or self.recall_size - self._recalled - 1
         with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
             self.reward = nn.Linear(self.recurrent.units, width, dtype=self.recurrent.weight_ih.dtype)
         nn.init.zeros_(self.reward.weight)
         nn.init.zeros_(self.reward.bias)
+        if self._actions:
+            self.inverse_temperature = nn.Parameter(torch.ones((), dtype=self.reward.weight.dtype))
+
+    def act(self, features: Tensor) -> tuple[Any, Tensor | None]:
+        """Distribution of actions, and what the reward head says, if there is one, from features ``[..., units]``.
+
+        Discrete actions gain from the rewards expected of them, as in a softmax over estimates (Sutton and Barto 2018,
+        section 2.8), whatever the head adds. The loss of the policy moves the temperature, not the estimates.
+        """
+        distribution = self.head(features)
+        if self.reward is None:
+            return distribution, None
+        rewards: Tensor = self.reward(features)
+        if self.inverse_temperature is not None:
+            logits = distribution.logits + self.inverse_temperature * rewards.detach()
+            distribution = distribution._replace(logits=logits)
+        return distribution, rewards
 
     def expected_reward(self, rewards: Tensor, action: Tensor) -> Tensor:
         """``[...]`` of `action` from what the reward head says ``[..., width]``."""
@@ -215,13 +235,13 @@ class RecurrentPolicy(nn.Module):
             Distribution ``[n]`` and the next state.
         """
         state = self.recurrent.step(self.encoder(inputs), state)
-        return self.head(self.recurrent.output(state)), state
+        return self.act(self.recurrent.output(state))[0], state
 
     def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:
         """See `unroll`, which takes the parameters as an argument."""
         features, state = self.recurrent.unroll(self.encoder(inputs), state)
-        rewards = None if self.reward is None else self.reward(features)
-        return Unrolled(self.head(features), self.value(features).squeeze(-1), rewards, state)
+        distribution, rewards = self.act(features)
+        return Unrolled(distribution, self.value(features).squeeze(-1), rewards, state)
 
     def unroll(self, params: Params, inputs: Tensor, state: Tensor) -> Unrolled:
         """Whole sequences under `params` (the module's own are not used).

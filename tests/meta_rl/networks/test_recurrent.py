@@ -62,13 +62,18 @@ def test_memory_steps_are_how_long_a_cell_remembers(cell: str) -> None:
 @pytest.mark.parametrize("hidden", [(8,), (6, 5, 8)])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
-def test_a_policy_unrolls_what_it_steps(hidden: tuple[int, ...], cell: str, space: gym.Space) -> None:
+@pytest.mark.parametrize("reward_head", [False, True])
+def test_a_policy_unrolls_what_it_steps(
+    hidden: tuple[int, ...], cell: str, space: gym.Space, reward_head: bool
+) -> None:
     policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=hidden, cell=cell), seed=0).double()  # type: ignore[arg-type]
+    if reward_head:
+        policy.add_reward_head()
     params = {name: p.detach() + 0.3 * torch.randn_like(p) for name, p in policy.named_parameters()}
     inputs = torch.randn(4, 9, 3 + policy.recall_size, dtype=torch.float64)
     state = torch.zeros(4, policy.state_size, dtype=torch.float64)
     distribution, value, rewards, last = policy.unroll(params, inputs, state)
-    assert rewards is None
+    assert (rewards is not None) == reward_head
     assert value.shape == (4, 9)
     policy.load_state_dict(params)
     for t in range(9):
@@ -76,6 +81,37 @@ def test_a_policy_unrolls_what_it_steps(hidden: tuple[int, ...], cell: str, spac
         for stepped, unrolled in zip(one, distribution, strict=True):
             torch.testing.assert_close(stepped, unrolled[:, t])
     torch.testing.assert_close(state, last)
+
+
+def test_discrete_actions_start_from_the_rewards_expected_of_them() -> None:
+    policy = make_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
+    inputs = torch.randn(5, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
+    state = torch.zeros(5, policy.state_size)
+    before = policy.step(inputs, state)[0].logits
+    policy.add_reward_head()
+    torch.testing.assert_close(policy.step(inputs, state)[0].logits, before, rtol=0, atol=0)  # nothing expected yet
+    assert policy.reward is not None
+    assert policy.inverse_temperature is not None
+    with torch.no_grad():
+        policy.reward.bias.copy_(torch.tensor([3.0, 0.0, -1.0, 2.0]))
+        policy.inverse_temperature.fill_(2.0)
+    logits = policy.step(inputs, state)[0].logits
+    torch.testing.assert_close(logits - before, torch.tensor([6.0, 0.0, -2.0, 4.0]).expand(5, 4))
+    logits[:, 0].sum().backward()
+    assert policy.inverse_temperature.grad == 5 * 3
+    assert policy.reward.bias.grad is None  # what is expected is no matter of what is wanted
+
+
+def test_continuous_actions_do_not() -> None:
+    policy = make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=(8,)), seed=0)
+    inputs, state = torch.ones(1, 3 + policy.recall_size), torch.zeros(1, policy.state_size)
+    before = policy.step(inputs, state)[0]
+    policy.add_reward_head()
+    assert policy.reward is not None
+    torch.nn.init.ones_(policy.reward.bias)
+    assert policy.inverse_temperature is None
+    for new, old in zip(policy.step(inputs, state)[0], before, strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=0)
 
 
 def test_the_recall_of_a_step() -> None:
