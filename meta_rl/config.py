@@ -176,7 +176,9 @@ class Rl2Config(AlgorithmConfig):
     """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
     reward_coef: float = 0.0
     """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
-    teaches it what to keep (Jaderberg et al. 2017), and from which choices among discrete actions start; 0: none."""
+    teaches it what to keep (Jaderberg et al. 2017); 0: none."""
+    act_on_rewards: bool = False
+    """Discrete actions start from the rewards that the memory expects of them, times a learned inverse temperature."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: float = 1.0
@@ -524,6 +526,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                     "network.recall_observation": True,
                     "network.memory_steps": 100,
                     "algorithm.reward_coef": 0.5,
+                    "algorithm.act_on_rewards": True,
                     "algorithm.entropy_coef": 0.1,
                     "algorithm.final_entropy_coef": 0.2,
                     "algorithm.final_gae_bias": 0.1,  # what takes over when the bonus that made it explore fades

@@ -22,8 +22,9 @@ trials optimises:
 * Values are learned and predicted in units of the running standard deviation of R around its running mean.
 * What the memory should keep is hard to learn from returns alone, in which one reward of many is lost. To predict the
   reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017; the
-  reward decoder of Zintgraf et al. 2020 is akin). The policy over discrete actions adds what it expects of them, times
-  a learned inverse temperature, to its logits: what it knows, it need not learn again from returns.
+  reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the policy over discrete actions adds what it
+  expects of them, times a learned inverse temperature, to its logits: what it knows, it need not learn again from
+  returns. That helps where much is to be known and less where exploring is the art.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.threads import thread_map, threads_for
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors
+from meta_rl.errors import ConfigError
 from meta_rl.networks.recurrent import RecurrentPolicy
 
 TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction", "update/reward_loss")
@@ -184,8 +186,10 @@ class Rl2:
 
     def __init__(self, config: Rl2Config, policy: RecurrentPolicy) -> None:
         self.config, self.policy = config, policy
+        if config.act_on_rewards and not config.reward_coef:
+            raise ConfigError("--act-on-rewards: without --reward-coef above 0 no rewards are expected")
         if config.reward_coef:
-            policy.add_reward_head()
+            policy.add_reward_head(config.act_on_rewards)
 
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, and empty statistics of the returns."""

@@ -154,7 +154,7 @@ class RecurrentPolicy(nn.Module):
         recall_size: width of the recall: action + 2, and that of an observation where it is recalled too.
         state_size: width of the recurrent state.
         reward: the reward head, if there is one.
-        inverse_temperature: beside a reward head of discrete actions: what logits gain for an expected reward of one.
+        inverse_temperature: what logits gain for an expected reward of one, if the policy acts on rewards.
     """
 
     reward: nn.Linear | None
@@ -187,23 +187,30 @@ class RecurrentPolicy(nn.Module):
     def _numbers(self, action: Tensor) -> Tensor:
         return one_hot(action, self._actions) if self._actions else action
 
-    def add_reward_head(self) -> None:
+    def add_reward_head(self, act_on_rewards: bool = False) -> None:
         """A head for `expected_reward`, which is zero at first: for discrete actions a number each, for continuous
-        ones an offset and a slope in every dimension, all linear in the features. The policy over discrete actions
-        then starts from the expectations; see `act`."""
+        ones an offset and a slope in every dimension, all linear in the features.
+
+        Args:
+            act_on_rewards: the policy starts from what is expected; see `act`.
+        Raises:
+            ConfigError: it cannot, since actions are not discrete.
+        """
+        if act_on_rewards and not self._actions:
+            raise ConfigError("--act-on-rewards: for discrete actions only; valid here: False")
         width = self._actions or self.recall_size - self._recalled - 1
         with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
             self.reward = nn.Linear(self.recurrent.units, width, dtype=self.recurrent.weight_ih.dtype)
         nn.init.zeros_(self.reward.weight)
         nn.init.zeros_(self.reward.bias)
-        if self._actions:
+        if act_on_rewards:
             self.inverse_temperature = nn.Parameter(torch.ones((), dtype=self.reward.weight.dtype))
 
     def act(self, features: Tensor) -> tuple[Any, Tensor | None]:
         """Distribution of actions, and what the reward head says, if there is one, from features ``[..., units]``.
 
-        Discrete actions gain from the rewards expected of them, as in a softmax over estimates (Sutton and Barto 2018,
-        section 2.8), whatever the head adds. The loss of the policy moves the temperature, not the estimates.
+        A policy that acts on rewards adds to its logits those expected of its actions, times `inverse_temperature`.
+        Its loss moves the temperature, not the expectations.
         """
         distribution = self.head(features)
         if self.reward is None:

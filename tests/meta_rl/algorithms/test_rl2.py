@@ -245,7 +245,8 @@ def test_the_gradient_equals_a_loop_over_trials_and_steps(
     cell: str, reward_coef: float, space: gym.Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Off-policy (parameters moved since the trials were recorded), chunks shorter than the trials, rows in parts."""
-    learner = make(space, cell, entropy_coef=0.1, reward_coef=reward_coef)
+    acts = reward_coef > 0 and space is DISCRETE
+    learner = make(space, cell, entropy_coef=0.1, reward_coef=reward_coef, act_on_rewards=acts)
     monkeypatch.setattr(learner.policy.recurrent, "rows_on_cpu", 3)
     trials, rows, _ = recorded(learner, space)
     assert (rows.batch.log_prob - rows.batch.log_prob.mean()).abs().max() > 0.1

@@ -68,7 +68,7 @@ def test_a_policy_unrolls_what_it_steps(
 ) -> None:
     policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=hidden, cell=cell), seed=0).double()  # type: ignore[arg-type]
     if reward_head:
-        policy.add_reward_head()
+        policy.add_reward_head(space is DISCRETE)
     params = {name: p.detach() + 0.3 * torch.randn_like(p) for name, p in policy.named_parameters()}
     inputs = torch.randn(4, 9, 3 + policy.recall_size, dtype=torch.float64)
     state = torch.zeros(4, policy.state_size, dtype=torch.float64)
@@ -88,7 +88,7 @@ def test_discrete_actions_start_from_the_rewards_expected_of_them() -> None:
     inputs = torch.randn(5, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
     state = torch.zeros(5, policy.state_size)
     before = policy.step(inputs, state)[0].logits
-    policy.add_reward_head()
+    policy.add_reward_head(True)
     torch.testing.assert_close(policy.step(inputs, state)[0].logits, before, rtol=0, atol=0)  # nothing expected yet
     assert policy.reward is not None
     assert policy.inverse_temperature is not None
@@ -102,13 +102,14 @@ def test_discrete_actions_start_from_the_rewards_expected_of_them() -> None:
     assert policy.reward.bias.grad is None  # what is expected is no matter of what is wanted
 
 
-def test_continuous_actions_do_not() -> None:
-    policy = make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=(8,)), seed=0)
+@pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
+def test_a_policy_that_was_not_asked_to_does_not(space: gym.Space) -> None:
+    policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=(8,)), seed=0)  # type: ignore[arg-type]
     inputs, state = torch.ones(1, 3 + policy.recall_size), torch.zeros(1, policy.state_size)
     before = policy.step(inputs, state)[0]
     policy.add_reward_head()
     assert policy.reward is not None
-    torch.nn.init.ones_(policy.reward.bias)
+    torch.nn.init.uniform_(policy.reward.bias)
     assert policy.inverse_temperature is None
     for new, old in zip(policy.step(inputs, state)[0], before, strict=True):
         torch.testing.assert_close(new, old, rtol=0, atol=0)
