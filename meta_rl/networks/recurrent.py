@@ -192,7 +192,7 @@ class RecurrentPolicy(nn.Module):
         ones an offset and a slope in every dimension, all linear in the features.
 
         Args:
-            act_on_rewards: the policy starts from what is expected; see `act`.
+            act_on_rewards: the policy over actions starts from what is expected of them.
         Raises:
             ConfigError: it cannot, since actions are not discrete.
         """
@@ -206,20 +206,20 @@ class RecurrentPolicy(nn.Module):
         if act_on_rewards:
             self.inverse_temperature = nn.Parameter(torch.ones((), dtype=self.reward.weight.dtype))
 
-    def act(self, features: Tensor) -> tuple[Any, Tensor | None]:
-        """Distribution of actions, and what the reward head says, if there is one, from features ``[..., units]``.
+    def _rewards(self, features: Tensor) -> Tensor | None:
+        """What the reward head says, if there is one."""
+        return None if self.reward is None else self.reward(features)
+
+    def _distribution(self, features: Tensor, rewards: Tensor | None) -> Any:
+        """Of actions, from features ``[..., units]``.
 
         A policy that acts on rewards adds to its logits those expected of its actions, times `inverse_temperature`.
         Its loss moves the temperature, not the expectations.
         """
         distribution = self.head(features)
-        if self.reward is None:
-            return distribution, None
-        rewards: Tensor = self.reward(features)
-        if self.inverse_temperature is not None:
-            logits = distribution.logits + self.inverse_temperature * rewards.detach()
-            distribution = distribution._replace(logits=logits)
-        return distribution, rewards
+        if self.inverse_temperature is None or rewards is None:
+            return distribution
+        return distribution._replace(logits=distribution.logits + self.inverse_temperature * rewards.detach())
 
     def expected_reward(self, rewards: Tensor, action: Tensor) -> Tensor:
         """``[...]`` of `action` from what the reward head says ``[..., width]``."""
@@ -242,13 +242,15 @@ class RecurrentPolicy(nn.Module):
             Distribution ``[n]`` and the next state.
         """
         state = self.recurrent.step(self.encoder(inputs), state)
-        return self.act(self.recurrent.output(state))[0], state
+        features = self.recurrent.output(state)
+        rewards = None if self.inverse_temperature is None else self._rewards(features)
+        return self._distribution(features, rewards), state
 
     def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:
         """See `unroll`, which takes the parameters as an argument."""
         features, state = self.recurrent.unroll(self.encoder(inputs), state)
-        distribution, rewards = self.act(features)
-        return Unrolled(distribution, self.value(features).squeeze(-1), rewards, state)
+        rewards = self._rewards(features)
+        return Unrolled(self._distribution(features, rewards), self.value(features).squeeze(-1), rewards, state)
 
     def unroll(self, params: Params, inputs: Tensor, state: Tensor) -> Unrolled:
         """Whole sequences under `params` (the module's own are not used).
