@@ -188,6 +188,18 @@ class TaskVectorEnv(ABC):
         self._check_open()
         return np.zeros(0)
 
+    def mean_reward(self, observation: Float, action: NDArray[Any]) -> NDArray[np.float64] | None:
+        """The mean of the reward that `action` earns at `observation` under the tasks held now.
+
+        Optional: None, unless the distribution's `knows_mean_reward` says that it is known.
+
+        Args:
+            observation, action: recorded ones, ``[task, env, time, ...]``.
+        Returns:
+            ``[task, env, time]``.
+        """
+        return None
+
     def close(self) -> None:
         """Free everything; calling it twice is fine."""
         if not self._closed:
@@ -258,6 +270,8 @@ class TaskDistribution(ABC):
         horizon: env steps per episode at most.
         deterministic: the same task and actions always give the same episode (no noise at reset or in steps).
         has_success: its tasks can be solved; if not, `Step.success` is always False and is not reported.
+        knows_mean_reward: its environments give `TaskVectorEnv.mean_reward`, for learners to whom the noise of rewards
+            is of no use.
     """
 
     name: str
@@ -268,6 +282,7 @@ class TaskDistribution(ABC):
     horizon: int
     deterministic: bool = False
     has_success: bool = True
+    knows_mean_reward: bool = False
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:

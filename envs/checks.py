@@ -398,6 +398,18 @@ def _spoil(array: NDArray[Any]) -> None:
         array.fill(7)
 
 
+def _check_mean_reward(case: _Case) -> None:
+    known, env = case.distribution.knows_mean_reward, case.env
+    first = _play(env, case.tasks, case.seeds, case.actions).first
+    observation = np.moveaxis(np.concatenate([first, case.reference.observation[:-1]]), 0, 2)
+    mean = env.mean_reward(observation, np.moveaxis(case.actions, 0, 2))
+    _require((mean is not None) == known, f"knows_mean_reward is {known}, which is not what mean_reward says")
+    if mean is not None:
+        shape = (*env.shape, len(case.actions))
+        _require(mean.shape == shape, f"mean_reward must be [task, env, time], {shape} here, got {mean.shape}")
+        _require(np.isfinite(mean).all(), "mean_reward holds NaN or infinity")
+
+
 def _check_actions_are_the_callers(case: _Case) -> None:
     given = case.actions
     _play(case.env, case.tasks, case.seeds, given)
@@ -487,6 +499,7 @@ CHECKS: tuple[Callable[[_Case], None], ...] = (
     _check_task_is_data,
     _check_make,
     _check_repeatable,
+    _check_mean_reward,
     _check_tasks_are_held,
     _check_slot_before,
     _check_order_of_tasks,

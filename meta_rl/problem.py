@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.fewshot import FewShotLearner
-from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.config import RECIPES, Rl2Config, TrainConfig
+from meta_rl.errors import ConfigError
 from meta_rl.interface import Interface
 from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.fewshot import FewShotSource, open_tasks
@@ -46,6 +47,11 @@ class Environments:
 
     def __init__(self, config: TrainConfig) -> None:
         self._config, self._distribution = config, envs.make(config.env, "train")
+        known = self._distribution.knows_mean_reward
+        if isinstance(config.algorithm, Rl2Config) and config.algorithm.learn_from_means and not known:
+            raise ConfigError(
+                f"--learn-from-means: {config.env} does not know the mean of its rewards; valid here: False"
+            )
         self.learner: MetaLearner = make_learner(config, self._distribution)
         self.interface = Interface.of(self._distribution, self._distribution.horizon)
         self.has_success = self._distribution.has_success

@@ -25,6 +25,8 @@ trials optimises:
   reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the policy over discrete actions adds what it
   expects of them, times a learned inverse temperature, to its logits: what it knows, it need not learn again from
   returns. That helps where much is to be known and less where exploring is the art.
+* With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
+  same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """
 
 from __future__ import annotations
@@ -78,6 +80,8 @@ class Episode(NamedTuple):
     observation: Tensor
     action: Tensor
     reward: Tensor
+    earned: Tensor
+    """What is to be learned from: the reward, or its mean."""
     done: Tensor
     """float: 1 at the last valid step."""
     weight: Tensor
@@ -89,7 +93,7 @@ class Trials(NamedTuple):
 
     inputs: Tensor
     action: Tensor
-    reward: Tensor
+    earned: Tensor
     weight: Tensor
 
 
@@ -100,8 +104,8 @@ class Rows(NamedTuple):
     """Its observations are the inputs of the network."""
     target: Tensor
     """Values to learn, normalised."""
-    reward: Tensor
-    """As the network reads it."""
+    earned: Tensor
+    """In the units of the rewards that the network reads."""
     start: Tensor
     """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
 
@@ -217,7 +221,8 @@ class Rl2:
         valid = from_numpy(rollout.valid)
         last = valid & ~pad(valid[..., 1:], (0, 1))
         observation, action, reward = map(from_numpy, (rollout.observation, rollout.action, rollout.reward))
-        return Episode(observation, action, reward, last.float(), valid.float())
+        earned = from_numpy(rollout.mean_reward) if self.config.learn_from_means else reward
+        return Episode(observation, action, reward, earned, last.float(), valid.float())
 
     def adapt(self, adapted: Remembered, support: Episode, actor: RecurrentActor) -> Remembered:
         """To adapt is to remember: the memory that the actor had after its last step."""
@@ -271,10 +276,10 @@ class Rl2:
         joined = Episode(*(torch.cat(parts, 2).flatten(0, 1) for parts in zip(*episodes, strict=True)))
         index, weight = without_gaps(joined.weight, self.config.chunk)
         trial = torch.arange(len(index), device=index.device).unsqueeze(1)
-        observation, action, reward, done, _ = (x[trial, index] for x in joined)
+        observation, action, reward, earned, done, _ = (x[trial, index] for x in joined)
         recall = self.recall(observation, action, reward, done)
         previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)
-        return Trials(self.policy.inputs(observation, previous), action, reward, weight)
+        return Trials(self.policy.inputs(observation, previous), action, earned, weight)
 
     @torch.no_grad()
     def rows(
@@ -290,15 +295,15 @@ class Rl2:
         log_prob, value, entropy, start = self._replay(params, trials, length)
         value = (value.double() * moments.std + moments.mean) * weight
         valid, end = weight.bool(), torch.zeros_like(value[:, 0])
-        advantage = returns.gae(trials.reward.double(), value, valid, end, c.discount, gae_lambda)
+        advantage = returns.gae(trials.earned.double(), value, valid, end, c.discount, gae_lambda)
         target = advantage + value
         moments = moments.update(target, weight)
         normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0), parallel.sum_of).squeeze(0)
         batch = Batch(trials.inputs, trials.action, log_prob, normalised.to(weight.dtype), weight)
         target_normalised = ((target - moments.mean) / moments.std).to(weight.dtype)
-        reward = trials.reward * c.reward_scale
-        batch, target_normalised, reward = map_tensors(
-            lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised, reward)
+        earned = trials.earned * c.reward_scale
+        batch, target_normalised, earned = map_tensors(
+            lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised, earned)
         )
         spread = mean_of_all((target - mean_of_all(target, weight)).square(), weight)
         explained = 1 - mean_of_all(advantage.square(), weight) / spread
@@ -306,7 +311,7 @@ class Rl2:
             "policy/entropy": float(mean_of_all(entropy, weight)),
             "value/explained_variance": float(explained),
         }
-        return Rows(batch, target_normalised, reward, start), moments, metrics
+        return Rows(batch, target_normalised, earned, start), moments, metrics
 
     def _replay(self, params: Params, trials: Trials, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
@@ -380,7 +385,7 @@ class Rl2:
         loss = policy_loss + c.value_coef * value_loss - entropy_coef * entropy
         reward_loss = torch.zeros_like(loss)
         if rewards is not None:
-            error = self.policy.expected_reward(rewards, batch.action) - rows.reward
+            error = self.policy.expected_reward(rewards, batch.action) - rows.earned
             reward_loss = losses.weighted_mean(error.square(), batch.weight)
             loss = loss + c.reward_coef * reward_loss
         with torch.no_grad():

@@ -110,7 +110,9 @@ def rollout(
     for array in (reward, valid, success):
         array[lost] = 0
     last = current.astype(np.float32)
-    return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, tuple(discarded))
+    mean = env.mean_reward(observation, action)
+    mean_reward = reward if mean is None else np.where(valid, mean, 0).astype(np.float32)
+    return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, mean_reward, tuple(discarded))
 
 
 def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[np.float64]) -> NDArray[np.bool_]:

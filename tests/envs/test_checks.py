@@ -175,6 +175,7 @@ DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "spaces must equal the distribution's": {"action_space": gym.spaces.Box(-1, 1, (2,), np.float32)},
     "the environment's horizon is 15, the distribution's 20": {"horizon": 20},
     "deterministic is claimed": {"deterministic": True},
+    "knows_mean_reward is True, which is not": {"knows_mean_reward": True},
 }
 CLEAN = Walk()
 
@@ -455,6 +456,36 @@ ENVIRONMENTS: list[tuple[str, type[WalkEnv]]] = [
     ("step before the first reset must be refused", EagerWalk),
     ("closing twice must be fine, but raised RuntimeError", CloseOnceWalk),
 ]
+
+
+class SumWalk(WalkEnv):
+    def mean_reward(self, observation, action):
+        return (self.slope[..., None] * observation[..., 0]).sum(-1)
+
+
+class NaNMeanWalk(WalkEnv):
+    def mean_reward(self, observation, action):
+        return np.full(observation.shape[:-1], np.nan)
+
+
+class MeanWalk(WalkEnv):
+    def mean_reward(self, observation, action):
+        return self.slope[..., None] * (observation[..., 0] + action[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("sentence", "env_class"),
+    [(r"\[task, env, time\], \(2, 2, 12\) here, got \(2, 2\)", SumWalk), ("mean_reward holds NaN", NaNMeanWalk)],
+)
+def test_broken_means(sentence: str, env_class: type[WalkEnv]) -> None:
+    with pytest.raises(ConformanceError, match=sentence):
+        check(type("Broken", (Walk,), {"env_class": env_class, "knows_mean_reward": True})())
+    with pytest.raises(ConformanceError, match="knows_mean_reward is False"):
+        check(broken_environment(env_class))
+
+
+def test_known_means_keep_the_contract() -> None:
+    check(type("Knowing", (Walk,), {"env_class": MeanWalk, "knows_mean_reward": True})())
 
 
 def broken_environment(env_class: type[WalkEnv]) -> TaskDistribution:

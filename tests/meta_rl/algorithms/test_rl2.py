@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agent import Agent, MetaWorldAgent
 from meta_rl.algorithms.rl2 import Episode, RecurrentActor, Remembered, Rl2, Rows, Trials, without_gaps
@@ -177,12 +178,10 @@ def test_advantages_run_across_the_border_of_episodes() -> None:
             p.data.zero_()
     zeros = torch.zeros(1, 1, 3, dtype=torch.float64)
     observation, action = zeros.unsqueeze(-1).expand(1, 1, 3, 3), zeros.unsqueeze(-1).expand(1, 1, 3, 2)
-    first = Episode(
-        observation, action, torch.tensor([[[1.0, 3, 0]]]), torch.tensor([[[0.0, 1, 0]]]), torch.tensor([[[1.0, 1, 0]]])
-    )
-    second = Episode(
-        observation, action, torch.tensor([[[5.0, 7, 9]]]), torch.tensor([[[0.0, 0, 1]]]), torch.ones(1, 1, 3)
-    )
+    reward, done = torch.tensor([[[1.0, 3, 0]]]), torch.tensor([[[0.0, 1, 0]]])
+    first = Episode(observation, action, reward, reward, done, torch.tensor([[[1.0, 1, 0]]]))
+    reward, done = torch.tensor([[[5.0, 7, 9]]]), torch.tensor([[[0.0, 0, 1]]])
+    second = Episode(observation, action, reward, reward, done, torch.ones(1, 1, 3))
     trials = learner.trials(as_dtype(MetaBatch((first,), second), torch.float64))
     before = Moments.empty().update(torch.tensor([1.0, 3.0]), torch.ones(2))  # mean 2
     rows, after, _ = learner.rows(learner.init().params, trials, before, learner.gae_lambda(0))
@@ -232,7 +231,7 @@ def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, row
                 said = learner.policy.reward(learner.policy.recurrent.output(state))[0]
                 taken = action[t]
                 expected = said[taken] if taken.dim() == 0 else said[0] + said[1] * taken[0] + said[2] * taken[1]
-                reward = trials.reward[i, t] * c.reward_scale
+                reward = trials.earned[i, t] * c.reward_scale
                 total = total + c.reward_coef * (expected - reward).square()
             steps += 1
     return total / steps
@@ -262,6 +261,35 @@ def test_the_gradient_equals_a_loop_over_trials_and_steps(
     for fast, expected in zip(gradient, torch.autograd.grad(slow, list(params.values())), strict=True):
         torch.testing.assert_close(fast, expected, rtol=1e-9, atol=1e-12)
         assert expected.abs().max() > 1e-5
+
+
+def test_learning_from_means_is_learning_from_rewards_without_their_noise() -> None:
+    """The network reads the rewards received; advantages, values and expected rewards are of their means."""
+    distribution = envs.make("bandit/k4-n6")
+    network = NetworkConfig(hidden=(7, 6))
+    policy = make_policy(distribution.observation_space, DISCRETE, network, seed=0)
+    tasks = [Task("bandit", chances) for chances in ((0.1, 0.3, 0.6, 0.9), (0.5, 0.4, 0.2, 0.7))]
+
+    def trials(means: bool) -> tuple[Rl2, Trials, Rows]:
+        learner = Rl2(Rl2Config(learn_from_means=means, discount=1.0, reward_scale=0.5), copy.deepcopy(policy))
+        params = learner.init().params
+        with distribution.make(2, 1) as env:
+            shard = sample_shard(env, learner, params, tasks, range(2), 2, Streams(0, 0))
+        played = learner.trials(shard.batch)
+        return learner, played, learner.rows(params, played, Moments.empty(), 1.0)[0]
+
+    noisy, clean = trials(False), trials(True)
+    assert torch.equal(noisy[1].inputs, clean[1].inputs)
+    assert torch.equal(noisy[1].action, clean[1].action)
+    assert set(noisy[1].earned.unique().tolist()) == {0.0, 1.0}
+    chances = torch.tensor([task.vector for task in tasks])
+    torch.testing.assert_close(clean[1].earned, chances.gather(1, clean[1].action))
+    # With lambda 1 what the value learns is what the rest of the trial earns.
+    for _, played, rows in (noisy, clean):
+        rest = played.earned.double().flip(1).cumsum(1).flip(1)
+        moments = Moments.empty().update(rest, played.weight)
+        torch.testing.assert_close(rows.target, ((rest - moments.mean) / moments.std).float())
+        torch.testing.assert_close(rows.earned, 0.5 * played.earned)
 
 
 def test_minibatches_are_whole_trials_in_a_new_order_every_epoch() -> None:
@@ -336,7 +364,7 @@ def test_the_bias_of_advantages_is_annealed() -> None:
     state, batch = learner.init(), collect(learner, CONTINUOUS).batch
     state.iteration, trials = 8, learner.trials(batch)
     rows, _, _ = learner.rows(state.params, trials, Moments.empty(), learner.gae_lambda(8))
-    length, reward = trials.reward.shape[1], trials.reward.double() * trials.weight
+    length, reward = trials.earned.shape[1], trials.earned.double() * trials.weight
     powers = 0.9 ** (torch.arange(length) - torch.arange(length)[:, None]).clamp(min=0)
     togo = reward @ torch.triu(powers.double()).mT
     moments = Moments.empty().update(togo, trials.weight)
