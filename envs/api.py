@@ -188,15 +188,15 @@ class TaskVectorEnv(ABC):
         self._check_open()
         return np.zeros(0)
 
-    def mean_rewards(self, observation: Float) -> NDArray[np.float64] | None:
-        """The mean of the reward that each discrete action earns at `observation` under the tasks held now.
+    def mean_reward(self, observation: Float, action: NDArray[Any]) -> NDArray[np.float64] | None:
+        """The mean of the reward that `action` earns at `observation` under the tasks held now.
 
-        Optional: None, unless the distribution's `knows_mean_rewards` says that they are known.
+        Optional: None, unless the distribution's `knows_mean_reward` says that it is known.
 
         Args:
-            observation: recorded ones, ``[task, env, time, *obs]``.
+            observation, action: recorded ones, ``[task, env, time, ...]``.
         Returns:
-            ``[task, env, time, action]``.
+            ``[task, env, time]``.
         """
         return None
 
@@ -270,8 +270,8 @@ class TaskDistribution(ABC):
         horizon: env steps per episode at most.
         deterministic: the same task and actions always give the same episode (no noise at reset or in steps).
         has_success: its tasks can be solved; if not, `Step.success` is always False and is not reported.
-        knows_mean_rewards: its environments give `TaskVectorEnv.mean_rewards`, for learners to whom the noise of
-            rewards is of no use.
+        knows_mean_reward: its environments give `TaskVectorEnv.mean_reward`, for learners to whom the noise of rewards
+            is of no use.
     """
 
     name: str
@@ -282,7 +282,7 @@ class TaskDistribution(ABC):
     horizon: int
     deterministic: bool = False
     has_success: bool = True
-    knows_mean_rewards: bool = False
+    knows_mean_reward: bool = False
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:

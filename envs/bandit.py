@@ -29,7 +29,7 @@ class Bandit(TaskDistribution):
 
     families = (FAMILY,)
     has_success = False
-    knows_mean_rewards = True
+    knows_mean_reward = True
 
     def __init__(self, split: str = "train", *, num_arms: int, horizon: int) -> None:
         if num_arms < 1 or horizon < 1:
@@ -70,10 +70,10 @@ class BanditVectorEnv(TaskVectorEnv):
         self._luck = np.zeros((*self.shape, self.horizon))
         self._nothing = np.zeros((*self.shape, 1), np.float32)
 
-    def mean_rewards(self, observation: Float) -> NDArray[np.float64]:
-        """The chances of the arms."""
+    def mean_reward(self, observation: Float, action: NDArray[Any]) -> NDArray[np.float64]:
+        """The chance of the arm that was pulled."""
         self._check_open()
-        return np.broadcast_to(self._chances[:, :, None], (*observation.shape[:-1], self._num_arms)).copy()
+        return np.asarray(self._chances[np.arange(self.num_tasks)[:, None, None], 0, action])
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:

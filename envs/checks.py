@@ -398,19 +398,16 @@ def _spoil(array: NDArray[Any]) -> None:
         array.fill(7)
 
 
-def _check_mean_rewards(case: _Case) -> None:
-    known, env = case.distribution.knows_mean_rewards, case.env
+def _check_mean_reward(case: _Case) -> None:
+    known, env = case.distribution.knows_mean_reward, case.env
     first = _play(env, case.tasks, case.seeds, case.actions).first
     observation = np.moveaxis(np.concatenate([first, case.reference.observation[:-1]]), 0, 2)
-    means = env.mean_rewards(observation)
-    _require((means is not None) == known, f"knows_mean_rewards is {known}, which is not what mean_rewards says")
-    if means is not None:
-        actions = env.action_space
-        _require(isinstance(actions, gym.spaces.Discrete), "mean_rewards is for discrete actions only")
-        shape = (*observation.shape[:3], int(actions.n))  # type: ignore[union-attr]
-        wanted = f"[task, env, time, action], {shape} here"
-        _require(means.shape == shape, f"mean_rewards must be {wanted}, got {means.shape}")
-        _require(np.isfinite(means).all(), "mean_rewards holds NaN or infinity")
+    mean = env.mean_reward(observation, np.moveaxis(case.actions, 0, 2))
+    _require((mean is not None) == known, f"knows_mean_reward is {known}, which is not what mean_reward says")
+    if mean is not None:
+        shape = (*env.shape, len(case.actions))
+        _require(mean.shape == shape, f"mean_reward must be [task, env, time], {shape} here, got {mean.shape}")
+        _require(np.isfinite(mean).all(), "mean_reward holds NaN or infinity")
 
 
 def _check_actions_are_the_callers(case: _Case) -> None:
@@ -502,7 +499,7 @@ CHECKS: tuple[Callable[[_Case], None], ...] = (
     _check_task_is_data,
     _check_make,
     _check_repeatable,
-    _check_mean_rewards,
+    _check_mean_reward,
     _check_tasks_are_held,
     _check_slot_before,
     _check_order_of_tasks,

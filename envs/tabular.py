@@ -31,7 +31,7 @@ class Tabular(TaskDistribution):
 
     families = (FAMILY,)
     has_success = False
-    knows_mean_rewards = True
+    knows_mean_reward = True
 
     def __init__(self, split: str = "train", *, num_states: int = 10, num_actions: int = 5, horizon: int = 10) -> None:
         if min(num_states, num_actions, horizon) < 1:
@@ -90,10 +90,10 @@ class TabularVectorEnv(TaskVectorEnv):
         self._check_open()
         return np.array([self._state[task, env]], np.float64)
 
-    def mean_rewards(self, observation: Float) -> NDArray[np.float64]:
-        """Of the actions in the state that was observed."""
+    def mean_reward(self, observation: Float, action: NDArray[Any]) -> NDArray[np.float64]:
+        """Of the action in the state that was observed."""
         self._check_open()
-        return np.asarray(self._mean[np.arange(self.num_tasks)[:, None, None], observation.argmax(-1)])
+        return np.asarray(self._mean[np.arange(self.num_tasks)[:, None, None], observation.argmax(-1), action])
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         num_states, num_actions = self._sizes

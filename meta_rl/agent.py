@@ -193,5 +193,5 @@ def episodes_of(timesteps: list[Any]) -> Rollout:
         np.zeros(shape, bool),
         terminated[rows, index][..., -1],
         observation[rows, index][:, :, -1],
-        np.zeros((*shape, 0), np.float32),
+        reward[rows, index] * valid,
     )

@@ -178,10 +178,9 @@ class Rl2Config(AlgorithmConfig):
     """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
     teaches it what to keep (Jaderberg et al. 2017); 0: none."""
     act_on_rewards: bool = False
-    """Discrete actions start from the rewards that the memory expects of them, times a learned inverse temperature, and
-    from its doubt about each, times a learned optimism."""
+    """Discrete actions start from the rewards that the memory expects of them, times a learned inverse temperature."""
     learn_from_means: bool = False
-    """Learn from the mean rewards of actions instead of the ones received, where the environment knows them: the same
+    """Learn from the mean reward of each action instead of the one received, where the environment knows it: the same
     gradient on average, with less noise. What the network reads stays as it was."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm; 0: never."""

@@ -47,7 +47,7 @@ class Environments:
 
     def __init__(self, config: TrainConfig) -> None:
         self._config, self._distribution = config, envs.make(config.env, "train")
-        known = self._distribution.knows_mean_rewards
+        known = self._distribution.knows_mean_reward
         if isinstance(config.algorithm, Rl2Config) and config.algorithm.learn_from_means and not known:
             raise ConfigError(
                 f"--learn-from-means: {config.env} does not know the mean of its rewards; valid here: False"

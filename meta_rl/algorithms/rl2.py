@@ -22,13 +22,11 @@ trials optimises:
 * Values are learned and predicted in units of the running standard deviation of R around its running mean.
 * What the memory should keep is hard to learn from returns alone, in which one reward of many is lost. To predict the
   reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017; the
-  reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the policy over discrete actions adds to its
-  logits what it expects of them, times a learned inverse temperature, and how much that is in doubt (the error that it
-  expects of its expectation, learned by regression too), times a learned optimism: what it knows and does not know, it
-  need not learn again from returns.
+  reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the policy over discrete actions adds what it
+  expects of them, times a learned inverse temperature, to its logits: what it knows, it need not learn again from
+  returns. That helps where much is to be known and less where exploring is the art.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
-  same gradient on average, by the tower rule, and less variance. The reward head is then told the means of all actions,
-  as the privileged information of Humplik et al. 2019. The network goes on reading the reward received.
+  same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """
 
 from __future__ import annotations
@@ -82,8 +80,8 @@ class Episode(NamedTuple):
     observation: Tensor
     action: Tensor
     reward: Tensor
-    means: Tensor
-    """``[task, env, time, action]``: of the rewards of all actions, if the learner learns from them; else empty."""
+    earned: Tensor
+    """What is to be learned from: the reward, or its mean."""
     done: Tensor
     """float: 1 at the last valid step."""
     weight: Tensor
@@ -96,10 +94,6 @@ class Trials(NamedTuple):
     inputs: Tensor
     action: Tensor
     earned: Tensor
-    """The rewards that advantages and values are made of."""
-    told: Tensor
-    """``[trial, time, action]``: the rewards that the reward head is to expect of all actions, or of the one taken
-    ``[trial, time, 1]``."""
     weight: Tensor
 
 
@@ -110,7 +104,7 @@ class Rows(NamedTuple):
     """Its observations are the inputs of the network."""
     target: Tensor
     """Values to learn, normalised."""
-    told: Tensor
+    earned: Tensor
     """In the units of the rewards that the network reads."""
     start: Tensor
     """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
@@ -227,8 +221,8 @@ class Rl2:
         valid = from_numpy(rollout.valid)
         last = valid & ~pad(valid[..., 1:], (0, 1))
         observation, action, reward = map(from_numpy, (rollout.observation, rollout.action, rollout.reward))
-        means = from_numpy(rollout.mean_rewards if self.config.learn_from_means else rollout.mean_rewards[..., :0])
-        return Episode(observation, action, reward, means, last.float(), valid.float())
+        earned = from_numpy(rollout.mean_reward) if self.config.learn_from_means else reward
+        return Episode(observation, action, reward, earned, last.float(), valid.float())
 
     def adapt(self, adapted: Remembered, support: Episode, actor: RecurrentActor) -> Remembered:
         """To adapt is to remember: the memory that the actor had after its last step."""
@@ -282,14 +276,10 @@ class Rl2:
         joined = Episode(*(torch.cat(parts, 2).flatten(0, 1) for parts in zip(*episodes, strict=True)))
         index, weight = without_gaps(joined.weight, self.config.chunk)
         trial = torch.arange(len(index), device=index.device).unsqueeze(1)
-        observation, action, reward, means, done, _ = (x[trial, index] for x in joined)
+        observation, action, reward, earned, done, _ = (x[trial, index] for x in joined)
         recall = self.recall(observation, action, reward, done)
         previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)
-        inputs = self.policy.inputs(observation, previous)
-        if not self.config.learn_from_means:
-            return Trials(inputs, action, reward, reward.unsqueeze(-1), weight)
-        earned = means.gather(-1, action.unsqueeze(-1)).squeeze(-1) * weight
-        return Trials(inputs, action, earned, means, weight)
+        return Trials(self.policy.inputs(observation, previous), action, earned, weight)
 
     @torch.no_grad()
     def rows(
@@ -311,9 +301,9 @@ class Rl2:
         normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0), parallel.sum_of).squeeze(0)
         batch = Batch(trials.inputs, trials.action, log_prob, normalised.to(weight.dtype), weight)
         target_normalised = ((target - moments.mean) / moments.std).to(weight.dtype)
-        told = trials.told * c.reward_scale
-        batch, target_normalised, told = map_tensors(
-            lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised, told)
+        earned = trials.earned * c.reward_scale
+        batch, target_normalised, earned = map_tensors(
+            lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised, earned)
         )
         spread = mean_of_all((target - mean_of_all(target, weight)).square(), weight)
         explained = 1 - mean_of_all(advantage.square(), weight) / spread
@@ -321,7 +311,7 @@ class Rl2:
             "policy/entropy": float(mean_of_all(entropy, weight)),
             "value/explained_variance": float(explained),
         }
-        return Rows(batch, target_normalised, told, start), moments, metrics
+        return Rows(batch, target_normalised, earned, start), moments, metrics
 
     def _replay(self, params: Params, trials: Trials, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
@@ -395,27 +385,14 @@ class Rl2:
         loss = policy_loss + c.value_coef * value_loss - entropy_coef * entropy
         reward_loss = torch.zeros_like(loss)
         if rewards is not None:
-            error, doubt = self._reward_errors(rewards, batch.action, rows.told)
-            reward_loss = losses.weighted_mean(error.square().sum(-1), batch.weight)
+            error = self.policy.expected_reward(rewards, batch.action) - rows.earned
+            reward_loss = losses.weighted_mean(error.square(), batch.weight)
             loss = loss + c.reward_coef * reward_loss
-            if doubt is not None:
-                off = (doubt - error.detach().abs()).square().sum(-1)
-                loss = loss + c.reward_coef * losses.weighted_mean(off, batch.weight)
         with torch.no_grad():
             log_ratio = distribution.log_prob(batch.action) - batch.log_prob
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
             clipped = losses.weighted_mean((log_ratio.exp() - 1).abs().gt(c.clip_eps).float(), batch.weight)
         return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped, reward_loss), strict=True))
-
-    def _reward_errors(self, rewards: Tensor, action: Tensor, told: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Errors in what the reward head expects, of all actions where it is told them, else of `action`
-        ``[row, time, 1]``; and what it thinks they are."""
-        doubt = self.policy.doubt(rewards)
-        if self.config.learn_from_means:
-            return rewards[..., : told.shape[-1]] - told, doubt
-        if doubt is not None:
-            doubt = doubt.gather(-1, action.unsqueeze(-1))
-        return self.policy.expected_reward(rewards, action).unsqueeze(-1) - told, doubt
 
 
 def mean_of_all(value: Tensor, weight: Tensor) -> Tensor:

@@ -35,9 +35,9 @@ class Rollout(NamedTuple):
     """``[task, env]``: the episode ended in a terminal state (not at the horizon)."""
     last_observation: NDArray[np.float32]
     """``[task, env, obs]``: the observation after the last valid step."""
-    mean_rewards: NDArray[np.float32]
-    """``[task, env, time, action]``: the means of the rewards of all actions under the task, where the environment
-    knows them (`envs.TaskVectorEnv.mean_rewards`); else the last axis is empty."""
+    mean_reward: NDArray[np.float32]
+    """The mean of `reward` given the task and the step, where the environment knows it
+    (`envs.TaskVectorEnv.mean_reward`); else `reward`."""
     discarded: tuple[str, ...] = ()
     """What was wrong with each episode that was left out because of a NaN from the environment; it has no valid step.
     """

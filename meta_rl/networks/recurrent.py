@@ -155,12 +155,10 @@ class RecurrentPolicy(nn.Module):
         state_size: width of the recurrent state.
         reward: the reward head, if there is one.
         inverse_temperature: what logits gain for an expected reward of one, if the policy acts on rewards.
-        optimism: what they gain for a doubt of one, from the features.
     """
 
     reward: nn.Linear | None
     inverse_temperature: nn.Parameter | None
-    optimism: nn.Linear | None
 
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
@@ -175,7 +173,7 @@ class RecurrentPolicy(nn.Module):
         self.recurrent = CELLS[config.cell](sizes[-1], units, config.memory_steps)
         self.head = policy_for(action_space, units, replace(config, hidden=()))
         self.value = mlp([units, 1], config.activation, final_gain=0.1)
-        self.reward = self.inverse_temperature = self.optimism = None
+        self.reward = self.inverse_temperature = None
         self.state_size = self.recurrent.state_size
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
@@ -194,25 +192,19 @@ class RecurrentPolicy(nn.Module):
         ones an offset and a slope in every dimension, all linear in the features.
 
         Args:
-            act_on_rewards: the policy over actions starts from what is expected of them and from how much that is in
-                doubt (see `doubt`), of which the head has a number for each action too.
+            act_on_rewards: the policy over actions starts from what is expected of them.
         Raises:
             ConfigError: it cannot, since actions are not discrete.
         """
         if act_on_rewards and not self._actions:
             raise ConfigError("--act-on-rewards: for discrete actions only; valid here: False")
         width = self._actions or self.recall_size - self._recalled - 1
-        self.reward = self._zero_layer(2 * width if act_on_rewards else width)
-        if act_on_rewards:
-            self.optimism = self._zero_layer(1)
-            self.inverse_temperature = nn.Parameter(torch.ones((), dtype=self.reward.weight.dtype))
-
-    def _zero_layer(self, width: int) -> nn.Linear:
         with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
-            layer = nn.Linear(self.recurrent.units, width, dtype=self.recurrent.weight_ih.dtype)
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
-        return layer
+            self.reward = nn.Linear(self.recurrent.units, width, dtype=self.recurrent.weight_ih.dtype)
+        nn.init.zeros_(self.reward.weight)
+        nn.init.zeros_(self.reward.bias)
+        if act_on_rewards:
+            self.inverse_temperature = nn.Parameter(torch.ones((), dtype=self.reward.weight.dtype))
 
     def _rewards(self, features: Tensor) -> Tensor | None:
         """What the reward head says, if there is one."""
@@ -221,28 +213,20 @@ class RecurrentPolicy(nn.Module):
     def _distribution(self, features: Tensor, rewards: Tensor | None) -> Any:
         """Of actions, from features ``[..., units]``.
 
-        A policy that acts on rewards adds to its logits those expected of its actions, times `inverse_temperature`,
-        and the doubt about them, times `optimism` (or pessimism), which lasts as long as the features find it of use.
-        Its loss moves these two, not the expectations.
+        A policy that acts on rewards adds to its logits those expected of its actions, times `inverse_temperature`.
+        Its loss moves the temperature, not the expectations.
         """
         distribution = self.head(features)
-        if self.inverse_temperature is None or self.optimism is None or rewards is None:
+        if self.inverse_temperature is None or rewards is None:
             return distribution
-        expected, doubt = rewards.detach().chunk(2, -1)
-        gain = self.inverse_temperature * expected + self.optimism(features) * doubt
-        return distribution._replace(logits=distribution.logits + gain)
+        return distribution._replace(logits=distribution.logits + self.inverse_temperature * rewards.detach())
 
     def expected_reward(self, rewards: Tensor, action: Tensor) -> Tensor:
         """``[...]`` of `action` from what the reward head says ``[..., width]``."""
         numbers = self._numbers(action)
         if not self._actions:
             numbers = torch.cat([torch.ones_like(numbers[..., :1]), numbers], -1)
-        return (rewards[..., : numbers.shape[-1]] * numbers).sum(-1)
-
-    def doubt(self, rewards: Tensor) -> Tensor | None:
-        """By how much the reward expected of each discrete action errs, on average, says the reward head
-        ``[..., action]``; None unless the policy acts on rewards."""
-        return None if self.inverse_temperature is None else rewards[..., self._actions :]
+        return (rewards * numbers).sum(-1)
 
     def inputs(self, observation: Tensor, recall: Tensor) -> Tensor:
         """What the network reads: ``[..., in]`` from ``[..., obs]`` and the recall of the previous step."""

@@ -110,9 +110,9 @@ def rollout(
     for array in (reward, valid, success):
         array[lost] = 0
     last = current.astype(np.float32)
-    known = env.mean_rewards(observation)
-    means = np.zeros((*shape, 0), np.float32) if known is None else known.astype(np.float32)
-    return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, means, tuple(discarded))
+    mean = env.mean_reward(observation, action)
+    mean_reward = reward if mean is None else np.where(valid, mean, 0).astype(np.float32)
+    return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, mean_reward, tuple(discarded))
 
 
 def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[np.float64]) -> NDArray[np.bool_]:

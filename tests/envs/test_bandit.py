@@ -35,13 +35,17 @@ def test_every_arm_pays_as_often_as_its_probability() -> None:
     np.testing.assert_allclose(rewards.reshape(2, 20, 1000, 3).mean((1, 2)), chances, atol=0.014)
 
 
-def test_the_mean_rewards_are_the_chances_of_the_arms() -> None:
+def test_the_mean_reward_is_the_chance_of_the_arm() -> None:
     chances = [(0.1, 0.5, 0.9), (0.7, 0.25, 0.02)]
     with envs.make("bandit/k3-n4").make(2, 2) as env:
         env.set_tasks([Task("bandit", row) for row in chances])
-        means = env.mean_rewards(np.zeros((2, 2, 4, 1), np.float32))
-    assert means is not None
-    assert means.tolist() == [[[list(row)] * 4] * 2 for row in chances]
+        arms = np.array([[[0, 1, 2, 2], [2, 0, 0, 1]], [[1, 1, 0, 2], [2, 2, 2, 0]]])
+        mean = env.mean_reward(np.zeros((2, 2, 4, 1)), arms)
+    assert mean is not None
+    assert mean.tolist() == [
+        [[0.1, 0.5, 0.9, 0.9], [0.9, 0.1, 0.1, 0.5]],
+        [[0.25, 0.25, 0.7, 0.02], [0.02, 0.02, 0.02, 0.7]],
+    ]
 
 
 def test_luck_differs_between_pulls_envs_and_seeds_and_not_with_the_batch() -> None:

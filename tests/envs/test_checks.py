@@ -175,7 +175,7 @@ DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "spaces must equal the distribution's": {"action_space": gym.spaces.Box(-1, 1, (2,), np.float32)},
     "the environment's horizon is 15, the distribution's 20": {"horizon": 20},
     "deterministic is claimed": {"deterministic": True},
-    "knows_mean_rewards is True, which is not": {"knows_mean_rewards": True},
+    "knows_mean_reward is True, which is not": {"knows_mean_reward": True},
 }
 CLEAN = Walk()
 
@@ -458,54 +458,34 @@ ENVIRONMENTS: list[tuple[str, type[WalkEnv]]] = [
 ]
 
 
-class CoinWalk(WalkEnv):
-    """Two actions, down and up."""
-
-    def _step(self, action, active):
-        return super()._step(action[..., None] - 0.5, active)
-
-    def mean_rewards(self, observation):
-        return self.slope[..., None, None] * (observation[..., :1] + np.array([-0.5, 0.5]))
+class SumWalk(WalkEnv):
+    def mean_reward(self, observation, action):
+        return (self.slope[..., None] * observation[..., 0]).sum(-1)
 
 
-class TakenWalk(CoinWalk):
-    def mean_rewards(self, observation):
-        return super().mean_rewards(observation)[..., 0]
+class NaNMeanWalk(WalkEnv):
+    def mean_reward(self, observation, action):
+        return np.full(observation.shape[:-1], np.nan)
 
 
-class NaNMeansWalk(CoinWalk):
-    def mean_rewards(self, observation):
-        return super().mean_rewards(observation) * np.nan
-
-
-class TorqueWalk(WalkEnv):
-    def mean_rewards(self, observation):
-        return self.slope[..., None, None] * observation[..., :1]
+class MeanWalk(WalkEnv):
+    def mean_reward(self, observation, action):
+        return self.slope[..., None] * (observation[..., 0] + action[..., 0])
 
 
 @pytest.mark.parametrize(
     ("sentence", "env_class"),
-    [
-        (r"\[task, env, time, action\], \(2, 2, 12, 2\) here, got \(2, 2, 12\)", TakenWalk),
-        ("mean_rewards holds NaN", NaNMeansWalk),
-        ("for discrete actions only", TorqueWalk),
-    ],
+    [(r"\[task, env, time\], \(2, 2, 12\) here, got \(2, 2\)", SumWalk), ("mean_reward holds NaN", NaNMeanWalk)],
 )
 def test_broken_means(sentence: str, env_class: type[WalkEnv]) -> None:
     with pytest.raises(ConformanceError, match=sentence):
-        check(walk(env_class, knows=True))
-    with pytest.raises(ConformanceError, match="knows_mean_rewards is False"):
-        check(walk(env_class, knows=False))
+        check(type("Broken", (Walk,), {"env_class": env_class, "knows_mean_reward": True})())
+    with pytest.raises(ConformanceError, match="knows_mean_reward is False"):
+        check(broken_environment(env_class))
 
 
 def test_known_means_keep_the_contract() -> None:
-    check(walk(CoinWalk, knows=True))
-
-
-def walk(env_class: type[WalkEnv], knows: bool) -> TaskDistribution:
-    space = gym.spaces.Discrete(2) if issubclass(env_class, CoinWalk) else Walk.action_space
-    fields = {"env_class": env_class, "action_space": space, "knows_mean_rewards": knows}
-    return type("Knowing", (Walk,), fields)()
+    check(type("Knowing", (Walk,), {"env_class": MeanWalk, "knows_mean_reward": True})())
 
 
 def broken_environment(env_class: type[WalkEnv]) -> TaskDistribution:

@@ -53,11 +53,6 @@ class Uneven(TaskVectorEnv):
         self.episode, self.elapsed = self.episode + 1, 0
         return self.rng.normal(size=(*self.shape, 3))
 
-    def mean_rewards(self, observation: Any) -> Any:
-        if self.action_space is not DISCRETE:
-            return None
-        return np.sin(observation[..., :1] + np.arange(4))
-
     def _step(self, action: NDArray[Any], active: NDArray[np.bool_]) -> Any:
         self.elapsed += 1
         length = 1 + (np.arange(self.num_tasks)[:, None] + 2 * self.episode) % 5
@@ -184,10 +179,9 @@ def test_advantages_run_across_the_border_of_episodes() -> None:
     zeros = torch.zeros(1, 1, 3, dtype=torch.float64)
     observation, action = zeros.unsqueeze(-1).expand(1, 1, 3, 3), zeros.unsqueeze(-1).expand(1, 1, 3, 2)
     reward, done = torch.tensor([[[1.0, 3, 0]]]), torch.tensor([[[0.0, 1, 0]]])
-    none = reward.new_zeros(1, 1, 3, 0)
-    first = Episode(observation, action, reward, none, done, torch.tensor([[[1.0, 1, 0]]]))
+    first = Episode(observation, action, reward, reward, done, torch.tensor([[[1.0, 1, 0]]]))
     reward, done = torch.tensor([[[5.0, 7, 9]]]), torch.tensor([[[0.0, 0, 1]]])
-    second = Episode(observation, action, reward, none, done, torch.ones(1, 1, 3))
+    second = Episode(observation, action, reward, reward, done, torch.ones(1, 1, 3))
     trials = learner.trials(as_dtype(MetaBatch((first,), second), torch.float64))
     before = Moments.empty().update(torch.tensor([1.0, 3.0]), torch.ones(2))  # mean 2
     rows, after, _ = learner.rows(learner.init().params, trials, before, learner.gae_lambda(0))
@@ -233,35 +227,25 @@ def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, row
             gain = torch.minimum(ratio * advantage, ratio.clamp(1 - c.clip_eps, 1 + c.clip_eps) * advantage)
             error = (value - rows.target[row, column]).square()
             total = total - gain + c.value_coef * error - c.entropy_coef * distribution.entropy()[0]
-            if c.reward_coef:  # an offset and two slopes, or a number and a doubt for each of four actions
+            if c.reward_coef:  # an offset and two slopes, or a number for each of four actions
                 said = learner.policy.reward(learner.policy.recurrent.output(state))[0]
                 taken = action[t]
-                if c.learn_from_means:
-                    pairs = [(a, trials.told[i, t, a]) for a in range(4)]
-                else:
-                    pairs = [(taken, trials.earned[i, t])]
-                for a, reward in pairs:
-                    expected = said[a] if taken.dim() == 0 else said[0] + said[1] * taken[0] + said[2] * taken[1]
-                    off = expected - reward * c.reward_scale
-                    total = total + c.reward_coef * off.square()
-                    if c.act_on_rewards:
-                        total = total + c.reward_coef * (said[4 + a] - off.detach().abs()).square()
+                expected = said[taken] if taken.dim() == 0 else said[0] + said[1] * taken[0] + said[2] * taken[1]
+                reward = trials.earned[i, t] * c.reward_scale
+                total = total + c.reward_coef * (expected - reward).square()
             steps += 1
     return total / steps
 
 
-@pytest.mark.parametrize(
-    ("space", "reward_coef", "means"),
-    [(CONTINUOUS, 0.0, False), (CONTINUOUS, 0.3, False), (DISCRETE, 0.0, False), (DISCRETE, 0.3, False),
-     (DISCRETE, 0.3, True)],
-)  # fmt: skip
+@pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
+@pytest.mark.parametrize("reward_coef", [0.0, 0.3])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_the_gradient_equals_a_loop_over_trials_and_steps(
-    cell: str, space: gym.Space, reward_coef: float, means: bool, monkeypatch: pytest.MonkeyPatch
+    cell: str, reward_coef: float, space: gym.Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Off-policy (parameters moved since the trials were recorded), chunks shorter than the trials, rows in parts."""
     acts = reward_coef > 0 and space is DISCRETE
-    learner = make(space, cell, entropy_coef=0.1, reward_coef=reward_coef, act_on_rewards=acts, learn_from_means=means)
+    learner = make(space, cell, entropy_coef=0.1, reward_coef=reward_coef, act_on_rewards=acts)
     monkeypatch.setattr(learner.policy.recurrent, "rows_on_cpu", 3)
     trials, rows, _ = recorded(learner, space)
     assert (rows.batch.log_prob - rows.batch.log_prob.mean()).abs().max() > 0.1
@@ -300,14 +284,12 @@ def test_learning_from_means_is_learning_from_rewards_without_their_noise() -> N
     assert set(noisy[1].earned.unique().tolist()) == {0.0, 1.0}
     chances = torch.tensor([task.vector for task in tasks])
     torch.testing.assert_close(clean[1].earned, chances.gather(1, clean[1].action))
-    torch.testing.assert_close(clean[1].told, chances.unsqueeze(1).expand(2, 12, 4))
     # With lambda 1 what the value learns is what the rest of the trial earns.
     for _, played, rows in (noisy, clean):
         rest = played.earned.double().flip(1).cumsum(1).flip(1)
         moments = Moments.empty().update(rest, played.weight)
         torch.testing.assert_close(rows.target, ((rest - moments.mean) / moments.std).float())
-        assert played.told.shape[-1] == (4 if played is clean[1] else 1)
-        torch.testing.assert_close(rows.told, 0.5 * played.told)
+        torch.testing.assert_close(rows.earned, 0.5 * played.earned)
 
 
 def test_minibatches_are_whole_trials_in_a_new_order_every_epoch() -> None:
