@@ -11,15 +11,21 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 RESULTS = Path(__file__).parent.parent / "results"
-COLOURS = {"maml-trpo": "#0b6e99", "multitask-trpo": "#c77700", "untrained": "#8a8a8a"}
-NAMES = {"maml-trpo": "meta-learned (MAML)", "multitask-trpo": "trained on all tasks", "untrained": "untrained"}
+COLOURS = {"maml-trpo": "#0b6e99", "multitask-ppo": "#c77700", "multitask-trpo": "#c77700", "untrained": "#8a8a8a"}
+NAMES = {
+    "maml-trpo": "meta-learned (MAML)",
+    "multitask-ppo": "trained on all tasks (PPO)",
+    "multitask-trpo": "trained on all tasks (TRPO)",
+    "untrained": "untrained",
+}
 SCRATCH = "#c77700"
 
 
-def adaptation(axis: Any, name: str, value: str, scale: float) -> None:
-    """Before and after each adaptation step, with 95 % intervals."""
+def adaptation(axis: Any, name: str, baseline: str, value: str, scale: float) -> None:
+    """Before and after each adaptation step, with 95 % intervals; `baseline` is the stronger of the multi-task two."""
     summary = json.loads((RESULTS / f"{name}.json").read_text())
-    for group, colour in COLOURS.items():
+    for group in ("maml-trpo", baseline, "untrained"):
+        colour = COLOURS[group]
         stages = summary["groups"][group]["stages"]
         steps = [stage["adaptation_steps"] for stage in stages]
         low, high = zip(*(stage[f"{value}_interval"] for stage in stages), strict=True)
@@ -50,11 +56,11 @@ def main(out: Path) -> None:
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "meta-rl", "font.size": 9,
                          "axes.spines.top": False, "axes.spines.right": False})  # fmt: skip
     figure, (reach, new, navigation) = plt.subplots(1, 3, figsize=(11, 3.1), constrained_layout=True)
-    adaptation(reach, "reach", "success", 100)
+    adaptation(reach, "reach", "multitask-ppo", "success", 100)
     reach.set(title="reach-v3, 50 unseen goals: success, %", ylim=(0, 100))
     skill(new)
     new.set(title="reach-v3, unseen goals: return")
-    adaptation(navigation, "navigation", "return", 1)
+    adaptation(navigation, "navigation", "multitask-trpo", "return", 1)
     navigation.set(title="navigation, 40 unseen goals: return", ylim=(-130, 0))
     for axis, place in ((reach, "upper left"), (new, "lower right"), (navigation, "center right")):
         axis.legend(frameon=False, fontsize=8, loc=place)
