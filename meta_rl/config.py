@@ -178,7 +178,8 @@ class Rl2Config(AlgorithmConfig):
     """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
     teaches it what to keep (Jaderberg et al. 2017); 0: none."""
     act_on_rewards: bool = False
-    """Discrete actions start from the rewards that the memory expects of them, times a learned inverse temperature."""
+    """Discrete actions start from the rewards that the memory expects of them and from its doubts about them, times
+    learned factors."""
     learn_from_means: bool = False
     """Learn from the mean reward of each action instead of the one received, where the environment knows it: the same
     gradient on average, with less noise. What the network reads stays as it was."""

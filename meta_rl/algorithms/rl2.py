@@ -22,9 +22,11 @@ trials optimises:
 * Values are learned and predicted in units of the running standard deviation of R around its running mean.
 * What the memory should keep is hard to learn from returns alone, in which one reward of many is lost. To predict the
   reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017; the
-  reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the policy over discrete actions adds what it
-  expects of them, times a learned inverse temperature, to its logits: what it knows, it need not learn again from
-  returns. That helps where much is to be known and less where exploring is the art.
+  reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the policy over discrete actions adds to its
+  logits what it expects of them and how much that is in doubt (the error that it expects of its expectation, learned
+  by regression too), each times a factor that it learns and that may change during a trial: what it knows and does not
+  know, it need not learn again from returns. Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits),
+  are of this form.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
   same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """
@@ -388,6 +390,10 @@ class Rl2:
             error = self.policy.expected_reward(rewards, batch.action) - rows.earned
             reward_loss = losses.weighted_mean(error.square(), batch.weight)
             loss = loss + c.reward_coef * reward_loss
+            doubt = self.policy.doubt(rewards, batch.action)
+            if doubt is not None:
+                off = (doubt - error.detach().abs()).square()
+                loss = loss + c.reward_coef * losses.weighted_mean(off, batch.weight)
         with torch.no_grad():
             log_ratio = distribution.log_prob(batch.action) - batch.log_prob
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)

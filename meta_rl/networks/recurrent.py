@@ -133,6 +133,10 @@ class Gru(Recurrent):
 CELLS: dict[str, type[Recurrent]] = {"lstm": Lstm, "gru": Gru}
 
 
+GAINS_SCALE = 0.1
+"""Of the features that `RecurrentPolicy.gains` are made of."""
+
+
 class Unrolled(NamedTuple):
     """What a recurrent policy says of whole sequences."""
 
@@ -154,11 +158,12 @@ class RecurrentPolicy(nn.Module):
         recall_size: width of the recall: action + 2, and that of an observation where it is recalled too.
         state_size: width of the recurrent state.
         reward: the reward head, if there is one.
-        inverse_temperature: what logits gain for an expected reward of one, if the policy acts on rewards.
+        gains: what the logit of an action gains for an expected reward of one (an inverse temperature) and for a doubt
+            of one (optimism, or its opposite), both from the features; if the policy acts on rewards.
     """
 
     reward: nn.Linear | None
-    inverse_temperature: nn.Parameter | None
+    gains: nn.Linear | None
 
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
@@ -173,7 +178,7 @@ class RecurrentPolicy(nn.Module):
         self.recurrent = CELLS[config.cell](sizes[-1], units, config.memory_steps)
         self.head = policy_for(action_space, units, replace(config, hidden=()))
         self.value = mlp([units, 1], config.activation, final_gain=0.1)
-        self.reward = self.inverse_temperature = None
+        self.reward = self.gains = None
         self.state_size = self.recurrent.state_size
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
@@ -192,19 +197,25 @@ class RecurrentPolicy(nn.Module):
         ones an offset and a slope in every dimension, all linear in the features.
 
         Args:
-            act_on_rewards: the policy over actions starts from what is expected of them.
+            act_on_rewards: the policy over actions starts from what is expected of them and from how much that is in
+                doubt (see `doubt`), of which the head has a number for each action too.
         Raises:
             ConfigError: it cannot, since actions are not discrete.
         """
         if act_on_rewards and not self._actions:
             raise ConfigError("--act-on-rewards: for discrete actions only; valid here: False")
         width = self._actions or self.recall_size - self._recalled - 1
-        with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
-            self.reward = nn.Linear(self.recurrent.units, width, dtype=self.recurrent.weight_ih.dtype)
-        nn.init.zeros_(self.reward.weight)
-        nn.init.zeros_(self.reward.bias)
+        self.reward = self._zero_layer(2 * width if act_on_rewards else width)
         if act_on_rewards:
-            self.inverse_temperature = nn.Parameter(torch.ones((), dtype=self.reward.weight.dtype))
+            self.gains = self._zero_layer(2)
+            nn.init.ones_(self.gains.bias)  # optimism in the face of uncertainty
+
+    def _zero_layer(self, width: int) -> nn.Linear:
+        with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
+            layer = nn.Linear(self.recurrent.units, width, dtype=self.recurrent.weight_ih.dtype)
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+        return layer
 
     def _rewards(self, features: Tensor) -> Tensor | None:
         """What the reward head says, if there is one."""
@@ -213,20 +224,31 @@ class RecurrentPolicy(nn.Module):
     def _distribution(self, features: Tensor, rewards: Tensor | None) -> Any:
         """Of actions, from features ``[..., units]``.
 
-        A policy that acts on rewards adds to its logits those expected of its actions, times `inverse_temperature`.
-        Its loss moves the temperature, not the expectations.
+        A policy that acts on rewards adds to its logits those expected of its actions and the doubts about them, times
+        two factors that change with the features: what is to be explored early may be left alone late. Its loss moves
+        the factors, not the expectations. Features are scaled down for them, so that they change slowly while the
+        features do not mean anything yet.
         """
         distribution = self.head(features)
-        if self.inverse_temperature is None or rewards is None:
+        if self.gains is None or rewards is None:
             return distribution
-        return distribution._replace(logits=distribution.logits + self.inverse_temperature * rewards.detach())
+        expected, doubt = rewards.detach().chunk(2, -1)
+        for_reward, for_doubt = self.gains(GAINS_SCALE * features).chunk(2, -1)
+        return distribution._replace(logits=distribution.logits + for_reward * expected + for_doubt * doubt)
 
     def expected_reward(self, rewards: Tensor, action: Tensor) -> Tensor:
         """``[...]`` of `action` from what the reward head says ``[..., width]``."""
         numbers = self._numbers(action)
         if not self._actions:
             numbers = torch.cat([torch.ones_like(numbers[..., :1]), numbers], -1)
-        return (rewards * numbers).sum(-1)
+        return (rewards[..., : numbers.shape[-1]] * numbers).sum(-1)
+
+    def doubt(self, rewards: Tensor, action: Tensor) -> Tensor | None:
+        """By how much `expected_reward` errs, on average, says the reward head, ``[...]``; None unless the policy acts
+        on rewards."""
+        if self.gains is None:
+            return None
+        return rewards[..., self._actions :].gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
     def inputs(self, observation: Tensor, recall: Tensor) -> Tensor:
         """What the network reads: ``[..., in]`` from ``[..., obs]`` and the recall of the previous step."""
@@ -243,7 +265,7 @@ class RecurrentPolicy(nn.Module):
         """
         state = self.recurrent.step(self.encoder(inputs), state)
         features = self.recurrent.output(state)
-        rewards = None if self.inverse_temperature is None else self._rewards(features)
+        rewards = None if self.gains is None else self._rewards(features)
         return self._distribution(features, rewards), state
 
     def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:

@@ -227,12 +227,14 @@ def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, row
             gain = torch.minimum(ratio * advantage, ratio.clamp(1 - c.clip_eps, 1 + c.clip_eps) * advantage)
             error = (value - rows.target[row, column]).square()
             total = total - gain + c.value_coef * error - c.entropy_coef * distribution.entropy()[0]
-            if c.reward_coef:  # an offset and two slopes, or a number for each of four actions
+            if c.reward_coef:  # an offset and two slopes, or a number and a doubt for each of four actions
                 said = learner.policy.reward(learner.policy.recurrent.output(state))[0]
                 taken = action[t]
                 expected = said[taken] if taken.dim() == 0 else said[0] + said[1] * taken[0] + said[2] * taken[1]
                 reward = trials.earned[i, t] * c.reward_scale
                 total = total + c.reward_coef * (expected - reward).square()
+                if c.act_on_rewards:
+                    total = total + c.reward_coef * (said[4 + taken] - (expected - reward).detach().abs()).square()
             steps += 1
     return total / steps
 

@@ -83,7 +83,7 @@ def test_a_policy_unrolls_what_it_steps(
     torch.testing.assert_close(state, last)
 
 
-def test_discrete_actions_start_from_the_rewards_expected_of_them() -> None:
+def test_discrete_actions_start_from_the_rewards_expected_of_them_and_their_doubt() -> None:
     policy = make_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
     inputs = torch.randn(5, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
     state = torch.zeros(5, policy.state_size)
@@ -91,15 +91,17 @@ def test_discrete_actions_start_from_the_rewards_expected_of_them() -> None:
     policy.add_reward_head(True)
     torch.testing.assert_close(policy.step(inputs, state)[0].logits, before, rtol=0, atol=0)  # nothing expected yet
     assert policy.reward is not None
-    assert policy.inverse_temperature is not None
+    assert policy.gains is not None
     with torch.no_grad():
-        policy.reward.bias.copy_(torch.tensor([3.0, 0.0, -1.0, 2.0]))
-        policy.inverse_temperature.fill_(2.0)
+        policy.reward.bias.copy_(torch.tensor([3.0, 0.0, -1.0, 2.0, 0.5, 1.0, 0.0, 2.0]))
+        policy.gains.bias.copy_(torch.tensor([2.0, -1.0]))
     logits = policy.step(inputs, state)[0].logits
-    torch.testing.assert_close(logits - before, torch.tensor([6.0, 0.0, -2.0, 4.0]).expand(5, 4))
+    torch.testing.assert_close(logits - before, torch.tensor([5.5, -1.0, -2.0, 2.0]).expand(5, 4))
     logits[:, 0].sum().backward()
-    assert policy.inverse_temperature.grad == 5 * 3
+    assert policy.gains.bias.grad is not None
+    assert policy.gains.bias.grad.tolist() == [5 * 3, 5 * 0.5]
     assert policy.reward.bias.grad is None  # what is expected is no matter of what is wanted
+    assert policy.doubt(policy.reward.bias, torch.tensor(3)) == 2
 
 
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
@@ -110,7 +112,8 @@ def test_a_policy_that_was_not_asked_to_does_not(space: gym.Space) -> None:
     policy.add_reward_head()
     assert policy.reward is not None
     torch.nn.init.uniform_(policy.reward.bias)
-    assert policy.inverse_temperature is None
+    assert policy.gains is None
+    assert policy.doubt(policy.reward.bias, torch.tensor(0)) is None
     for new, old in zip(policy.step(inputs, state)[0], before, strict=True):
         torch.testing.assert_close(new, old, rtol=0, atol=0)
 
