@@ -521,7 +521,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             (
                 "tabular",
                 {
-                    "iterations": 1500,
+                    "iterations": 1100,
                     "meta_batch_size": 250,
                     "evaluate.adaptation_episodes": 10,
                     # What each of ten states and five actions pays is more than an LSTM learns to keep by itself: it
@@ -530,11 +530,12 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                     "network.memory_steps": 100,
                     "algorithm.reward_coef": 0.5,
                     "algorithm.act_on_rewards": True,
-                    "algorithm.entropy_coef": 0.1,
-                    "algorithm.final_entropy_coef": 0.1,
+                    "algorithm.learn_from_means": True,
+                    "algorithm.entropy_coef": 0.2,
+                    "algorithm.final_entropy_coef": 0.0,
                     "algorithm.final_gae_bias": 0.05,  # what takes over when the bonus that made it explore fades
                     "algorithm.learning_rate": 5e-3,
-                    "algorithm.learning_rate_iterations": 1500,
+                    "algorithm.learning_rate_iterations": 1100,
                     "algorithm.final_learning_rate": 0.05,
                     "algorithm.epochs": 6,
                     "algorithm.minibatches": 10,
