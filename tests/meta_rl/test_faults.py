@@ -375,7 +375,7 @@ def make_train(run: Path, iterations: int) -> Iterator[subprocess.Popen[str]]:
 
 def test_make_train_stopped_by_ctrl_c_goes_on_and_says_so(tmp_path: Path) -> None:
     """Ctrl-C in a terminal goes to all processes of the group, whatever they are at."""
-    iterations = 40  # more than a run gets done before the signal, also where this process waits for its turn
+    iterations = 80  # more than a run gets done before the signal, also where this process waits for its turn
     run, rng = tmp_path / "run", random.Random(2)
     for rows in (0, 1, 4):
         with make_train(run, iterations) as process:
