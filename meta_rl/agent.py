@@ -185,13 +185,14 @@ def episodes_of(timesteps: list[Any]) -> Rollout:
             index[i, k] = np.minimum(start[k] + np.arange(length), end[k] - 1)
             valid[i, k] = np.arange(length) < end[k] - start[k]
     rows = np.arange(len(ends))[:, None, None]
+    earned = reward[rows, index] * valid
     return Rollout(
         observation[rows, index],
         action[rows, index],
-        reward[rows, index] * valid,
+        earned,
         valid,
         np.zeros(shape, bool),
         terminated[rows, index][..., -1],
         observation[rows, index][:, :, -1],
-        reward[rows, index] * valid,
+        earned,
     )
