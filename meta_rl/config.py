@@ -494,6 +494,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.chunk": 200,
             "algorithm.minibatches": 4,
             "algorithm.learning_rate": 1e-3,
+            "algorithm.max_kl": 1.0,  # aiming well takes small deviations, for which a small change is much in nats
             "evaluate.adaptation_steps": 3,
         },
     ),

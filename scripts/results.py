@@ -26,7 +26,7 @@ EXPERIMENTS: dict[str, tuple[int, dict[str, list[str]]]] = {
             "maml-vpg": MAML_NAVIGATION,
             "promp": MAML_NAVIGATION,
             "reptile": [*NAVIGATION, "40"],
-            "rl2": [*NAVIGATION, "400"],
+            "rl2": [*NAVIGATION, "200"],
             "multitask-trpo": [*NAVIGATION, "160"],
             "multitask-ppo": [*NAVIGATION, "160"],
         },
