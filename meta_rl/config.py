@@ -178,8 +178,9 @@ class Rl2Config(AlgorithmConfig):
     """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
     teaches it what to keep (Jaderberg et al. 2017); 0: none."""
     act_on_rewards: bool = False
-    """Discrete actions start from the rewards that the memory expects of them and from its doubts about them, times
-    learned factors."""
+    """Discrete actions are chosen by nothing but the rewards that the memory expects of them and its doubts about them,
+    times factors that start greedy and optimistic and are learned on. Meant for rewards that differ by about 1 between
+    actions and tasks: see reward-scale."""
     learn_from_means: bool = False
     """Learn from the mean reward of each action instead of the one received, where the environment knows it: the same
     gradient on average, with less noise. What the network reads stays as it was."""
@@ -529,12 +530,13 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                     # settles for the action that pays best in all states. All of these together got it further.
                     "network.recall_observation": True,
                     "network.memory_steps": 100,
-                    "algorithm.reward_coef": 0.5,
+                    "algorithm.reward_coef": 1.0,
                     "algorithm.act_on_rewards": True,
                     "algorithm.learn_from_means": True,
-                    "algorithm.entropy_coef": 0.2,
+                    "algorithm.entropy_coef": 0.03,
                     "algorithm.final_entropy_coef": 0.0,
-                    "algorithm.final_gae_bias": 0.05,  # what takes over when the bonus that made it explore fades
+                    "algorithm.final_gae_bias": 0.05,
+                    "algorithm.max_kl": 1.0,  # what is expected changes much in an iteration, and actions with it
                     "algorithm.learning_rate": 5e-3,
                     "algorithm.learning_rate_iterations": 1100,
                     "algorithm.final_learning_rate": 0.05,
@@ -563,6 +565,19 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         )
         for pulls in (100, 500)
     ],
+    (
+        "rl2*",
+        "bandit/k50-n100",
+        {
+            "network.memory_steps": 100,
+            "algorithm.reward_coef": 1.0,
+            "algorithm.act_on_rewards": True,
+            "algorithm.learn_from_means": True,
+            "algorithm.reward_scale": 3.5,  # chances of a standard deviation of 1
+            "algorithm.entropy_coef": 0.02,
+            "algorithm.max_kl": 1.0,
+        },
+    ),
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
     *FEWSHOT_DEFAULTS,
 ]

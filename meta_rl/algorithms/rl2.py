@@ -22,11 +22,12 @@ trials optimises:
 * Values are learned and predicted in units of the running standard deviation of R around its running mean.
 * What the memory should keep is hard to learn from returns alone, in which one reward of many is lost. To predict the
   reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017; the
-  reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the policy over discrete actions adds to its
-  logits what it expects of them and how much that is in doubt (the error that it expects of its expectation, learned
-  by regression too), each times a factor that it learns and that may change during a trial: what it knows and does not
-  know, it need not learn again from returns. Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits),
-  are of this form.
+  reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the logits of discrete actions are what it
+  expects of them and how much that is in doubt (the error that it expects of its expectation, learned by regression
+  too), each times a factor that it learns and that may change during a trial: what it knows and does not know, it need
+  not learn again from returns. Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits), are of this
+  form. The gradient of the policy also flows into what is expected, so that returns teach the memory too, and much
+  faster than regression by itself.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
   same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """

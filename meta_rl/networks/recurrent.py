@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from meta_rl.config import NetworkConfig
+from meta_rl.core.distributions import Categorical
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
 from meta_rl.networks import functional
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
-from meta_rl.networks.policy import policy_for
+from meta_rl.networks.policy import Policy, policy_for
 
 # Parameters are tensors of their own everywhere here; cuDNN copies them together at each call, a few megabytes.
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
@@ -133,8 +134,12 @@ class Gru(Recurrent):
 CELLS: dict[str, type[Recurrent]] = {"lstm": Lstm, "gru": Gru}
 
 
-GAINS_SCALE = 0.1
-"""Of the features that `RecurrentPolicy.gains` are made of."""
+INITIAL_GAINS = (8.0, 4.0)
+"""What `RecurrentPolicy.gains` add to: greedy from the start, but more so about what it doubts, for rewards whose
+standard deviation over tasks is about 1. As long as nothing is expected, all actions are alike."""
+GAINS_SCALE = 0.01
+"""Of what they add, so that gains change slowly: a gradient can hardly see what optimism is worth, and by its noise
+alone they would wander off."""
 
 
 class Unrolled(NamedTuple):
@@ -157,11 +162,13 @@ class RecurrentPolicy(nn.Module):
         noise_shape, noise_kind: noise that one action takes (see `meta_rl.core.distributions`).
         recall_size: width of the recall: action + 2, and that of an observation where it is recalled too.
         state_size: width of the recurrent state.
+        head: of actions; None if the policy acts on rewards.
         reward: the reward head, if there is one.
         gains: what the logit of an action gains for an expected reward of one (an inverse temperature) and for a doubt
             of one (optimism, or its opposite), both from the features; if the policy acts on rewards.
     """
 
+    head: Policy | None
     reward: nn.Linear | None
     gains: nn.Linear | None
 
@@ -197,8 +204,8 @@ class RecurrentPolicy(nn.Module):
         ones an offset and a slope in every dimension, all linear in the features.
 
         Args:
-            act_on_rewards: the policy over actions starts from what is expected of them and from how much that is in
-                doubt (see `doubt`), of which the head has a number for each action too.
+            act_on_rewards: the policy over actions is made of what is expected of them and of how much that is in doubt
+                (see `doubt`), of which the head has a number for each action too. It takes the place of `head`.
         Raises:
             ConfigError: it cannot, since actions are not discrete.
         """
@@ -208,7 +215,7 @@ class RecurrentPolicy(nn.Module):
         self.reward = self._zero_layer(2 * width if act_on_rewards else width)
         if act_on_rewards:
             self.gains = self._zero_layer(2)
-            nn.init.ones_(self.gains.bias)  # optimism in the face of uncertainty
+            self.head = None
 
     def _zero_layer(self, width: int) -> nn.Linear:
         with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
@@ -224,17 +231,18 @@ class RecurrentPolicy(nn.Module):
     def _distribution(self, features: Tensor, rewards: Tensor | None) -> Any:
         """Of actions, from features ``[..., units]``.
 
-        A policy that acts on rewards adds to its logits those expected of its actions and the doubts about them, times
-        two factors that change with the features: what is to be explored early may be left alone late. Its loss moves
-        the factors, not the expectations. Features are scaled down for them, so that they change slowly while the
-        features do not mean anything yet.
+        The logits of a policy that acts on rewards are those expected of its actions and the doubts about them, times
+        two gains that change with the features: what is to be explored early may be left alone late. Its loss moves
+        the gains and, through the memory, what is expected; doubts it leaves alone.
         """
-        distribution = self.head(features)
-        if self.gains is None or rewards is None:
-            return distribution
-        expected, doubt = rewards.detach().chunk(2, -1)
-        for_reward, for_doubt = self.gains(GAINS_SCALE * features).chunk(2, -1)
-        return distribution._replace(logits=distribution.logits + for_reward * expected + for_doubt * doubt)
+        if self.head is not None:
+            return self.head(features)
+        assert self.gains is not None
+        assert rewards is not None
+        expected, doubt = rewards.chunk(2, -1)
+        gains = GAINS_SCALE * self.gains(features)
+        for_reward, for_doubt = (start + gain for start, gain in zip(INITIAL_GAINS, gains.chunk(2, -1), strict=True))
+        return Categorical(for_reward * expected + for_doubt * doubt.detach())
 
     def expected_reward(self, rewards: Tensor, action: Tensor) -> Tensor:
         """``[...]`` of `action` from what the reward head says ``[..., width]``."""

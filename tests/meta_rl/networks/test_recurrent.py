@@ -83,24 +83,28 @@ def test_a_policy_unrolls_what_it_steps(
     torch.testing.assert_close(state, last)
 
 
-def test_discrete_actions_start_from_the_rewards_expected_of_them_and_their_doubt() -> None:
+def test_a_policy_may_act_on_the_rewards_it_expects_and_its_doubts_alone() -> None:
     policy = make_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
     inputs = torch.randn(5, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
     state = torch.zeros(5, policy.state_size)
-    before = policy.step(inputs, state)[0].logits
     policy.add_reward_head(True)
-    torch.testing.assert_close(policy.step(inputs, state)[0].logits, before, rtol=0, atol=0)  # nothing expected yet
+    assert policy.head is None
     assert policy.reward is not None
     assert policy.gains is not None
+    assert policy.step(inputs, state)[0].logits.tolist() == [[0.0] * 4] * 5  # nothing expected yet
     with torch.no_grad():
         policy.reward.bias.copy_(torch.tensor([3.0, 0.0, -1.0, 2.0, 0.5, 1.0, 0.0, 2.0]))
-        policy.gains.bias.copy_(torch.tensor([2.0, -1.0]))
     logits = policy.step(inputs, state)[0].logits
-    torch.testing.assert_close(logits - before, torch.tensor([5.5, -1.0, -2.0, 2.0]).expand(5, 4))
+    torch.testing.assert_close(logits, torch.tensor([26.0, 4.0, -8.0, 24.0]).expand(5, 4))
+    with torch.no_grad():
+        policy.gains.bias.copy_(torch.tensor([-600.0, -500.0]))  # 8 - 6 and 4 - 5
+    logits = policy.step(inputs, state)[0].logits
+    torch.testing.assert_close(logits, torch.tensor([5.5, -1.0, -2.0, 2.0]).expand(5, 4))
     logits[:, 0].sum().backward()
     assert policy.gains.bias.grad is not None
-    assert policy.gains.bias.grad.tolist() == [5 * 3, 5 * 0.5]
-    assert policy.reward.bias.grad is None  # what is expected is no matter of what is wanted
+    torch.testing.assert_close(policy.gains.bias.grad, 0.01 * torch.tensor([5 * 3, 5 * 0.5]))
+    assert policy.reward.bias.grad is not None
+    assert policy.reward.bias.grad.tolist() == [5 * 2.0, *[0.0] * 7]  # what is wanted is no matter of doubt
     assert policy.doubt(policy.reward.bias, torch.tensor(3)) == 2
 
 
