@@ -400,6 +400,14 @@ def register_recipe(name: str, recipe: Recipe) -> None:
     RECIPES[name] = recipe
 
 
+# For the rows of `DEFAULTS` whose actions are chosen by expected rewards.
+ACT_ON_REWARDS = {
+    "algorithm.reward_coef": 1.0,
+    "algorithm.act_on_rewards": True,
+    "algorithm.learn_from_means": True,
+    "algorithm.max_kl": 1.0,  # what is expected changes much in an iteration, and actions with it
+}
+
 # (recipes, environments, field path -> value): what differs from the dataclasses' defaults. Patterns as in the shell;
 # all matching rows apply, later ones win.
 DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
@@ -530,13 +538,10 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                     # settles for the action that pays best in all states. All of these together got it further.
                     "network.recall_observation": True,
                     "network.memory_steps": 100,
-                    "algorithm.reward_coef": 1.0,
-                    "algorithm.act_on_rewards": True,
-                    "algorithm.learn_from_means": True,
+                    **ACT_ON_REWARDS,
                     "algorithm.entropy_coef": 0.03,
                     "algorithm.final_entropy_coef": 0.0,
                     "algorithm.final_gae_bias": 0.05,
-                    "algorithm.max_kl": 1.0,  # what is expected changes much in an iteration, and actions with it
                     "algorithm.learning_rate": 5e-3,
                     "algorithm.learning_rate_iterations": 1100,
                     "algorithm.final_learning_rate": 0.05,
@@ -570,12 +575,9 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         "bandit/k50-n100",
         {
             "network.memory_steps": 100,
-            "algorithm.reward_coef": 1.0,
-            "algorithm.act_on_rewards": True,
-            "algorithm.learn_from_means": True,
+            **ACT_ON_REWARDS,
             "algorithm.reward_scale": 3.5,  # chances of a standard deviation of 1
             "algorithm.entropy_coef": 0.02,
-            "algorithm.max_kl": 1.0,
         },
     ),
     ("random", "*", {"iterations": 0}),  # there is nothing to learn

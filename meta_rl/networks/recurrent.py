@@ -240,9 +240,9 @@ class RecurrentPolicy(nn.Module):
         assert self.gains is not None
         assert rewards is not None
         expected, doubt = rewards.chunk(2, -1)
-        gains = GAINS_SCALE * self.gains(features)
-        for_reward, for_doubt = (start + gain for start, gain in zip(INITIAL_GAINS, gains.chunk(2, -1), strict=True))
-        return Categorical(for_reward * expected + for_doubt * doubt.detach())
+        more_for_reward, more_for_doubt = (GAINS_SCALE * self.gains(features)).chunk(2, -1)
+        greed, optimism = INITIAL_GAINS
+        return Categorical((greed + more_for_reward) * expected + (optimism + more_for_doubt) * doubt.detach())
 
     def expected_reward(self, rewards: Tensor, action: Tensor) -> Tensor:
         """``[...]`` of `action` from what the reward head says ``[..., width]``."""

@@ -24,6 +24,7 @@ from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params
 from meta_rl.evaluate import evaluate
+from meta_rl.networks import recurrent
 from meta_rl.networks.recurrent import make_policy
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, Streams, sample_shard
@@ -251,6 +252,7 @@ def test_the_gradient_equals_a_loop_over_trials_and_steps(
     acts = reward_coef > 0 and space is DISCRETE
     learner = make(space, cell, entropy_coef=0.1, reward_coef=reward_coef, act_on_rewards=acts)
     monkeypatch.setattr(learner.policy.recurrent, "rows_on_cpu", 3)
+    monkeypatch.setattr(recurrent, "GAINS_SCALE", 1.0)  # whose gradients are as large as the others
     trials, rows, _ = recorded(learner, space)
     assert (rows.batch.log_prob - rows.batch.log_prob.mean()).abs().max() > 0.1
     generator = torch.Generator().manual_seed(1)
@@ -264,7 +266,7 @@ def test_the_gradient_equals_a_loop_over_trials_and_steps(
     assert metrics["update/kl"] > 0
     for fast, expected in zip(gradient, torch.autograd.grad(slow, list(params.values())), strict=True):
         torch.testing.assert_close(fast, expected, rtol=1e-9, atol=1e-12)
-        assert expected.abs().max() > 1e-6
+        assert expected.abs().max() > 1e-5
 
 
 def test_learning_from_means_is_learning_from_rewards_without_their_noise() -> None:
