@@ -177,10 +177,14 @@ class Rl2Config(AlgorithmConfig):
     reward_coef: float = 0.0
     """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
     teaches it what to keep (Jaderberg et al. 2017); 0: none."""
+    reward_everywhere: bool = False
+    """Judge the memory at every step by the rewards of all steps of its chunk, past and future, not of that step alone:
+    what was learned of one observation is to be kept while others are seen (Zintgraf et al. 2020 decode whole
+    trajectories likewise). What is expected of rewards is linear in the observation then."""
     act_on_rewards: bool = False
-    """Discrete actions are chosen by nothing but the rewards that the memory expects of them and its doubts about them,
-    times factors that start greedy and optimistic and are learned on. Meant for rewards that differ by about 1 between
-    actions and tasks: see reward-scale."""
+    """Discrete actions are chosen by nothing but the rewards that the memory expects of them and, as long as much is
+    left to earn, its doubts about them. Meant for rewards that differ by about 1 between actions and tasks: see
+    reward-scale."""
     learn_from_means: bool = False
     """Learn from the mean reward of each action instead of the one received, where the environment knows it: the same
     gradient on average, with less noise. What the network reads stays as it was."""
@@ -403,6 +407,7 @@ def register_recipe(name: str, recipe: Recipe) -> None:
 # For the rows of `DEFAULTS` whose actions are chosen by expected rewards.
 ACT_ON_REWARDS = {
     "algorithm.reward_coef": 1.0,
+    "algorithm.reward_everywhere": True,
     "algorithm.act_on_rewards": True,
     "algorithm.learn_from_means": True,
     "algorithm.max_kl": 1.0,  # what is expected changes much in an iteration, and actions with it
@@ -531,7 +536,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             (
                 "tabular",
                 {
-                    "iterations": 1100,
+                    "iterations": 2500,
                     "meta_batch_size": 250,
                     "evaluate.adaptation_episodes": 10,
                     # What each of ten states and five actions pays is more than an LSTM learns to keep by itself: it
@@ -543,9 +548,9 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                     "algorithm.final_entropy_coef": 0.0,
                     "algorithm.final_gae_bias": 0.05,
                     "algorithm.learning_rate": 5e-3,
-                    "algorithm.learning_rate_iterations": 1100,
+                    "algorithm.learning_rate_iterations": 2500,
                     "algorithm.final_learning_rate": 0.05,
-                    "algorithm.epochs": 6,
+                    "algorithm.epochs": 2,
                     "algorithm.minibatches": 10,
                 },
             ),
@@ -578,6 +583,19 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             **ACT_ON_REWARDS,
             "algorithm.reward_scale": 3.5,  # chances of a standard deviation of 1
             "algorithm.entropy_coef": 0.02,
+        },
+    ),
+    (
+        "rl2*",
+        "bandit/k[15]0-n500",
+        {
+            "iterations": 400,
+            "network.memory_steps": 500,
+            **ACT_ON_REWARDS,
+            "algorithm.reward_scale": 3.5,
+            "algorithm.entropy_coef": 0.02,
+            "algorithm.chunk": 500,
+            "algorithm.learning_rate_iterations": 400,
         },
     ),
     ("random", "*", {"iterations": 0}),  # there is nothing to learn

@@ -24,17 +24,18 @@ from meta_rl.cli import parse_train
 RUNS = Path("runs/rl2_table")
 OUT = Path("results/rl2_table")
 TASKS_AT_ONCE = 500
-SHORTEST = 25
-"""Episodes in the trials that MDPs are trained on, at least: each state comes back more often, so that its memory pays
-sooner. Shorter rows are the first episodes of such a trial."""
+TRAINED = (25, 100)
+"""Episodes in the trials that MDPs are trained on. Each state comes back more often than in a shorter one, so that its
+memory pays sooner; shorter rows are the first episodes of such a trial."""
 
 
 def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
     """Train on the row and play `num_tasks` test tasks with sampled actions, as while training."""
     trained, sizes = row.episodes, []
     if row.env == "tabular":  # 25,000 env steps per iteration, whatever the trial's length
-        trained = max(row.episodes, SHORTEST)
-        sizes = ["--meta-batch-size", str(2500 // trained), "--memory-steps", str(10 * trained)]
+        trained = next(episodes for episodes in TRAINED if episodes >= row.episodes)
+        steps = str(10 * trained)
+        sizes = ["--meta-batch-size", str(2500 // trained), "--memory-steps", steps, "--chunk", steps]
     arguments = [options[0], "--env", row.env, "--episodes-per-task", str(trained), *sizes, *options[1:]]
     config = parse_train(arguments)
     import meta_rl
@@ -100,7 +101,7 @@ def write() -> None:
     order = {(row.env, row.episodes): i for i, row in enumerate([*itertools.chain(*BANDIT_ROWS), *TABULAR_ROWS])}
     results.sort(key=lambda r: (order.get((r["env"], r["episodes"]), 99), r["recipe"], r["seed"]))
     lines = ["RL^2 on the bandits and MDPs of Duan et al. 2016: mean total reward of a trial on test tasks, with 95 % "
-             "intervals. MDPs are trained on trials of at least 25 episodes, of which a shorter row is the "
+             "intervals. MDPs are trained on trials of 25 or 100 episodes, of which a shorter row is the "
              "beginning. *published* is the RL2 column of the paper (1000 tasks); *best classical* is the highest "
              "published number among the other agents. Ours plays freshly drawn tasks: results/classical.md says by "
              "how much the paper's tasks differ from the average. *optimal* is the expected reward of the "

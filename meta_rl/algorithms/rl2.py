@@ -21,13 +21,16 @@ trials optimises:
   reads the last step of the one before, with done = 1.
 * Values are learned and predicted in units of the running standard deviation of R around its running mean.
 * What the memory should keep is hard to learn from returns alone, in which one reward of many is lost. To predict the
-  reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017; the
-  reward decoder of Zintgraf et al. 2020 is akin). With `act_on_rewards` the logits of discrete actions are what it
+  reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017). With
+  `reward_everywhere` the memory at every step is to tell the rewards of all steps of the chunk, past and future, as in
+  the decoder of Zintgraf et al. 2020: what was learned of one state is to be kept while others are visited. What is
+  expected is linear in observation and action, so that the moments of a chunk give the sum over all pairs of steps.
+* With `act_on_rewards` the logits of discrete actions are what it
   expects of them and how much that is in doubt (the error that it expects of its expectation, learned by regression
-  too), each times a factor that it learns and that may change during a trial: what it knows and does not know, it need
-  not learn again from returns. Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits), are of this
-  form. The gradient of the policy also flows into what is expected, so that returns teach the memory too, and much
-  faster than regression by itself.
+  too), times a factor that shrinks with the value, hence during a trial: what it knows and does not know, it need not
+  learn again from returns. Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits), are of this form.
+  The gradient of the policy also flows into what is expected, so that returns teach the memory too, and much faster
+  than regression by itself.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
   same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """
@@ -193,10 +196,12 @@ class Rl2:
 
     def __init__(self, config: Rl2Config, policy: RecurrentPolicy) -> None:
         self.config, self.policy = config, policy
-        if config.act_on_rewards and not config.reward_coef:
-            raise ConfigError("--act-on-rewards: without --reward-coef above 0 no rewards are expected")
+        for option in ("reward_everywhere", "act_on_rewards"):
+            if getattr(config, option) and not config.reward_coef:
+                name = option.replace("_", "-")
+                raise ConfigError(f"--{name}: without --reward-coef above 0 no rewards are expected")
         if config.reward_coef:
-            policy.add_reward_head(config.act_on_rewards)
+            policy.add_reward_head(config.act_on_rewards, config.reward_everywhere)
 
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, and empty statistics of the returns."""
@@ -388,18 +393,41 @@ class Rl2:
         loss = policy_loss + c.value_coef * value_loss - entropy_coef * entropy
         reward_loss = torch.zeros_like(loss)
         if rewards is not None:
-            error = self.policy.expected_reward(rewards, batch.action) - rows.earned
+            head, observation = self.policy.reward, self.policy.observation(batch.observation)
+            assert head is not None
+            coefficients, regressors = head.coefficients(rewards), head.regressors(observation, batch.action)
+            error = (coefficients * regressors).sum(-1) - rows.earned
             reward_loss = losses.weighted_mean(error.square(), batch.weight)
             loss = loss + c.reward_coef * reward_loss
-            doubt = self.policy.doubt(rewards, batch.action)
-            if doubt is not None:
-                off = (doubt - error.detach().abs()).square()
-                loss = loss + c.reward_coef * losses.weighted_mean(off, batch.weight)
+            if c.reward_everywhere:
+                elsewhere = mean_squared_error(coefficients, regressors, rows.earned, batch.weight)
+                loss = loss + c.reward_coef * losses.weighted_mean(elsewhere, batch.weight)
+            if c.act_on_rewards:
+                off = head.doubt(rewards, observation, batch.action) - error.detach().abs()
+                loss = loss + c.reward_coef * losses.weighted_mean(off.square(), batch.weight)
         with torch.no_grad():
             log_ratio = distribution.log_prob(batch.action) - batch.log_prob
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
             clipped = losses.weighted_mean((log_ratio.exp() - 1).abs().gt(c.clip_eps).float(), batch.weight)
         return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped, reward_loss), strict=True))
+
+
+def mean_squared_error(coefficients: Tensor, regressors: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Of every linear model of a row on all steps of the row, past and future.
+
+    Args:
+        coefficients: ``[row, time, n]``, a model at every step.
+        regressors: ``[row, time, n]``, of every step.
+        target: ``[row, time]``.
+        weight: ``[row, time]``, 1 for the steps that count.
+    Returns:
+        ``[row, time]``; by the moments of a row, without its errors ``[row, time, time]``.
+    """
+    share = weight / weight.sum(1, keepdim=True).clamp(min=1)
+    weighted = (regressors * share.unsqueeze(-1)).transpose(1, 2)
+    moment = (weighted @ target.unsqueeze(-1)).squeeze(-1)
+    quadratic = (coefficients @ (weighted @ regressors) - 2 * moment.unsqueeze(1)) * coefficients
+    return quadratic.sum(-1) + (target.square() * share).sum(1, keepdim=True)
 
 
 def mean_of_all(value: Tensor, weight: Tensor) -> Tensor:

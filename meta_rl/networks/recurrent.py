@@ -134,12 +134,67 @@ class Gru(Recurrent):
 CELLS: dict[str, type[Recurrent]] = {"lstm": Lstm, "gru": Gru}
 
 
-INITIAL_GAINS = (8.0, 4.0)
-"""What `RecurrentPolicy.gains` add to: greedy from the start, but more so about what it doubts, for rewards whose
-standard deviation over tasks is about 1. As long as nothing is expected, all actions are alike."""
-GAINS_SCALE = 0.01
-"""Of what they add, so that gains change slowly: a gradient can hardly see what optimism is worth, and by its noise
-alone they would wander off."""
+GREED = 8.0
+"""What the logit of an action gains for an expected reward of one, if the policy acts on rewards."""
+OPTIMISM = 2.5
+"""What it gains for a doubt of one, for every standard deviation of the value above -2, which is about where the values
+of a trial end. Greed and optimism are for rewards whose standard deviation over tasks is about 1; agents trained with
+the optimism learned instead kept too little of it."""
+
+
+class RewardHead(nn.Linear):
+    """Rewards of actions expected from the features, and maybe doubts about them: the errors expected of these
+    expectations. All are zero at first.
+
+    Expected rewards are linear in the numbers of an action: for discrete ones a number each, for continuous ones an
+    offset and a slope in every dimension. They may be linear in the observation too, so that one memory tells them of
+    any observation.
+
+    Args:
+        observation_dim: 0: the features alone know what was observed.
+        actions: number of discrete actions; 0: they are continuous.
+        action_dim: numbers of an action.
+        doubts: whether there are any; for discrete actions only.
+    """
+
+    def __init__(
+        self, units: int, observation_dim: int, actions: int, action_dim: int, doubts: bool, dtype: torch.dtype
+    ) -> None:
+        self.observation_dim, self.actions = observation_dim, actions
+        self.numbers = action_dim + (actions == 0)
+        with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
+            super().__init__(units, (1 + observation_dim) * self.numbers * (1 + doubts), dtype=dtype)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[..., 1 + obs, width]``: an offset and a slope in every dimension of the observation; the width is that of
+        the numbers of an action, twice with doubts."""
+        return super().forward(features).reshape(*features.shape[:-1], 1 + self.observation_dim, -1)
+
+    def at(self, said: Tensor, observation: Tensor) -> Tensor:
+        """``[..., width]`` at `observation`, from what `forward` said."""
+        if not self.observation_dim:
+            return said.squeeze(-2)
+        return said[..., 0, :] + (observation.unsqueeze(-1) * said[..., 1:, :]).sum(-2)
+
+    def coefficients(self, said: Tensor) -> Tensor:
+        """``[..., n]``, of which the product with `regressors` is the expected reward."""
+        return said[..., : self.numbers].flatten(-2)
+
+    def regressors(self, observation: Tensor, action: Tensor) -> Tensor:
+        """``[..., n]`` of a step: the numbers of its action, times one and every number of its observation."""
+        numbers = (one_hot(action, self.actions) if self.actions else action).to(observation.dtype)
+        if not self.actions:
+            numbers = torch.cat([torch.ones_like(numbers[..., :1]), numbers], -1)
+        if not self.observation_dim:
+            return numbers
+        seen = torch.cat([torch.ones_like(observation[..., :1]), observation], -1)
+        return (seen.unsqueeze(-1) * numbers.unsqueeze(-2)).flatten(-2)
+
+    def doubt(self, said: Tensor, observation: Tensor, action: Tensor) -> Tensor:
+        """``[...]`` about the reward of `action`."""
+        return self.at(said, observation)[..., self.actions :].gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
 class Unrolled(NamedTuple):
@@ -150,7 +205,7 @@ class Unrolled(NamedTuple):
     value: Tensor
     """``[row, time]``."""
     rewards: Tensor | None
-    """Of the reward head, ``[row, time, width]``; see `RecurrentPolicy.expected_reward`."""
+    """What the reward head says, if there is one: ``[row, time, 1 + obs, width]``."""
     state: Tensor
     """``[row, state_size]`` after the last step."""
 
@@ -164,18 +219,16 @@ class RecurrentPolicy(nn.Module):
         state_size: width of the recurrent state.
         head: of actions; None if the policy acts on rewards.
         reward: the reward head, if there is one.
-        gains: what the logit of an action gains for an expected reward of one (an inverse temperature) and for a doubt
-            of one (optimism, or its opposite), both from the features; if the policy acts on rewards.
     """
 
     head: Policy | None
-    reward: nn.Linear | None
-    gains: nn.Linear | None
+    reward: RewardHead | None
 
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
         *hidden, units = config.hidden
         self._actions = int(action_space.n) if isinstance(action_space, gym.spaces.Discrete) else 0
+        self._observation_dim = observation_dim
         self._recalled = observation_dim if config.recall_observation else 0
         self.recall_size = self._recalled + (self._actions or gym.spaces.flatdim(action_space)) + 2
         sizes = [observation_dim + self.recall_size, *hidden]
@@ -185,7 +238,7 @@ class RecurrentPolicy(nn.Module):
         self.recurrent = CELLS[config.cell](sizes[-1], units, config.memory_steps)
         self.head = policy_for(action_space, units, replace(config, hidden=()))
         self.value = mlp([units, 1], config.activation, final_gain=0.1)
-        self.reward = self.gains = None
+        self.reward = None
         self.state_size = self.recurrent.state_size
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
@@ -193,74 +246,59 @@ class RecurrentPolicy(nn.Module):
         """What the next step reads of this one, ``[..., recall_size]``: the observation ``[..., obs]`` (if it is
         recalled), the action (one-hot where actions are discrete), the reward and whether the episode is over,
         ``[...]`` each (done as a number)."""
-        step = [self._numbers(action).to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)]
+        numbers = one_hot(action, self._actions) if self._actions else action
+        step = [numbers.to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)]
         return torch.cat([observation, *step] if self._recalled else step, -1)
 
-    def _numbers(self, action: Tensor) -> Tensor:
-        return one_hot(action, self._actions) if self._actions else action
-
-    def add_reward_head(self, act_on_rewards: bool = False) -> None:
-        """A head for `expected_reward`, which is zero at first: for discrete actions a number each, for continuous
-        ones an offset and a slope in every dimension, all linear in the features.
+    def add_reward_head(self, act_on_rewards: bool = False, everywhere: bool = False) -> None:
+        """Have the policy expect rewards; see `RewardHead`.
 
         Args:
-            act_on_rewards: the policy over actions is made of what is expected of them and of how much that is in doubt
-                (see `doubt`), of which the head has a number for each action too. It takes the place of `head`.
+            act_on_rewards: actions are chosen by the rewards expected of them and the doubts about these, instead of by
+                `head`.
+            everywhere: what is expected is linear in the observation too.
         Raises:
-            ConfigError: it cannot, since actions are not discrete.
+            ConfigError: it cannot act on rewards, since actions are not discrete.
         """
         if act_on_rewards and not self._actions:
             raise ConfigError("--act-on-rewards: for discrete actions only; valid here: False")
-        width = self._actions or self.recall_size - self._recalled - 1
-        self.reward = self._zero_layer(2 * width if act_on_rewards else width)
+        self.reward = RewardHead(
+            self.recurrent.units,
+            self._observation_dim if everywhere else 0,
+            self._actions,
+            self.recall_size - self._recalled - 2,
+            act_on_rewards,
+            self.recurrent.weight_ih.dtype,
+        )
         if act_on_rewards:
-            self.gains = self._zero_layer(2)
             self.head = None
 
-    def _zero_layer(self, width: int) -> nn.Linear:
-        with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
-            layer = nn.Linear(self.recurrent.units, width, dtype=self.recurrent.weight_ih.dtype)
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
-        return layer
+    def _value(self, features: Tensor) -> Tensor:
+        return self.value(features).squeeze(-1)  # type: ignore[no-any-return]
 
-    def _rewards(self, features: Tensor) -> Tensor | None:
-        """What the reward head says, if there is one."""
-        return None if self.reward is None else self.reward(features)
-
-    def _distribution(self, features: Tensor, rewards: Tensor | None) -> Any:
+    def _distribution(self, features: Tensor, inputs: Tensor, rewards: Tensor | None, value: Tensor | None) -> Any:
         """Of actions, from features ``[..., units]``.
 
-        The logits of a policy that acts on rewards are those expected of its actions and the doubts about them, times
-        two gains that change with the features: what is to be explored early may be left alone late. Its loss moves
-        the gains and, through the memory, what is expected; doubts it leaves alone.
+        The logits of a policy that acts on rewards are those expected of its actions plus a bonus for doubt, which
+        shrinks with the value, of which less is left towards the end of a trial: what is to be explored early is to be
+        left alone late. Its loss moves, through the memory, what is expected; doubts and value it leaves alone.
         """
         if self.head is not None:
             return self.head(features)
-        assert self.gains is not None
+        assert self.reward is not None
         assert rewards is not None
-        expected, doubt = rewards.chunk(2, -1)
-        more_for_reward, more_for_doubt = (GAINS_SCALE * self.gains(features)).chunk(2, -1)
-        greed, optimism = INITIAL_GAINS
-        return Categorical((greed + more_for_reward) * expected + (optimism + more_for_doubt) * doubt.detach())
-
-    def expected_reward(self, rewards: Tensor, action: Tensor) -> Tensor:
-        """``[...]`` of `action` from what the reward head says ``[..., width]``."""
-        numbers = self._numbers(action)
-        if not self._actions:
-            numbers = torch.cat([torch.ones_like(numbers[..., :1]), numbers], -1)
-        return (rewards[..., : numbers.shape[-1]] * numbers).sum(-1)
-
-    def doubt(self, rewards: Tensor, action: Tensor) -> Tensor | None:
-        """By how much `expected_reward` errs, on average, says the reward head, ``[...]``; None unless the policy acts
-        on rewards."""
-        if self.gains is None:
-            return None
-        return rewards[..., self._actions :].gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        assert value is not None
+        expected, doubt = self.reward.at(rewards, self.observation(inputs)).chunk(2, -1)
+        optimism = (OPTIMISM * (2 + value.detach())).clamp(min=0).unsqueeze(-1)
+        return Categorical(GREED * expected + optimism * doubt.detach())
 
     def inputs(self, observation: Tensor, recall: Tensor) -> Tensor:
         """What the network reads: ``[..., in]`` from ``[..., obs]`` and the recall of the previous step."""
         return torch.cat([observation, recall], -1)
+
+    def observation(self, inputs: Tensor) -> Tensor:
+        """``[..., obs]`` of what the network reads."""
+        return inputs[..., : self._observation_dim]
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Any, Tensor]:
         """One step of acting, with the module's own parameters.
@@ -273,14 +311,16 @@ class RecurrentPolicy(nn.Module):
         """
         state = self.recurrent.step(self.encoder(inputs), state)
         features = self.recurrent.output(state)
-        rewards = None if self.gains is None else self._rewards(features)
-        return self._distribution(features, rewards), state
+        rewards = value = None
+        if self.head is None and self.reward is not None:
+            rewards, value = self.reward(features), self._value(features)
+        return self._distribution(features, inputs, rewards, value), state
 
     def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:
         """See `unroll`, which takes the parameters as an argument."""
         features, state = self.recurrent.unroll(self.encoder(inputs), state)
-        rewards = self._rewards(features)
-        return Unrolled(self._distribution(features, rewards), self.value(features).squeeze(-1), rewards, state)
+        rewards, value = None if self.reward is None else self.reward(features), self._value(features)
+        return Unrolled(self._distribution(features, inputs, rewards, value), value, rewards, state)
 
     def unroll(self, params: Params, inputs: Tensor, state: Tensor) -> Unrolled:
         """Whole sequences under `params` (the module's own are not used).

@@ -24,7 +24,6 @@ from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params
 from meta_rl.evaluate import evaluate
-from meta_rl.networks import recurrent
 from meta_rl.networks.recurrent import make_policy
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, Streams, sample_shard
@@ -210,6 +209,13 @@ def test_running_moments_are_those_of_all_values() -> None:
     torch.testing.assert_close(moments.std, seen.std(correction=0))
 
 
+def expected(said: Tensor, inputs: Tensor, action: Tensor) -> Tensor:
+    """Of one step: an offset and two slopes, or numbers of four actions; each of them maybe with three slopes more,
+    one for every number observed."""
+    here = said[0] + sum(slope * x for slope, x in zip(said[1:], inputs[:3], strict=False))
+    return here[action] if action.dim() == 0 else here[0] + here[1] * action[0] + here[2] * action[1]
+
+
 def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, rows: Rows) -> Tensor:
     """Trial by trial, step by step; memories of the policy that acted at the start of every chunk, the new policy's
     within. `new` are parameters of the policy itself."""
@@ -230,29 +236,34 @@ def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, row
             gain = torch.minimum(ratio * advantage, ratio.clamp(1 - c.clip_eps, 1 + c.clip_eps) * advantage)
             error = (value - rows.target[row, column]).square()
             total = total - gain + c.value_coef * error - c.entropy_coef * distribution.entropy()[0]
-            if c.reward_coef:  # an offset and two slopes, or a number and a doubt for each of four actions
+            if c.reward_coef:
                 said = learner.policy.reward(learner.policy.recurrent.output(state))[0]
-                taken = action[t]
-                expected = said[taken] if taken.dim() == 0 else said[0] + said[1] * taken[0] + said[2] * taken[1]
-                reward = trials.earned[i, t] * c.reward_scale
-                total = total + c.reward_coef * (expected - reward).square()
-                if c.act_on_rewards:
-                    total = total + c.reward_coef * (said[4 + taken] - (expected - reward).detach().abs()).square()
+                error = expected(said, inputs[t], action[t]) - trials.earned[i, t] * c.reward_scale
+                total = total + c.reward_coef * error.square()
+                if c.act_on_rewards:  # the second half of what is said
+                    doubt = expected(said[:, 4:], inputs[t], action[t])
+                    total = total + c.reward_coef * (doubt - error.detach().abs()).square()
+                if c.reward_everywhere:
+                    first = t - t % c.chunk
+                    others = [o for o in range(first, first + c.chunk) if weight[o]]
+                    for o in others:
+                        error = expected(said, inputs[o], action[o]) - trials.earned[i, o] * c.reward_scale
+                        total = total + c.reward_coef * error.square() / len(others)
             steps += 1
     return total / steps
 
 
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
-@pytest.mark.parametrize("reward_coef", [0.0, 0.3])
+@pytest.mark.parametrize(("reward_coef", "everywhere"), [(0.0, False), (0.3, False), (0.3, True)])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_the_gradient_equals_a_loop_over_trials_and_steps(
-    cell: str, reward_coef: float, space: gym.Space, monkeypatch: pytest.MonkeyPatch
+    cell: str, reward_coef: float, everywhere: bool, space: gym.Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Off-policy (parameters moved since the trials were recorded), chunks shorter than the trials, rows in parts."""
     acts = reward_coef > 0 and space is DISCRETE
-    learner = make(space, cell, entropy_coef=0.1, reward_coef=reward_coef, act_on_rewards=acts)
+    rewards = {"reward_coef": reward_coef, "reward_everywhere": everywhere, "act_on_rewards": acts}
+    learner = make(space, cell, entropy_coef=0.1, **rewards)
     monkeypatch.setattr(learner.policy.recurrent, "rows_on_cpu", 3)
-    monkeypatch.setattr(recurrent, "GAINS_SCALE", 1.0)  # whose gradients are as large as the others
     trials, rows, _ = recorded(learner, space)
     assert (rows.batch.log_prob - rows.batch.log_prob.mean()).abs().max() > 0.1
     generator = torch.Generator().manual_seed(1)

@@ -62,18 +62,16 @@ def test_memory_steps_are_how_long_a_cell_remembers(cell: str) -> None:
 @pytest.mark.parametrize("hidden", [(8,), (6, 5, 8)])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
-@pytest.mark.parametrize("reward_head", [False, True])
-def test_a_policy_unrolls_what_it_steps(
-    hidden: tuple[int, ...], cell: str, space: gym.Space, reward_head: bool
-) -> None:
+@pytest.mark.parametrize("reward_head", ["none", "here", "everywhere"])
+def test_a_policy_unrolls_what_it_steps(hidden: tuple[int, ...], cell: str, space: gym.Space, reward_head: str) -> None:
     policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=hidden, cell=cell), seed=0).double()  # type: ignore[arg-type]
-    if reward_head:
-        policy.add_reward_head(space is DISCRETE)
+    if reward_head != "none":
+        policy.add_reward_head(space is DISCRETE, reward_head == "everywhere")
     params = {name: p.detach() + 0.3 * torch.randn_like(p) for name, p in policy.named_parameters()}
     inputs = torch.randn(4, 9, 3 + policy.recall_size, dtype=torch.float64)
     state = torch.zeros(4, policy.state_size, dtype=torch.float64)
     distribution, value, rewards, last = policy.unroll(params, inputs, state)
-    assert (rewards is not None) == reward_head
+    assert (rewards is None) == (reward_head == "none")
     assert value.shape == (4, 9)
     policy.load_state_dict(params)
     for t in range(9):
@@ -84,28 +82,47 @@ def test_a_policy_unrolls_what_it_steps(
 
 
 def test_a_policy_may_act_on_the_rewards_it_expects_and_its_doubts_alone() -> None:
+    """Its optimism is that of the value: 5 on average, none two standard deviations below and less."""
     policy = make_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
     inputs = torch.randn(5, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
     state = torch.zeros(5, policy.state_size)
     policy.add_reward_head(True)
     assert policy.head is None
     assert policy.reward is not None
-    assert policy.gains is not None
     assert policy.step(inputs, state)[0].logits.tolist() == [[0.0] * 4] * 5  # nothing expected yet
+    weight, bias = policy.value.parameters()
     with torch.no_grad():
         policy.reward.bias.copy_(torch.tensor([3.0, 0.0, -1.0, 2.0, 0.5, 1.0, 0.0, 2.0]))
-    logits = policy.step(inputs, state)[0].logits
-    torch.testing.assert_close(logits, torch.tensor([26.0, 4.0, -8.0, 24.0]).expand(5, 4))
-    with torch.no_grad():
-        policy.gains.bias.copy_(torch.tensor([-600.0, -500.0]))  # 8 - 6 and 4 - 5
-    logits = policy.step(inputs, state)[0].logits
-    torch.testing.assert_close(logits, torch.tensor([5.5, -1.0, -2.0, 2.0]).expand(5, 4))
+        weight.zero_()
+    for value, expected in {
+        0.0: [26.5, 5.0, -8.0, 26.0],
+        -1.0: [25.25, 2.5, -8.0, 21.0],
+        -2.5: [24.0, 0.0, -8.0, 16.0],
+    }.items():
+        bias.data.fill_(value)
+        for logits in (policy.step(inputs, state)[0].logits, policy(inputs[:, None], state).distribution.logits[:, 0]):
+            torch.testing.assert_close(logits, torch.tensor(expected).expand(5, 4))
     logits[:, 0].sum().backward()
-    assert policy.gains.bias.grad is not None
-    torch.testing.assert_close(policy.gains.bias.grad, 0.01 * torch.tensor([5 * 3, 5 * 0.5]))
+    assert bias.grad is None
     assert policy.reward.bias.grad is not None
-    assert policy.reward.bias.grad.tolist() == [5 * 2.0, *[0.0] * 7]  # what is wanted is no matter of doubt
-    assert policy.doubt(policy.reward.bias, torch.tensor(3)) == 2
+    assert policy.reward.bias.grad.tolist() == [5 * 8.0, *[0.0] * 7]  # what is wanted is no matter of doubt
+    said, seen = policy.reward(torch.zeros(6, 8)), torch.zeros(6, 3)
+    assert policy.reward.doubt(said, seen, torch.tensor([0, 1, 2, 3, 3, 0])).tolist() == [0.5, 1, 0, 2, 2, 0.5]
+
+
+def test_what_is_expected_may_be_linear_in_the_observation() -> None:
+    """Here in its second number alone, and for action 1 alone."""
+    policy = make_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
+    policy.add_reward_head(True, everywhere=True)
+    assert policy.reward is not None
+    table = torch.zeros(4, 8)
+    table[0, :4] = torch.tensor([1.0, 2.0, 0.0, 0.0])
+    table[2, 1] = -4
+    policy.reward.bias.data = table.flatten()
+    recall = torch.zeros(2, policy.recall_size)
+    inputs = policy.inputs(torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.25, 7.0]]), recall)
+    logits = policy.step(inputs, torch.zeros(2, policy.state_size))[0].logits
+    torch.testing.assert_close(logits, torch.tensor([[8.0, 16.0, 0.0, 0.0], [8.0, 8.0, 0.0, 0.0]]))
 
 
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
@@ -116,8 +133,7 @@ def test_a_policy_that_was_not_asked_to_does_not(space: gym.Space) -> None:
     policy.add_reward_head()
     assert policy.reward is not None
     torch.nn.init.uniform_(policy.reward.bias)
-    assert policy.gains is None
-    assert policy.doubt(policy.reward.bias, torch.tensor(0)) is None
+    assert policy.head is not None
     for new, old in zip(policy.step(inputs, state)[0], before, strict=True):
         torch.testing.assert_close(new, old, rtol=0, atol=0)
 
