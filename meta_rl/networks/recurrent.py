@@ -160,10 +160,10 @@ class RewardHead(nn.Linear):
     def __init__(
         self, units: int, observation_dim: int, actions: int, action_dim: int, doubts: bool, dtype: torch.dtype
     ) -> None:
-        self.observation_dim, self.actions = observation_dim, actions
-        self.numbers = action_dim + (actions == 0)
+        numbers = action_dim + (actions == 0)
         with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
-            super().__init__(units, (1 + observation_dim) * self.numbers * (1 + doubts), dtype=dtype)
+            super().__init__(units, (1 + observation_dim) * numbers * (1 + doubts), dtype=dtype)
+        self.observation_dim, self.actions, self.numbers = observation_dim, actions, numbers
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 
