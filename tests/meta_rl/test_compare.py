@@ -1,0 +1,41 @@
+"""Summaries of several runs; that runs that do not compare are refused is in test_cli.py."""
+
+from typing import Any
+
+from meta_rl.compare import _stage_values, table
+
+INTERVALS = {"success_interval": (0.0, 1.0), "return_interval": (0.0, 9.0), "return_by_seed": [5.0]}
+
+
+def group(stock: list[float | None], curves: list[list[tuple[float, ...]]]) -> dict[str, Any]:
+    stage = {"adaptation_steps": 1, "practice_episodes": 10, "success": 0.25, "return": 5.0, **INTERVALS}
+    return {
+        "seeds": list(range(len(stock))),
+        "train_env_steps": 1000,
+        "stages": [stage],
+        "stock_success_by_seed": stock,
+        "training_curves": curves,
+    }
+
+
+def test_stages_of_a_curve_are_in_the_order_of_their_numbers() -> None:
+    row = {f"{name}/stage_{k}": sign * float(k) for name, sign in (("success", -1), ("return", 1)) for k in range(12)}
+    assert _stage_values(row) == [*range(12), *(-k for k in range(12))]
+
+
+def test_the_stock_metric_stands_beside_ours_where_it_was_taken() -> None:
+    """Two seeds; of 20 iterations the last two count, and of those the last stage's success."""
+    one = [(float(i), 1.0, 2.0, 0.9, 0.1 if i < 18 else 0.5) for i in range(20)]
+    other = [(float(i), 1.0, 2.0, 0.9, 0.1 if i < 18 else 0.7) for i in range(20)]
+    groups = {
+        "maml-trpo": group([0.2, 0.6], [one, other]),
+        "rl2": group([0.2, None], [one, other]),
+        "untrained": group([0.0], [[]]),
+    }
+    summary = {"env": "metaworld/ml10", "tasks": 250, "has_success": True, "groups": groups}
+    lines = table(summary).splitlines()
+    assert "| maml-trpo | 60.0% | 25.0% | 40.0% |" in lines
+    assert "| untrained |  | 25.0% | 0.0% |" in lines
+    assert not any(line.startswith("| rl2 |") for line in lines[lines.index("| maml-trpo | 60.0% | 25.0% | 40.0% |") :])
+    del groups["maml-trpo"], groups["untrained"]
+    assert "Meta-World" not in table(summary)
