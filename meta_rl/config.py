@@ -585,19 +585,6 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.entropy_coef": 0.02,
         },
     ),
-    (
-        "rl2*",
-        "bandit/k[15]0-n500",
-        {
-            "iterations": 400,
-            "network.memory_steps": 500,
-            **ACT_ON_REWARDS,
-            "algorithm.reward_scale": 3.5,
-            "algorithm.entropy_coef": 0.02,
-            "algorithm.chunk": 500,
-            "algorithm.learning_rate_iterations": 400,
-        },
-    ),
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
     *FEWSHOT_DEFAULTS,
 ]
