@@ -404,15 +404,6 @@ def register_recipe(name: str, recipe: Recipe) -> None:
     RECIPES[name] = recipe
 
 
-# For the rows of `DEFAULTS` whose actions are chosen by expected rewards.
-ACT_ON_REWARDS = {
-    "algorithm.reward_coef": 1.0,
-    "algorithm.reward_everywhere": True,
-    "algorithm.act_on_rewards": True,
-    "algorithm.learn_from_means": True,
-    "algorithm.max_kl": 1.0,  # what is expected changes much in an iteration, and actions with it
-}
-
 # (recipes, environments, field path -> value): what differs from the dataclasses' defaults. Patterns as in the shell;
 # all matching rows apply, later ones win.
 DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
@@ -543,7 +534,11 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                     # settles for the action that pays best in all states. All of these together got it further.
                     "network.recall_observation": True,
                     "network.memory_steps": 100,
-                    **ACT_ON_REWARDS,
+                    "algorithm.reward_coef": 1.0,
+                    "algorithm.reward_everywhere": True,
+                    "algorithm.act_on_rewards": True,
+                    "algorithm.learn_from_means": True,
+                    "algorithm.max_kl": 1.0,  # what is expected changes much in an iteration, and actions with it
                     "algorithm.entropy_coef": 0.03,
                     "algorithm.final_entropy_coef": 0.0,
                     "algorithm.final_gae_bias": 0.05,
@@ -575,16 +570,6 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         )
         for pulls in (100, 500)
     ],
-    (
-        "rl2*",
-        "bandit/k50-n100",
-        {
-            "network.memory_steps": 100,
-            **ACT_ON_REWARDS,
-            "algorithm.reward_scale": 3.5,  # chances of a standard deviation of 1
-            "algorithm.entropy_coef": 0.02,
-        },
-    ),
     ("random", "*", {"iterations": 0}),  # there is nothing to learn
     *FEWSHOT_DEFAULTS,
 ]

@@ -25,12 +25,11 @@ trials optimises:
   `reward_everywhere` the memory at every step is to tell the rewards of all steps of the chunk, past and future, as in
   the decoder of Zintgraf et al. 2020: what was learned of one state is to be kept while others are visited. What is
   expected is linear in observation and action, so that the moments of a chunk give the sum over all pairs of steps.
-* With `act_on_rewards` the logits of discrete actions are what it
-  expects of them and how much that is in doubt (the error that it expects of its expectation, learned by regression
-  too), times a factor that shrinks with the value, hence during a trial: what it knows and does not know, it need not
-  learn again from returns. Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits), are of this form.
-  The gradient of the policy also flows into what is expected, so that returns teach the memory too, and much faster
-  than regression by itself.
+* With `act_on_rewards` the logits of discrete actions are what the memory expects of them and how much that is in doubt
+  (the error that it expects of its expectation, learned by regression too), times a factor that shrinks with the value,
+  hence during a trial: what it knows and does not know, it need not learn again from returns. Bayes-greedy agents with
+  a bonus that fades, mean + c(t) / sqrt(visits), are of this form. The gradient of the policy also flows into what is
+  expected, so that returns teach the memory too, and much faster than regression by itself.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
   same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """
