@@ -4,12 +4,16 @@
 
 A case is a recipe and its options in one argument. The data are random, of the shapes that Meta-World gives (39
 observations, 4 actions). On a GPU the time includes the copy of the data. Also recorded: the peak of resident memory.
+
+The floor of a recurrent learner's update on a CPU: how long its matrix products alone would take at the best rate of
+this machine, that of large square ones. Those of an LSTM are small, since one time step waits for the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import shlex
@@ -24,6 +28,7 @@ import torch
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.maml import Groups, Maml
+from meta_rl.algorithms.rl2 import Rl2
 from meta_rl.cli import parse_train
 from meta_rl.config import MamlConfig
 from meta_rl.core.types import MetaBatch, Params, Rollout, to_device
@@ -90,6 +95,25 @@ def measure(case: str, sizes: tuple[int, int, int], iterations: int, device: tor
     return seconds[1:]
 
 
+def floor(case: str, sizes: tuple[int, int, int], iterations: int) -> float | None:
+    """Seconds that the matrix products in the meta-update of a recurrent learner take at the best rate of this CPU,
+    that of large square ones; None for other learners."""
+    learner = make(case, False)
+    if not isinstance(learner, Rl2):
+        return None
+    first, *others = (w.numel() for w in learner.policy.parameters() if w.ndim == 2)
+    # Forward to record; then in every epoch forward, and backward to weights and, but for the first, to inputs.
+    epochs = learner.config.epochs
+    operations = 2 * math.prod(sizes) * (first * (1 + 2 * epochs) + sum(others) * (1 + 3 * epochs))
+    a, b = torch.rand(2, 2048, 2048).unbind()
+    seconds = []
+    for _ in range(10 * iterations):
+        started = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - started)
+    return operations / (2 * 2048**3 / min(seconds))
+
+
 def main(arguments: list[str]) -> None:
     """Measure and record."""
     parser = argparse.ArgumentParser(prog="benchmark.py learner", description=__doc__.splitlines()[0])
@@ -108,17 +132,21 @@ def main(arguments: list[str]) -> None:
     record |= {"device": where, "cores": os.cpu_count(), "versions": versions(), "seconds": {}}
     lines = [f"Command: `python {record['command']}`; {sizes[0]} tasks x {sizes[1]} episodes x {sizes[2]} steps, "
              f"{where}, {torch.get_num_threads()} torch threads, medians of {options.iterations}.", "",
-             "| case | batched, s | loop over tasks, s | ratio |", "|---|---|---|---|"]  # fmt: skip
+             "| case | batched, s | loop over tasks, s | ratio | floor, s |",
+             "|---|---|---|---|---|"]  # fmt: skip
     for case in options.cases:
         batched = statistics.median(measure(case, sizes, options.iterations, device, False))
         loop = None
         if isinstance(make(case, False), Maml):
             loop = statistics.median(measure(case, sizes, options.iterations, device, True))
-        record["seconds"][case] = {"batched": batched, "loop": loop}
-        lines.append(f"| {case} | {batched:.2f} | " + (f"{loop:.2f} | {loop / batched:.2f} |" if loop else " | |"))
+        least = floor(case, sizes, options.iterations) if device.type == "cpu" else None
+        record["seconds"][case] = {"batched": batched, "loop": loop, "floor": least}
+        compared = f"{loop:.2f} | {loop / batched:.2f}" if loop else " | "
+        lines.append(f"| {case} | {batched:.2f} | {compared} | {f'{least:.2f}' if least else ''} |")
         print(lines[-1], flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     record["peak_resident_gb"] = peak
+    lines += ["", "*floor*: a recurrent learner's matrix products alone, at the rate of large square ones."]
     lines += ["", f"Peak of resident memory over all cases: {peak:.1f} GB."]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
