@@ -185,9 +185,6 @@ class Rl2Config(AlgorithmConfig):
     """Discrete actions are chosen by nothing but the rewards that the memory expects of them and, as long as much is
     left to earn, its doubts about them. Meant for rewards that differ by about 1 between actions and tasks: see
     reward-scale."""
-    final_sharpness: float = 1.0
-    """If it acts on rewards: factor on its logits that is reached linearly after learning-rate-iterations. A memory
-    that knows little yet needs the variety of a soft policy, one that knows much is held back by it."""
     learn_from_means: bool = False
     """Learn from the mean reward of each action instead of the one received, where the environment knows it: the same
     gradient on average, with less noise. What the network reads stays as it was."""
@@ -749,8 +746,8 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
         "must be at least 1",
     ),
     (
-        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale final_sharpness temperature "
-        "margin preprocess_p worker_timeout",
+        "inner_lr max_kl init_std min_std meta_lr clip_eps learning_rate reward_scale temperature margin preprocess_p "
+        "worker_timeout",
         lambda x: x > 0,
         "must be above 0",
     ),

@@ -29,8 +29,7 @@ trials optimises:
   (the error that it expects of its expectation, learned by regression too), times a factor that shrinks with the value,
   hence during a trial: what it knows and does not know, it need not learn again from returns. Bayes-greedy agents with
   a bonus that fades, mean + c(t) / sqrt(visits), are of this form. The gradient of the policy also flows into what is
-  expected, so that returns teach the memory too, and much faster than regression by itself. `final_sharpness` lets the
-  logits grow while training: returns move what is expected, but not how much of it the policy dares to use.
+  expected, so that returns teach the memory too, and much faster than regression by itself.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
   same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """
@@ -200,11 +199,8 @@ class Rl2:
             if getattr(config, option) and not config.reward_coef:
                 name = option.replace("_", "-")
                 raise ConfigError(f"--{name}: without --reward-coef above 0 no rewards are expected")
-        if config.final_sharpness != 1 and not config.act_on_rewards:
-            raise ConfigError("--final-sharpness: for policies that --act-on-rewards; valid here: 1")
         if config.reward_coef:
-            sharpness = None if config.final_sharpness == 1 else self.sharpness(0)
-            policy.add_reward_head(config.act_on_rewards, config.reward_everywhere, sharpness)
+            policy.add_reward_head(config.act_on_rewards, config.reward_everywhere)
 
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, and empty statistics of the returns."""
@@ -262,8 +258,6 @@ class Rl2:
             if not np.isfinite(list(metrics.values())).all():
                 return recorded | summary(steps) | {"guard/non_finite_gradient": 1.0}
         state.params, state.optimizer, state.extras = adam.result(), adam.state(), moments._asdict()
-        if "sharpness" in state.params:  # of the next iteration
-            state.params["sharpness"].fill_(self.sharpness(state.iteration + 1))
         counts = {"update/steps": float(len(steps)), "update/stopped_early": float(stopped)}
         return recorded | summary(steps) | counts | {"guard/non_finite_gradient": 0.0}
 
@@ -282,10 +276,6 @@ class Rl2:
         """The annealed weight of the entropy bonus."""
         c = self.config
         return linear(c.entropy_coef, c.final_entropy_coef, iteration, c.learning_rate_iterations)
-
-    def sharpness(self, iteration: int) -> float:
-        """The annealed factor on the logits of a policy that acts on rewards."""
-        return linear(1.0, self.config.final_sharpness, iteration, self.config.learning_rate_iterations)
 
     def trials(self, batch: MetaBatch) -> Trials:
         """The episodes of each trial, joined without gaps, and what the network read at each step."""

@@ -219,13 +219,10 @@ class RecurrentPolicy(nn.Module):
         state_size: width of the recurrent state.
         head: of actions; None if the policy acts on rewards.
         reward: the reward head, if there is one.
-        sharpness: factor on the logits of a policy that acts on rewards, if it is to change while training. It is among
-            the parameters, but without a gradient.
     """
 
     head: Policy | None
     reward: RewardHead | None
-    sharpness: nn.Parameter | None
 
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
@@ -241,7 +238,7 @@ class RecurrentPolicy(nn.Module):
         self.recurrent = CELLS[config.cell](sizes[-1], units, config.memory_steps)
         self.head = policy_for(action_space, units, replace(config, hidden=()))
         self.value = mlp([units, 1], config.activation, final_gain=0.1)
-        self.reward = self.sharpness = None
+        self.reward = None
         self.state_size = self.recurrent.state_size
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
@@ -253,16 +250,13 @@ class RecurrentPolicy(nn.Module):
         step = [numbers.to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)]
         return torch.cat([observation, *step] if self._recalled else step, -1)
 
-    def add_reward_head(
-        self, act_on_rewards: bool = False, everywhere: bool = False, sharpness: float | None = None
-    ) -> None:
+    def add_reward_head(self, act_on_rewards: bool = False, everywhere: bool = False) -> None:
         """Have the policy expect rewards; see `RewardHead`.
 
         Args:
             act_on_rewards: actions are chosen by the rewards expected of them and the doubts about these, instead of by
                 `head`.
             everywhere: what is expected is linear in the observation too.
-            sharpness: the first value of the factor on the logits of actions chosen so; None: it stays 1.
         Raises:
             ConfigError: it cannot act on rewards, since actions are not discrete.
         """
@@ -278,8 +272,6 @@ class RecurrentPolicy(nn.Module):
         )
         if act_on_rewards:
             self.head = None
-            if sharpness is not None:
-                self.sharpness = nn.Parameter(torch.tensor(sharpness, dtype=self.recurrent.weight_ih.dtype))
 
     def _value(self, features: Tensor) -> Tensor:
         return self.value(features).squeeze(-1)  # type: ignore[no-any-return]
@@ -298,10 +290,7 @@ class RecurrentPolicy(nn.Module):
         assert value is not None
         expected, doubt = self.reward.at(rewards, self.observation(inputs)).chunk(2, -1)
         optimism = (OPTIMISM * (2 + value.detach())).clamp(min=0).unsqueeze(-1)
-        logits = GREED * expected + optimism * doubt.detach()
-        if self.sharpness is not None:
-            logits = logits * (self.sharpness.detach() + 0 * self.sharpness)  # its gradient is zero, but there is one
-        return Categorical(logits)
+        return Categorical(GREED * expected + optimism * doubt.detach())
 
     def inputs(self, observation: Tensor, recall: Tensor) -> Tensor:
         """What the network reads: ``[..., in]`` from ``[..., obs]`` and the recall of the previous step."""

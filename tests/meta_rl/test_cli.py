@@ -64,7 +64,6 @@ BAD = {
     "train rl2 --reward-coef -1": ["--reward-coef", "at least 0"],
     "train rl2 --env navigation --reward-coef 1 --act-on-rewards True": ["--act-on-rewards", "discrete"],
     "train rl2 --env bandit/k5-n10 --act-on-rewards True": ["--act-on-rewards", "--reward-coef above 0"],
-    "train rl2 --env bandit/k5-n10 --final-sharpness 2": ["--final-sharpness", "--act-on-rewards"],
     "train rl2 --env bandit/k5-n10 --reward-everywhere True": ["--reward-everywhere", "--reward-coef above 0"],
     "train rl2 --env navigation --learn-from-means True": ["--learn-from-means", "navigation", "valid here: False"],
     "train --discount 1.5": ["--discount", "between 0 and 1"],

@@ -410,37 +410,6 @@ def test_the_step_size_is_annealed() -> None:
     assert moved[2] == 0
 
 
-def test_what_acts_on_rewards_grows_sharper_on_schedule() -> None:
-    """A quarter of the way from 1 to 3 is 1.5: the logits are 1.5 times what they were for the same memory, and Adam
-    leaves the factor where it is."""
-    acts = {"reward_coef": 0.3, "act_on_rewards": True, "learning_rate_iterations": 8, "learning_rate": 0.1}
-    learner, plain = (make(DISCRETE, dtype=torch.float32, final_sharpness=s, **acts) for s in (3.0, 1.0))
-    assert "sharpness" not in plain.init().params
-    state = learner.init()
-    state.params["sharpness"].fill_(1.25)
-    state.iteration = 1
-    batch = collect(learner, DISCRETE).batch
-    before = {name: p.clone() for name, p in state.params.items()}
-    assert learner.meta_update(state, batch)["guard/non_finite_gradient"] == 0
-    assert state.params["sharpness"] == 1.5
-    assert all(not torch.equal(p, before[name]) for name, p in state.params.items())
-
-    trials = learner.trials(batch)
-    start = trials.inputs.new_zeros(len(trials.inputs), learner.policy.state_size)
-    mild = {name: p for name, p in state.params.items() if name != "sharpness"}
-    sharp = learner.policy.unroll(state.params, trials.inputs, start).distribution.logits
-    soft = plain.policy.unroll(mild, trials.inputs, start).distribution.logits
-    centred = [x - x.mean(-1, keepdim=True) for x in (sharp, soft)]
-    torch.testing.assert_close(centred[0], 1.5 * centred[1])
-    assert centred[1].abs().max() > 0.1
-
-    _, rows, _ = recorded(make(DISCRETE, final_sharpness=3.0, **acts), DISCRETE)
-    names = list(learner.policy.state_dict())
-    fixed = make(DISCRETE, final_sharpness=3.0, **acts)
-    gradient, _ = fixed.gradient(dict(fixed.policy.named_parameters()), rows, 0.1)
-    assert [name for name, g in zip(names, gradient, strict=True) if not g.any()] == ["sharpness"]
-
-
 # -- the actor ---------------------------------------------------------------------------------------------------------
 
 
