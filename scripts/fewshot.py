@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 METRIC = {"prototypical": 2000, "matching": 4000, "matching-fce": 4000, "siamese": 2000, "siamese-koch": 2000}
-FEW_WAYS = {"maml": 12000, "fomaml": 6000, "reptile-supervised": 5000, "meta-lstm": 4000, **METRIC}
-MANY_WAYS = FEW_WAYS | {"maml": 2000, "fomaml": 3000, "reptile-supervised": 2500, "meta-lstm": 1000}
+FEW_WAYS = {"maml": 12000, "fomaml": 6000, "reptile-supervised": 20000, "meta-lstm": 4000, **METRIC}
+MANY_WAYS = FEW_WAYS | {"maml": 2000, "fomaml": 3000, "reptile-supervised": 5000, "meta-lstm": 1000}
 REGRESSION = {"maml": 70000, "reptile-supervised": 30000, "pretrained": 70000}
 RATINGS = {"maml": 5000, "reptile-supervised": 5000, "pretrained": 5000}
 # name -> (tasks, recipe -> iterations)
@@ -34,7 +34,6 @@ def run(job: tuple[str, str, int, int, str]) -> Path:
     options = ["--env", env, "--iterations", str(iterations), "--seed", str(seed), "--device", device]
     if recipe == "reptile-supervised":
         options += ["--meta-lr-iterations", str(iterations)]
-        options += ["--meta-batch-size", "20"] if env.startswith("omniglot") else []  # as published: 5, for 100,000
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_suffix(".log"), "a") as log:
         command = [sys.executable, "-m", "meta_rl.cli", "train", recipe, *options, "--run-dir", str(path)]

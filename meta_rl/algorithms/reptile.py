@@ -14,7 +14,10 @@ The rollout of the adapted policies, which other meta-learners judge on, shows t
 learned from like the others: nothing that was sampled is thrown away.
 
 On labelled examples (`SupervisedReptile`) D_i are minibatches of the support, and the inner optimizer may be Adam
-without momentum, starting anew with every task. The query, never learned from, shows what came of it.
+without momentum. Its second moments are learned too, as in the authors' code, where they last from task to task and
+into the tests: every task starts with the mean of what the tasks before ended with. Adam that starts anew with a task
+takes steps of one size in all parameters at first, however small their gradients. The query, never learned from, shows
+what came of it.
 """
 
 from __future__ import annotations
@@ -42,6 +45,10 @@ from meta_rl.fewshot_config import SupervisedReptileConfig
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
 
+OPTIMIZER = "inner_optimizer."
+"""What the names of the inner optimizer's numbers begin with. They are among the parameters, but move all the way to
+the mean."""
+
 
 class ReptileBase:
     """What policies and supervised networks have in common: the step towards the adapted parameters."""
@@ -62,6 +69,7 @@ class ReptileBase:
         adapted = over_tasks(self.backend, self._adapt_one, state.params, data, in_dims=(None, 0), chunk_size=at_once)
         moved = [(p - adapted[name].mean(0)).detach() for name, p in state.params.items()]
         gradient = dict(zip(state.params, parallel.means(moved), strict=True))
+        learned = {name: gradient.pop(name) for name in list(gradient) if name.startswith(OPTIMIZER)}
         flat = torch.cat([g.reshape(-1) for g in gradient.values()])
         metrics = {
             "update/displacement": float(flat.norm()),
@@ -71,7 +79,10 @@ class ReptileBase:
         }
         if not bool(flat.isfinite().all()):
             return metrics | {"guard/non_finite_gradient": 1.0}
+        optimizer = {name: state.params[name] - moved for name, moved in learned.items()}
+        state.params = {name: state.params[name] for name in gradient}
         self._step(state, gradient)
+        state.params = state.params | optimizer
         return metrics
 
     def meta_lr(self, iteration: int) -> float:
@@ -156,16 +167,21 @@ class SupervisedReptile(ReptileBase):
 
     def __init__(self, config: SupervisedReptileConfig, network: Network) -> None:
         super().__init__(config, network, SUPERVISED_LOSSES[network.kind])
-        self._rule, self._rule_start = {
-            "sgd": (inner_loop.gradient_descent(config.inner_lr), no_state),
-            "adam": (inner_loop.adam(config.inner_lr), inner_loop.adam_start),
-        }[config.inner_optimizer]
+        adam = config.inner_optimizer == "adam"
+        self._rule = inner_loop.adam(config.inner_lr) if adam else inner_loop.gradient_descent(config.inner_lr)
+
+    def init(self) -> TrainState:
+        """See `ReptileBase.init`; with Adam its moments and number of steps are among the parameters."""
+        state = super().init()
+        if self.config.inner_optimizer == "adam":
+            state.params |= named(inner_loop.adam_start(state.params))
+        return state
 
     def start(self, params: Params, num_tasks: int) -> Adapting:
-        """The same parameters for every task (a view), nothing in the inner optimizer."""
+        """The same parameters and inner optimizer for every task (views)."""
         self.backend = fewshot.test_backend(params)
-        state = map_tensors(lambda x: x.expand(num_tasks, *x.shape), self._rule_start(params))
-        return Adapting(spread(params, num_tasks), state, 0)
+        network, optimizer = unnamed(spread(params, num_tasks))
+        return Adapting(network, optimizer, 0)
 
     def adapt(self, adapted: Adapting, support: Examples) -> Adapting:
         """One minibatch step from each task's own parameters."""
@@ -192,7 +208,7 @@ class SupervisedReptile(ReptileBase):
         return super().meta_update(state, batch)
 
     def _judge(self, adapted: Params, batch: MetaBatch) -> Metrics:
-        moved = map_tensors(Tensor.detach, adapted)
+        moved = map_tensors(Tensor.detach, unnamed(adapted)[0])
         outputs = fewshot.predict(self.policy, moved, batch.support[0], batch.query.observation, inductive=False)
         return fewshot.scores(self.policy.kind, outputs, batch.query)
 
@@ -200,13 +216,25 @@ class SupervisedReptile(ReptileBase):
         return batch.support
 
     def _adapt_one(self, params: Params, data: tuple[Examples, ...]) -> Params:
-        return self._steps(params, self._rule_start(params), data[0], 0, self.config.inner_steps)[0]
+        network, optimizer = self._steps(*unnamed(params), data[0], 0, self.config.inner_steps)
+        return network | named(optimizer)
 
     def _steps(self, params: Params, state: Any, support: Examples, first: int, steps: int) -> tuple[Params, Any]:
         parts = inner_loop.minibatches(support, self.config.inner_batch, first, steps)
         return inner_loop.adapt_by(self._rule, self._loss, params, state, parts, first_order=True)
 
 
-def no_state(params: Params) -> tuple[()]:
-    """What plain gradient descent remembers."""
-    return ()
+def named(optimizer: tuple[Params, Tensor] | tuple[()]) -> Params:
+    """The inner optimizer's numbers as parameters."""
+    if not optimizer:
+        return {}
+    moments, steps = optimizer
+    return {f"{OPTIMIZER}steps": steps} | {f"{OPTIMIZER}moment.{name}": moment for name, moment in moments.items()}
+
+
+def unnamed(params: Params) -> tuple[Params, tuple[Params, Tensor] | tuple[()]]:
+    """The network's parameters and the inner optimizer's numbers; the inverse of `named`."""
+    network = {name: p for name, p in params.items() if not name.startswith(OPTIMIZER)}
+    if len(network) == len(params):
+        return network, ()
+    return network, ({name: params[f"{OPTIMIZER}moment.{name}"] for name in network}, params[f"{OPTIMIZER}steps"])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from meta_rl.algorithms import fewshot
 from meta_rl.algorithms.maml import SupervisedMaml, split
-from meta_rl.algorithms.reptile import SupervisedReptile
+from meta_rl.algorithms.reptile import OPTIMIZER, SupervisedReptile
 from meta_rl.config import NetworkConfig
 from meta_rl.core import losses
 from meta_rl.core.task_map import BACKENDS
@@ -184,37 +184,52 @@ def test_the_back_end_is_measured_once_and_kept_in_the_state() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_reptile_equals_a_loop_with_torchs_optimizers(backend: str, optimizer: str) -> None:
-    """Minibatches of 4 out of 6 examples, in turn; Adam without momentum, new for every task."""
+    """Minibatches of 4 out of 6 examples, in turn; two updates. Adam without momentum goes into every task with the
+    mean of the second moments that the tasks of the last update ended with."""
     net, batch = network("group"), image_batch()
     config = SupervisedReptileConfig(
         inner_lr=0.02, inner_steps=4, inner_batch=4, inner_optimizer=optimizer, meta_lr=0.7, task_map=backend
     )
     learner = SupervisedReptile(config, net)
     state = learner.init()
-    metrics = learner.meta_update(state, batch)
-    mean = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
-    adapted = learner.start(learner.init().params, 2)
-    for _ in range(4):
-        adapted = learner.adapt(adapted, batch.support[0])
-    answers = learner.predict(adapted, batch.support[0], batch.query.observation, False).argmax(-1)
-    assert metrics["query/accuracy"] == pytest.approx(float((answers == batch.query.target).double().mean()))
-    for task in range(2):
-        params = leaves(net)
-        kinds: dict[str, Any] = {
-            "sgd": lambda p: torch.optim.SGD(p, lr=0.02),
-            "adam": lambda p: torch.optim.Adam(p, lr=0.02, betas=(0.0, 0.999)),
-        }
-        inner = kinds[optimizer](list(params.values()))
-        for index in ([0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5], [0, 1, 2, 3]):
-            inner.zero_grad()
-            images, target = batch.support[0].observation[task, index], batch.support[0].target[task, index]
-            nn.functional.cross_entropy(torch.func.functional_call(net, params, (images,)), target).backward()
-            inner.step()
-        for name, p in params.items():
-            mean[name] += p.detach() / 2
-            torch.testing.assert_close(adapted.params[name][task], p.detach(), rtol=0, atol=1e-7)
-    for name, p in net.named_parameters():
-        torch.testing.assert_close(state.params[name], p.detach() + 0.7 * (mean[name] - p.detach()), rtol=0, atol=1e-7)
+    theta = {name: p.detach().clone() for name, p in net.named_parameters()}
+    moments = {name: torch.zeros_like(p) for name, p in theta.items()}
+    for update in range(2):
+        adapted = learner.start(state.params, 2)
+        for _ in range(4):
+            adapted = learner.adapt(adapted, batch.support[0])
+        answers = learner.predict(adapted, batch.support[0], batch.query.observation, False).argmax(-1)
+        metrics = learner.meta_update(state, batch)
+        assert metrics["query/accuracy"] == pytest.approx(float((answers == batch.query.target).double().mean()))
+        ended: list[tuple[Params, Params]] = []
+        for task in range(2):
+            params = {name: p.clone().requires_grad_() for name, p in theta.items()}
+            inner: torch.optim.Optimizer = torch.optim.SGD(list(params.values()), lr=0.02)
+            if optimizer == "adam":
+                inner = torch.optim.Adam(list(params.values()), lr=0.02, betas=(0.0, 0.999))
+                for name, p in params.items():
+                    begun = {"step": torch.tensor(4.0 * update), "exp_avg": torch.zeros_like(p)}
+                    inner.state[p] = begun | {"exp_avg_sq": moments[name].clone()}
+            for index in ([0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5], [0, 1, 2, 3]):
+                inner.zero_grad()
+                images, target = batch.support[0].observation[task, index], batch.support[0].target[task, index]
+                nn.functional.cross_entropy(torch.func.functional_call(net, params, (images,)), target).backward()
+                inner.step()
+            for name, p in params.items():
+                torch.testing.assert_close(adapted.params[name][task], p.detach(), rtol=0, atol=1e-7)
+            second = {name: inner.state[p].get("exp_avg_sq", moments[name]) for name, p in params.items()}
+            ended.append(({name: p.detach() for name, p in params.items()}, second))
+        before = theta
+        theta = {name: p + 0.7 * (sum(params[name] for params, _ in ended) / 2 - p) for name, p in before.items()}
+        moments = {name: (ended[0][1][name] + ended[1][1][name]) / 2 for name in theta}
+        for name, p in theta.items():
+            torch.testing.assert_close(state.params[name], p, rtol=0, atol=1e-7)
+            if optimizer == "adam":
+                torch.testing.assert_close(state.params[f"{OPTIMIZER}moment.{name}"], moments[name])
+        moved = torch.cat([(theta[name] - p).flatten() for name, p in before.items()])
+        assert metrics["update/displacement"] == pytest.approx(float(moved.norm()) / 0.7, rel=1e-6)
+    counts = {"steps": 8.0} if optimizer == "adam" else {}
+    assert {name[-5:]: float(p) for name, p in state.params.items() if name.endswith(".steps")} == counts
 
 
 # -- transduction ----------------------------------------------------------------------------------------------------
