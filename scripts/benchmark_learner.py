@@ -19,6 +19,7 @@ import resource
 import shlex
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,8 @@ def make(case: str, loop: bool) -> MetaLearner:
     return learner
 
 
-def measure(case: str, sizes: tuple[int, int, int], iterations: int, device: torch.device, loop: bool) -> list[float]:
-    """Seconds of each meta-update, after one that does not count."""
-    learner = make(case, loop)
+def update(learner: MetaLearner, sizes: tuple[int, int, int], device: torch.device) -> Callable[[], float]:
+    """A meta-update that can be repeated; it returns its seconds."""
     tasks, episodes, horizon = sizes
     rng = np.random.default_rng(0)
     state = learner.init()
@@ -85,14 +85,24 @@ def measure(case: str, sizes: tuple[int, int, int], iterations: int, device: tor
     prepared = [learner.prepare(adapted, rollout) for rollout in rollouts]
     batch = MetaBatch(tuple(prepared[:-1]), prepared[-1])
     move_state(state, device)
-    seconds = []
-    for _ in range(iterations + 1):
+
+    def once() -> float:
         started = time.perf_counter()
         learner.meta_update(state, to_device(batch, device))
         if device.type == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    return seconds[1:]
+        return time.perf_counter() - started
+
+    return once
+
+
+def measure(case: str, sizes: tuple[int, int, int], iterations: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of a meta-update, batched and, of MAML, as a loop, in turn; the first of each does not count."""
+    updates = {"batched": update(make(case, False), sizes, device)}
+    if isinstance(make(case, False), Maml):
+        updates["loop"] = update(make(case, True), sizes, device)
+    rounds = [{name: once() for name, once in updates.items()} for _ in range(iterations + 1)][1:]
+    return {name: statistics.median(seconds[name] for seconds in rounds) for name in updates}
 
 
 def floor(case: str, sizes: tuple[int, int, int], iterations: int) -> float | None:
@@ -131,14 +141,12 @@ def main(arguments: list[str]) -> None:
     where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     record |= {"device": where, "cores": os.cpu_count(), "versions": versions(), "seconds": {}}
     lines = [f"Command: `python {record['command']}`; {sizes[0]} tasks x {sizes[1]} episodes x {sizes[2]} steps, "
-             f"{where}, {torch.get_num_threads()} torch threads, medians of {options.iterations}.", "",
+             f"{where}, {torch.get_num_threads()} torch threads, medians of {options.iterations}, in turn.", "",
              "| case | batched, s | loop over tasks, s | ratio | floor, s |",
              "|---|---|---|---|---|"]  # fmt: skip
     for case in options.cases:
-        batched = statistics.median(measure(case, sizes, options.iterations, device, False))
-        loop = None
-        if isinstance(make(case, False), Maml):
-            loop = statistics.median(measure(case, sizes, options.iterations, device, True))
+        seconds = measure(case, sizes, options.iterations, device)
+        batched, loop = seconds["batched"], seconds.get("loop")
         least = floor(case, sizes, options.iterations) if device.type == "cpu" else None
         record["seconds"][case] = {"batched": batched, "loop": loop, "floor": least}
         compared = f"{loop:.2f} | {loop / batched:.2f}" if loop else " | "
