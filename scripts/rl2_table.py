@@ -30,7 +30,8 @@ memory pays sooner; shorter rows are the first episodes of such a trial."""
 
 
 def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
-    """Train on the row and play `num_tasks` test tasks with sampled actions, as while training."""
+    """Train on the row and play `num_tasks` test tasks: with sampled actions, as while training, and where a trial is
+    one episode also with the most probable ones, as in all our evaluations (docs/evaluation.md)."""
     trained, sizes = row.episodes, []
     if row.env == "tabular":  # 25,000 env steps per iteration, whatever the trial's length
         trained = next(episodes for episodes in TRAINED if episodes >= row.episodes)
@@ -44,14 +45,15 @@ def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
     run_dir = RUNS / f"{config.recipe}_{row.env.replace('/', '-')}-e{trained}_s{config.seed}"
     train(parse_train([*arguments, "--run-dir", str(run_dir)]))
     agent = meta_rl.load(run_dir)
-    totals = play(agent, row, num_tasks)
+    sampled, most_probable = play(agent, row, num_tasks)
     metrics = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     stages = [sum(m[f"return/stage_{stage}"] for stage in range(row.episodes)) for m in metrics]
     published = RL2_PUBLISHED.get((row.env, row.episodes))
-    mean, error = float(totals.mean()), float(totals.std(ddof=1) / np.sqrt(len(totals)))
+    mean, error = summary(sampled)
     result = {"env": row.env, "episodes": row.episodes, "recipe": config.recipe, "seed": config.seed,
               "command": f"python scripts/rl2_table.py {' '.join(sys.argv[1:])}",
               "trained_episodes": trained, "tasks": num_tasks,
+              "most_probable_actions": summary(most_probable) if row.episodes == 1 else None,
               "iterations": len(metrics), "env_steps": metrics[-1]["env_steps"],
               "mean": mean, "standard_error": error, "published": published,
               "ratio": mean / published if published else None,
@@ -63,15 +65,21 @@ def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
     return result
 
 
-def play(agent: Any, row: Row, num_tasks: int) -> np.ndarray:
-    """Total reward of one trial on each of `num_tasks` tasks that training never saw."""
+def summary(totals: np.ndarray) -> tuple[float, float]:
+    """Mean and standard error."""
+    return float(totals.mean()), float(totals.std(ddof=1) / np.sqrt(len(totals)))
+
+
+def play(agent: Any, row: Row, num_tasks: int) -> tuple[np.ndarray, np.ndarray]:
+    """On each of `num_tasks` tasks that training never saw, the total reward of one trial with sampled actions, and of
+    one episode with the most probable actions."""
     from meta_rl.config import EvaluateConfig
     from meta_rl.evaluate import evaluate
 
     protocol = EvaluateConfig(test_tasks=num_tasks, adaptation_steps=1, adaptation_episodes=row.episodes,
                               tasks_at_once=TASKS_AT_ONCE, evaluation_episodes=1)  # fmt: skip
     result = evaluate(agent.learner, agent.params, envs.make(row.env, "test"), protocol)
-    return result.practice_returns.sum((1, 2))
+    return result.practice_returns.sum((1, 2)), result.returns[:, 0].sum(1)
 
 
 def optimal(row: Row) -> float | None:
@@ -85,10 +93,17 @@ def line(result: dict[str, Any]) -> str:
     classical = result["classical"]
     best = max(classical.items(), key=lambda item: item[1]) if classical else ("", float("nan"))
     ceiling = f"{result['optimal']:.3f}" if result.get("optimal") else ""
-    ratio = f"{result['ratio']:.1%}" if result["ratio"] else ""
+    published = result["published"]
+
+    def cells(mean: float, error: float) -> str:
+        return f"{mean:.2f} ± {1.96 * error:.2f} | " + (f"{mean / published:.1%}" if published else "")
+
+    judged = result.get("most_probable_actions")  # younger than some rows
+    most_probable = cells(*judged) if judged else " | "
     return (f"| {result['env']} | {result['episodes']} | {result['recipe']} | {result['seed']} "
-            f"| {result['env_steps'] / 1e6:.1f}M | {result['mean']:.2f} ± {1.96 * result['standard_error']:.2f} "
-            f"| {result['published'] or ''} | {ratio} | {ceiling} | {best[0]} {best[1]} "
+            f"| {result['env_steps'] / 1e6:.1f}M | {published or ''} "
+            f"| {cells(result['mean'], result['standard_error'])} | {most_probable} "
+            f"| {ceiling} | {best[0]} {best[1]} "
             f"| `{result['command']}` |")  # fmt: skip
 
 
@@ -102,12 +117,15 @@ def write() -> None:
     results.sort(key=lambda r: (order.get((r["env"], r["episodes"]), 99), r["recipe"], r["seed"]))
     lines = ["RL^2 on the bandits and MDPs of Duan et al. 2016: mean total reward of a trial on test tasks, with 95 % "
              "intervals. MDPs are trained on trials of 25 or 100 episodes, of which a shorter row is the "
-             "beginning. *published* is the RL2 column of the paper (1000 tasks); *best classical* is the highest "
-             "published number among the other agents. Ours plays freshly drawn tasks: results/classical.md says by "
-             "how much the paper's tasks differ from the average. *optimal* is the expected reward of the "
-             "Bayes-optimal agent (meta_rl/classical/optimal.py), which none can surpass; computed for n = 10.", "",
-             "| env | episodes | recipe | seed | env steps | ours | published | ratio | optimal | best classical "
-             "| command |", "|---|---|---|---|---|---|---|---|---|---|---|", *map(line, results)]  # fmt: skip
+             "beginning. *sampled*: played with sampled actions, as in training; *most probable*: with the most "
+             "probable action at every step, as in all our other evaluations. *published* is the RL2 column of the "
+             "paper (1000 tasks); *best classical* is the highest published number among the other agents. Ours plays "
+             "freshly drawn tasks: results/classical.md says by how much the paper's tasks differ from the average. "
+             "*optimal* is the expected reward of the Bayes-optimal agent (meta_rl/classical/optimal.py), which none "
+             "can surpass; computed for n = 10.", "",
+             "| env | episodes | recipe | seed | env steps | published | ours, sampled | ratio | ours, most probable "
+             "| ratio | optimal | best classical | command |",
+             "|---|---|---|---|---|---|---|---|---|---|---|---|---|", *map(line, results)]  # fmt: skip
     OUT.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
     OUT.with_suffix(".md").write_text("\n".join(lines) + "\n")
     import matplotlib
