@@ -77,7 +77,7 @@ class ReptileBase:
             "guard/non_finite_gradient": 0.0,
             **self._judge(adapted, batch),
         }
-        if not bool(flat.isfinite().all()):
+        if not all(bool(numbers.isfinite().all()) for numbers in (flat, *learned.values())):
             return metrics | {"guard/non_finite_gradient": 1.0}
         optimizer = {name: state.params[name] - moved for name, moved in learned.items()}
         state.params = {name: state.params[name] for name in gradient}
