@@ -25,15 +25,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree as pytree
 
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.maml import Groups, Maml
 from meta_rl.algorithms.rl2 import Rl2
 from meta_rl.cli import parse_train
-from meta_rl.config import MamlConfig
-from meta_rl.core.types import MetaBatch, Params, Rollout, to_device
-from meta_rl.networks.policy import Policy
+from meta_rl.core.types import MetaBatch, Params, Rollout, map_tensors, to_device
 from meta_rl.sources.collect import envs_per_task
 from meta_rl.train import move_state, select_device, versions
 
@@ -46,9 +45,12 @@ CASES = [
 class LoopMaml(Maml):
     """The same meta-update, one task after another in one graph: the slow obvious twin."""
 
-    def __init__(self, config: MamlConfig, policy: Policy) -> None:
-        super().__init__(config, policy)
-        self.backend = "loop"
+    def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
+        """Every task's, put together."""
+        tasks = [map_tensors(lambda x, i=i: x[i : i + 1], batch) for i in range(len(batch.query.weight))]
+        return pytree.tree_map(
+            lambda *x: torch.cat(x), *(super(LoopMaml, self).adapted_policies(params, t) for t in tasks)
+        )
 
     def _groups(self, params: Params, batch: MetaBatch) -> Groups:
         return [(batch, 1.0)]

@@ -158,7 +158,7 @@ def policy_batch(policy: Policy, params: Params, rollout: Rollout, discount: flo
     value = baseline.predict(feature, baseline.fit(feature, target, valid), valid)
     advantage = returns.gae(reward, value, valid, torch.zeros_like(value[..., 0]), discount, gae_lambda)
     weight = valid.float()
-    policies = torch.vmap(policy.apply, chunk_size=tasks_at_once(params, weight))(params, observation)
+    policies = over_tasks("vmap", policy.apply, params, observation, chunk_size=tasks_at_once(params, weight))
     return Batch(observation, action, policies.log_prob(action), returns.normalise(advantage, valid).float(), weight)
 
 

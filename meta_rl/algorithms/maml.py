@@ -25,6 +25,7 @@ given, and the outer step is Adam's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,7 +40,8 @@ from meta_rl.core import gradient_step, inner_loop, losses, parallel, trust_regi
 from meta_rl.core.groups import task_groups
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
-from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
+from meta_rl.core.threads import part_map
+from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors, prefixed, split
 from meta_rl.fewshot_config import SupervisedMamlConfig
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
@@ -72,7 +74,7 @@ class MamlBase:
         """Parameters as the network was initialised, and step sizes if they are learned."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
         if self.config.learn_inner_lr:
-            params |= {f"{RATE}{name}": torch.full_like(p, self.config.inner_lr) for name, p in params.items()}
+            params |= prefixed(RATE, {name: torch.full_like(p, self.config.inner_lr) for name, p in params.items()})
         return TrainState(0, 0, params)
 
     def start(self, params: Params, num_tasks: int) -> Params:
@@ -89,7 +91,7 @@ class MamlBase:
         ``[task, env, time]``, or outputs ``[task, example, out]``), differentiable with respect to `params`."""
 
         def one(support: tuple[Any, ...], query: Any) -> Any:
-            return self.policy.apply(split(self._adapt_one(params, support))[0], query.observation)
+            return self.policy.apply(split(self._adapt_one(params, support), RATE)[0], query.observation)
 
         return over_tasks(self.backend, one, batch.support, batch.query)
 
@@ -97,10 +99,10 @@ class MamlBase:
         return task_groups(params, batch, batch.query.weight, self.backend)
 
     def _adapt_one(self, params: Params, support: tuple[Any, ...]) -> Params:
-        policy, rates = split(params)
-        inner_lr = {name: rates[f"{RATE}{name}"] for name in policy} if rates else self.config.inner_lr
-        first_order = self.config.first_order
-        return inner_loop.adapt(self._loss, policy, support, inner_lr, first_order=first_order) | rates
+        policy, rates = split(params, RATE)
+        inner_lr, first_order = rates or self.config.inner_lr, self.config.first_order
+        adapted = inner_loop.adapt(self._loss, policy, support, inner_lr, first_order=first_order)
+        return adapted | prefixed(RATE, rates)
 
     def _loss(self, params: Params, batch: Any) -> Tensor:
         return self.inner_loss(self.policy.apply(params, batch.observation), batch)
@@ -124,11 +126,11 @@ class Maml(MamlBase):
 
     def actor(self, adapted: Params) -> PolicyActor:
         """Acts with parameters ``[task, ...]``."""
-        return PolicyActor(self.policy, split(adapted)[0])
+        return PolicyActor(self.policy, split(adapted, RATE)[0])
 
     def prepare(self, adapted: Params, rollout: Rollout) -> Batch:
         """See `policy_batch`."""
-        return policy_batch(self.policy, split(adapted)[0], rollout, self.config.discount, self.config.gae_lambda)
+        return policy_batch(self.policy, split(adapted, RATE)[0], rollout, self.config.discount, self.config.gae_lambda)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One outer step on the meta-parameters through the adaptation of all tasks."""
@@ -137,25 +139,17 @@ class Maml(MamlBase):
     def _trust_region_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
         params = {name: p.detach().requires_grad_() for name, p in state.params.items()}
         groups, c = self._groups(params, batch), self.config
-        old: list[Any] = []
-
-        def surrogate(part: MetaBatch) -> gradient_step.Loss:
-            def loss(params: Params) -> Tensor:
-                policies = self.adapted_policies(params, part)
-                old.append(detach(policies))
-                return torch.vmap(losses.likelihood_ratio)(policies, part.query).mean()
-
-            return loss
+        surrogates = shares(self._objective(losses.likelihood_ratio), groups)
+        loss, gradient, old = gradient_step.accumulate(params, surrogates)
 
         def evaluate(candidate: Params) -> tuple[Tensor, Tensor]:
-            loss, kl = [], []
-            for (part, share), before in zip(groups, old, strict=True):
-                new = self.adapted_policies(candidate, part)
-                loss.append(torch.vmap(losses.likelihood_ratio)(new, part.query).mean() * share)
-                kl.append((before.kl(new) * mean_weight(part.query)).sum() * share)
+            def one(index: int) -> tuple[Tensor, Tensor]:
+                value, new = surrogates[index](candidate)
+                return value, mean_kl(old[index], new, groups[index])
+
+            loss, kl = zip(*part_map(one, range(len(groups)), batch.query.weight.device), strict=True)
             return torch.stack(loss).sum(0), torch.stack(kl).sum(0)
 
-        loss, gradient = gradient_step.accumulate(params, shares(surrogate, groups))
         product = self.curvature_product(params, thin(batch, c.curvature_stride))
         start = {name: p.detach() for name, p in params.items()}
         settings = trust_region.TrustRegion(c.max_kl, c.cg_iters, c.cg_damping, c.backtrack_ratio, c.max_backtracks)
@@ -167,58 +161,60 @@ class Maml(MamlBase):
         c = self.config
 
         def objective(part: MetaBatch) -> gradient_step.Loss:
+            surrogate = self._objective(functools.partial(losses.clipped, clip_eps=c.clip_eps))(part)
             old = detach(self.support_policies(state.params, part)) if c.inner_kl_coef else []
 
-            def loss(params: Params) -> Tensor:
-                new = self.adapted_policies(params, part)
-                value: Tensor = torch.vmap(losses.clipped, in_dims=(0, 0, None))(new, part.query, c.clip_eps).mean()
+            def loss(params: Params) -> tuple[Tensor, Any]:
+                value, policies = surrogate(params)
                 if not old:
-                    return value
+                    return value, policies
                 pairs = zip(old, self.support_policies(params, part), part.support, strict=True)
                 kl: Tensor = sum((a.kl(b) * mean_weight(support)).sum() for a, b, support in pairs)
-                return value + c.inner_kl_coef * kl / len(old)
+                return value + c.inner_kl_coef * kl / len(old), policies
 
             return loss
 
         return self._descend(state, batch, objective, c.epochs)
 
     def _vpg_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        def objective(part: MetaBatch) -> gradient_step.Loss:
-            return lambda params: torch.vmap(losses.score)(self.adapted_policies(params, part), part.query).mean()
+        return self._descend(state, batch, self._objective(losses.score), epochs=1)
 
-        return self._descend(state, batch, objective, epochs=1)
+    def _objective(self, loss_of: losses.Loss) -> Callable[[MetaBatch], gradient_step.Loss]:
+        """The mean over tasks of `loss_of` the adapted policies, which it also tells."""
+
+        def objective(part: MetaBatch) -> gradient_step.Loss:
+            def loss(params: Params) -> tuple[Tensor, Any]:
+                policies = self.adapted_policies(params, part)
+                return over_tasks(self.backend, loss_of, policies, part.query).mean(), detach(policies)
+
+            return loss
+
+        return objective
 
     def _descend(
         self, state: TrainState, batch: MetaBatch, objective: Callable[[MetaBatch], gradient_step.Loss], epochs: int
     ) -> Metrics:
         groups, c = self._groups(state.params, batch), self.config
-        with torch.no_grad():
-            old = [self.adapted_policies(state.params, part) for part, _ in groups]
-        state.params, state.optimizer, metrics = gradient_step.descend(
+        state.params, state.optimizer, metrics, old, new = gradient_step.descend(
             state.params, state.optimizer, shares(objective, groups), c.meta_lr, epochs, c.max_grad_norm
         )
-        kl = 0.0
-        with torch.no_grad():
-            for (part, share), before in zip(groups, old, strict=True):
-                new = self.adapted_policies(state.params, part)
-                kl += share * float((before.kl(new) * mean_weight(part.query)).sum())
+        kl = sum(float(mean_kl(*policies)) for policies in zip(old, new, groups, strict=True))
         return metrics | {"update/kl": parallel.mean_number(kl), "policy/entropy": mean_entropy(old, groups)}
 
     def curvature_product(self, params: Params, batch: MetaBatch) -> Callable[[Tensor], Tensor]:
         """``v -> H v`` with H the Hessian, at `params` (which require grad), of the mean KL divergence from the
         present post-adaptation policies."""
-        groups = self._groups(params, batch)
-        products = [self._curvature_product(params, part) for part, _ in groups]
+        groups, device = self._groups(params, batch), batch.query.weight.device
+        products = part_map(lambda group: self._curvature_product(params, *group), groups, device)
 
         def product(vector: Tensor) -> Tensor:
-            parts = [share * one(vector) for one, (_, share) in zip(products, groups, strict=True)]
-            return parallel.mean(torch.stack(parts).sum(0))
+            return parallel.mean(torch.stack(part_map(lambda one: one(vector), products, device)).sum(0))
 
         return product
 
-    def _curvature_product(self, params: Params, batch: MetaBatch) -> Callable[[Tensor], Tensor]:
+    def _curvature_product(self, params: Params, batch: MetaBatch, share: float) -> Callable[[Tensor], Tensor]:
         policies = self.adapted_policies(params, batch)
-        old, weight = detach(policies), mean_weight(batch.query).unsqueeze(-1)
+        old, weight = detach(policies), share * mean_weight(batch.query).unsqueeze(-1)
 
         def fisher(tangent: Sequence[Tensor]) -> list[Tensor]:
             return [t * weight for t in old.fisher_product(type(old)(*tangent))]
@@ -231,11 +227,11 @@ class Maml(MamlBase):
         def one(support: tuple[Batch, ...]) -> tuple[Any, ...]:
             adapted, policies = params, []
             for step in support:
-                policies.append(self.policy.apply(split(adapted)[0], step.observation))
+                policies.append(self.policy.apply(split(adapted, RATE)[0], step.observation))
                 adapted = self._adapt_one(adapted, (step,))
             return tuple(policies)
 
-        return list(torch.vmap(one)(batch.support)) if batch.support else []
+        return list(over_tasks(self.backend, one, batch.support)) if batch.support else []
 
 
 class SupervisedMaml(MamlBase):
@@ -252,12 +248,11 @@ class SupervisedMaml(MamlBase):
         self.backend = fewshot.choose_backend(
             self.config.task_map, state, lambda backend: self._gradient(backend, state.params, batch)
         )
-        seen: list[Metrics] = []
         groups = self._groups(state.params, batch)
-        state.params, state.optimizer, metrics = gradient_step.descend(
+        state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
             state.params,
             state.optimizer,
-            shares(lambda part: self._objective(part, seen), groups),
+            shares(self._objective, groups),
             self.config.meta_lr,
             epochs=1,
             max_norm=self.config.max_grad_norm,
@@ -273,14 +268,13 @@ class SupervisedMaml(MamlBase):
 
     def predict(self, adapted: Params, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
-        return fewshot.predict(self.policy, split(adapted)[0], support, observation, inductive)
+        return fewshot.predict(self.policy, split(adapted, RATE)[0], support, observation, inductive)
 
-    def _objective(self, part: MetaBatch, seen: list[Metrics]) -> gradient_step.Loss:
-        def loss(params: Params) -> Tensor:
+    def _objective(self, part: MetaBatch) -> gradient_step.Loss:
+        def loss(params: Params) -> tuple[Tensor, Metrics]:
             outputs = self.adapted_policies(params, part)
-            seen.append(fewshot.scores(self.policy.kind, outputs.detach(), part.query))
-            value: Tensor = torch.vmap(self.inner_loss)(outputs, part.query).mean()
-            return value
+            value: Tensor = over_tasks(self.backend, self.inner_loss, outputs, part.query).mean()
+            return value, fewshot.scores(self.policy.kind, outputs.detach(), part.query)
 
         return loss
 
@@ -288,13 +282,7 @@ class SupervisedMaml(MamlBase):
         """The expensive part of an update, to be timed."""
         self.backend = backend
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-        gradient_step.accumulate(leaves, shares(lambda part: self._objective(part, []), self._groups(leaves, batch)))
-
-
-def split(params: Params) -> tuple[Params, Params]:
-    """The policy's parameters, and the learned step sizes (none if they are not learned)."""
-    rates = {name: p for name, p in params.items() if name.startswith(RATE)}
-    return {name: p for name, p in params.items() if name not in rates}, rates
+        gradient_step.accumulate(leaves, shares(self._objective, self._groups(leaves, batch)))
 
 
 def detach(distributions: Any) -> Any:
@@ -306,7 +294,11 @@ def shares(objective: Callable[[MetaBatch], gradient_step.Loss], groups: Groups)
     """The objective of each group times its share: their sum is the objective of the whole meta-batch."""
 
     def scaled(loss: gradient_step.Loss, share: float) -> gradient_step.Loss:
-        return lambda params: loss(params) * share
+        def part(params: Params) -> tuple[Tensor, Any]:
+            value, told = loss(params)
+            return value * share, told
+
+        return part
 
     return [scaled(objective(part), share) for part, share in groups]
 
@@ -317,6 +309,12 @@ def mean_entropy(policies: Sequence[Any], groups: Groups) -> float:
     return parallel.mean_number(
         sum(share * float((old.entropy() * mean_weight(part.query)).sum()) for old, (part, share) in pairs)
     )
+
+
+def mean_kl(old: Any, new: Any, group: tuple[MetaBatch, float]) -> Tensor:
+    """What a group adds to the mean of KL(old || new) over each task's valid steps, then over tasks."""
+    part, share = group
+    return (old.kl(new) * mean_weight(part.query)).sum() * share  # type: ignore[no-any-return]
 
 
 def mean_weight(batch: Batch) -> Tensor:

@@ -26,7 +26,7 @@ from meta_rl.core import gradient_step, inner_loop
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
-from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors
+from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors, prefixed, split
 from meta_rl.fewshot_config import MetaLstmConfig
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network
@@ -107,11 +107,13 @@ class MetaLstm:
     def init(self) -> TrainState:
         """The network as it was initialised, and the rule."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        return TrainState(0, 0, params | {f"{RULE}{n}": p.detach().clone() for n, p in self.rule.named_parameters()})
+        return TrainState(
+            0, 0, params | prefixed(RULE, {n: p.detach().clone() for n, p in self.rule.named_parameters()})
+        )
 
     def start(self, params: Params, num_tasks: int) -> Adapting:
         """The same parameters for every task (a view), nothing in memory."""
-        network, rule = split(params)
+        network, rule = split(params, RULE)
         memory = map_tensors(lambda x: x.expand(num_tasks, *x.shape), self.rule.start(ravel(network)))
         return Adapting(spread(network, num_tasks), memory, rule, 0)
 
@@ -132,24 +134,21 @@ class MetaLstm:
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One Adam step on the mean query loss, through the updates of all tasks."""
-        seen: list[Tensor] = []
 
         def one(params: Params, support: Examples, query: Examples) -> tuple[Tensor, Tensor]:
-            network, rule = split(params)
+            network, rule = split(params, RULE)
             memory = self.rule.start(ravel(network))
             learned = self._updates(network, memory, rule, support, 0, self.config.inner_steps)[0]
             outputs = self.policy.apply(learned, query.observation)
             return self._loss_function(outputs, query), outputs
 
-        def objective(params: Params) -> Tensor:
+        def objective(params: Params) -> tuple[Tensor, Tensor]:
             # One task at a time: every step keeps its states of all coordinates, which for a batch would not fit.
             loss, outputs = over_tasks("loop", one, params, batch.support[0], batch.query, in_dims=(None, 0, 0))
-            seen.append(outputs.detach())
-            mean: Tensor = loss.mean()
-            return mean
+            return loss.mean(), outputs.detach()
 
         c = self.config
-        state.params, state.optimizer, metrics = gradient_step.descend(
+        state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
             state.params, state.optimizer, [objective], c.meta_lr, 1, c.max_grad_norm, measure_after=False
         )
         return metrics | fewshot.scores(self.policy.kind, seen[0], batch.query)
@@ -169,12 +168,6 @@ class MetaLstm:
 
         parts = inner_loop.minibatches(support, self.config.inner_batch, first, steps)
         return inner_loop.adapt_by(update, loss, params, memory, parts, first_order=True)
-
-
-def split(params: Params) -> tuple[Params, Params]:
-    """The network's parameters, and the rule's by their names in it."""
-    rule = {name.removeprefix(RULE): p for name, p in params.items() if name.startswith(RULE)}
-    return {name: p for name, p in params.items() if not name.startswith(RULE)}, rule
 
 
 def ravel(params: Params) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from meta_rl.algorithms import fewshot
 from meta_rl.core import gradient_step, losses
 from meta_rl.core.state import TrainState
-from meta_rl.core.types import Examples, MetaBatch, Metrics, Params
+from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, prefixed, split
 from meta_rl.fewshot_config import MetricConfig
 from meta_rl.networks.fewshot import Network
 
@@ -58,7 +58,9 @@ class MetricLearner:
     def init(self) -> TrainState:
         """Parameters as network and head were initialised."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        return TrainState(0, 0, params | {f"{HEAD}{n}": p.detach().clone() for n, p in self.head.named_parameters()})
+        return TrainState(
+            0, 0, params | prefixed(HEAD, {n: p.detach().clone() for n, p in self.head.named_parameters()})
+        )
 
     def start(self, params: Params, num_tasks: int) -> Remembered:
         """No support yet: every class is as likely."""
@@ -84,15 +86,13 @@ class MetricLearner:
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One Adam step on the mean loss of all tasks."""
-        seen: list[Tensor] = []
 
-        def objective(params: Params) -> Tensor:
+        def objective(params: Params) -> tuple[Tensor, Tensor]:
             logits, embedded = self._answers(params, batch.support[0], batch.query.observation)
-            seen.append(logits.detach())
             mean: Tensor = torch.vmap(self.loss, (None, 0, 0, 0))(params, embedded, logits, batch).mean()
-            return mean
+            return mean, logits.detach()
 
-        state.params, state.optimizer, metrics = gradient_step.descend(
+        state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
             state.params, state.optimizer, [objective], self.config.meta_lr, 1, self.config.max_grad_norm, False
         )
         return metrics | fewshot.scores("classes", seen[0], batch.query)
@@ -108,7 +108,7 @@ class MetricLearner:
         """Embeddings ``[task, example, width]`` of support and query, normalised over both together where the network
         normalises over its batch. Elsewhere an image is an image: those of all tasks are one batch, which CPUs embed
         faster than `vmap` does."""
-        network = {name: p for name, p in params.items() if not name.startswith(HEAD)}
+        network = split(params, HEAD)[0]
         together = torch.cat([support, query], 1)
         if self.policy.batch_statistics:
             embedded = torch.vmap(self.policy.apply, (None, 0))(network, together)
@@ -120,7 +120,7 @@ class MetricLearner:
 
 def head(params: Params) -> Params:
     """The parameters of the comparison, by their names in the head."""
-    return {name.removeprefix(HEAD): p for name, p in params.items() if name.startswith(HEAD)}
+    return split(params, HEAD)[1]
 
 
 def count_ways(support: Examples) -> int:

@@ -40,7 +40,7 @@ from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.schedules import linear
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
-from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
+from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors, prefixed, split
 from meta_rl.fewshot_config import SupervisedReptileConfig
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
@@ -68,8 +68,8 @@ class ReptileBase:
         data = self._learned_from(batch)
         adapted = over_tasks(self.backend, self._adapt_one, state.params, data, in_dims=(None, 0), chunk_size=at_once)
         moved = [(p - adapted[name].mean(0)).detach() for name, p in state.params.items()]
-        gradient = dict(zip(state.params, parallel.means(moved), strict=True))
-        learned = {name: gradient.pop(name) for name in list(gradient) if name.startswith(OPTIMIZER)}
+        every = dict(zip(state.params, parallel.means(moved), strict=True))
+        gradient = split(every, OPTIMIZER)[0]
         flat = torch.cat([g.reshape(-1) for g in gradient.values()])
         metrics = {
             "update/displacement": float(flat.norm()),
@@ -77,10 +77,10 @@ class ReptileBase:
             "guard/non_finite_gradient": 0.0,
             **self._judge(adapted, batch),
         }
-        if not all(bool(numbers.isfinite().all()) for numbers in (flat, *learned.values())):
+        if not all(bool(numbers.isfinite().all()) for numbers in every.values()):
             return metrics | {"guard/non_finite_gradient": 1.0}
-        optimizer = {name: state.params[name] - moved for name, moved in learned.items()}
-        state.params = {name: state.params[name] for name in gradient}
+        optimizer = {name: p - every[name] for name, p in state.params.items() if name not in gradient}
+        state.params = split(state.params, OPTIMIZER)[0]
         self._step(state, gradient)
         state.params = state.params | optimizer
         return metrics
@@ -229,12 +229,10 @@ def named(optimizer: tuple[Params, Tensor] | tuple[()]) -> Params:
     if not optimizer:
         return {}
     moments, steps = optimizer
-    return {f"{OPTIMIZER}steps": steps} | {f"{OPTIMIZER}moment.{name}": moment for name, moment in moments.items()}
+    return prefixed(OPTIMIZER, {"steps": steps} | prefixed("moment.", moments))
 
 
 def unnamed(params: Params) -> tuple[Params, tuple[Params, Tensor] | tuple[()]]:
     """The network's parameters and the inner optimizer's numbers; the inverse of `named`."""
-    network = {name: p for name, p in params.items() if not name.startswith(OPTIMIZER)}
-    if len(network) == len(params):
-        return network, ()
-    return network, ({name: params[f"{OPTIMIZER}moment.{name}"] for name in network}, params[f"{OPTIMIZER}steps"])
+    network, optimizer = split(params, OPTIMIZER)
+    return network, (split(optimizer, "moment.")[1], optimizer["steps"]) if optimizer else ()

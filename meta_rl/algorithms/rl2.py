@@ -324,7 +324,7 @@ class Rl2:
         """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
         ``[trial * chunk, state_size]``."""
 
-        @torch.no_grad()  # which is a thread's own
+        @torch.no_grad()
         def part(inputs: Tensor, action: Tensor) -> list[Tensor]:
             state = inputs.new_zeros(len(inputs), self.policy.state_size)
             steps, states = [], []

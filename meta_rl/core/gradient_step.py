@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from meta_rl.core import parallel
+from meta_rl.core.threads import part_map
 from meta_rl.core.types import Metrics, Params
 
 
@@ -56,22 +59,36 @@ class Adam:
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
-Loss = Callable[[Params], Tensor]
+Loss = Callable[[Params], tuple[Tensor, Any]]
+"""Value, and what else is known when it is (without a graph): outputs, scores."""
 
 
-def accumulate(params: Params, parts: Iterable[Loss]) -> tuple[Tensor, list[Tensor]]:
-    """Value and gradient, with respect to `params` (which require grad), of the sum of `parts`, whose graphs live one
-    after another; the mean over the processes that share the update."""
-    total: Tensor | None = None
-    gradient: list[Tensor] = []
-    for part in parts:
-        value = part(params)
-        new = torch.autograd.grad(value, list(params.values()))
-        gradient = [a + b for a, b in zip(gradient, new, strict=True)] if gradient else list(new)
-        total = value.detach() if total is None else total + value.detach()
-    assert total is not None, "nothing to differentiate"
-    total, *gradient = parallel.means([total, *gradient])
-    return total, gradient
+class Descent(NamedTuple):
+    """What `descend` returns."""
+
+    params: Params
+    optimizer: dict[str, Tensor]
+    metrics: Metrics
+    """Loss at the first parameters and after the last step, norm of the first gradient, one count for the guard."""
+    before: Sequence[Any]
+    """What each part told beside its value at the first parameters."""
+    after: Sequence[Any]
+    """The same at the returned parameters, if they were measured."""
+
+
+def accumulate(params: Params, parts: Sequence[Loss]) -> tuple[Tensor, list[Tensor], list[Any]]:
+    """Value and gradient, with respect to `params` (which require grad), of the sum of `parts`, the mean over the
+    processes that share the update; and what each part told beside its value. At any time there are as many graphs as
+    threads (`meta_rl.core.threads.part_map`)."""
+
+    def gradient_of(part: Loss) -> tuple[list[Tensor], Any]:
+        value, told = part(params)
+        return [value.detach(), *torch.autograd.grad(value, list(params.values()))], told
+
+    found, told = zip(*part_map(gradient_of, parts, _device(params)), strict=True)
+    # In order, however many threads there are.
+    total, *gradient = parallel.means([functools.reduce(torch.add, terms) for terms in zip(*found, strict=True)])
+    return total, gradient, list(told)
 
 
 def descend(
@@ -82,29 +99,34 @@ def descend(
     epochs: int,
     max_norm: float = 0.0,
     measure_after: bool = True,
-) -> tuple[Params, dict[str, Tensor], Metrics]:
+) -> Descent:
     """`epochs` Adam steps on the sum of `parts`, functions of the parameters.
 
     A loss or gradient that is not finite abandons the update: parameters and optimizer stay as they were, bit for bit.
 
     Args:
         measure_after: also compute the loss after the last step, for the metrics and the guard.
-    Returns:
-        New parameters, new optimizer state, and metrics: loss at the first and after the last step, norm of the first
-        gradient, one count for the guard.
     """
     adam = Adam(params, optimizer, learning_rate)
     losses, norms = [], []
-    for _ in range(epochs):
-        value, gradient = accumulate(adam.params, parts)
+    before: Sequence[Any] = ()
+    after: Sequence[Any] = ()
+    for epoch in range(epochs):
+        value, gradient, told = accumulate(adam.params, parts)
         norms.append(adam.step(gradient, max_norm))
         losses.append(float(value))
+        before = before if epoch else told
     metrics = {"update/loss_before": losses[0]}
     if measure_after:
         with torch.no_grad():
-            losses.append(parallel.mean_number(float(sum(part(adam.params) for part in parts))))
+            values, after = zip(*part_map(lambda part: part(adam.params), parts, _device(params)), strict=True)
+        losses.append(parallel.mean_number(float(sum(values))))
         metrics["update/loss_after"] = losses[-1]
     metrics |= {"update/gradient_norm": norms[0], "guard/non_finite_gradient": 0.0}
     if not torch.tensor(losses + norms).isfinite().all():
-        return params, optimizer, metrics | {"guard/non_finite_gradient": 1.0}
-    return adam.result(), adam.state(), metrics
+        return Descent(params, optimizer, metrics | {"guard/non_finite_gradient": 1.0}, before, before)
+    return Descent(adam.result(), adam.state(), metrics, before, after)
+
+
+def _device(params: Params) -> torch.device:
+    return next(iter(params.values())).device

@@ -1,8 +1,9 @@
 """How many tasks to compute at once.
 
 All tasks in one batch is the fastest on a GPU. On a CPU, a layer's activations for 100,000 states do not fit the cache,
-and every element-wise operation waits for memory; so tasks are taken in groups whose activations fit, one after
-another, and a graph is freed as soon as its group's gradient is known. The sum is the same; peak memory is lower too.
+and every element-wise operation waits for memory; so tasks are taken in groups whose activations fit, side by side on
+the cores there are (`meta_rl.core.threads.part_map`), and a graph is freed as soon as its group's gradient is known.
+The sum is the same; peak memory is lower too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from meta_rl.core.types import Params, map_tensors
 
 B = TypeVar("B")
 
-CACHED_BYTES = 10_000_000
+CACHED_BYTES = 2_600_000
 """Activations of one layer that a group may have on a CPU, by measurement (`scripts/benchmark.py learner`)."""
 
 
@@ -32,8 +33,8 @@ def tasks_at_once(params: Params, weight: Tensor, backend: str = "vmap") -> int:
         backend: of `meta_rl.core.task_map.over_tasks`.
     """
     tasks = len(weight)
-    if backend == "groups":
-        return min(PAIR, tasks)
+    if backend != "vmap":
+        return min(PAIR if backend == "groups" else 1, tasks)
     if weight.device.type != "cpu":
         return tasks
     widest = max((p.shape[-2] for p in params.values() if p.dim() >= 2), default=1)

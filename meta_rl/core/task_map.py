@@ -3,7 +3,7 @@
 Neither is always faster. On a GPU a loop waits for kernels to start. On a CPU `vmap` saves a lot where tasks share
 their weights, but after a first step each task has its own, so convolutions become grouped ones, which CPUs do slowly;
 and large activations of many tasks do not fit its cache, those of two may. All back ends stand behind one function, and
-`fastest` picks by measurement.
+`fastest` picks by measurement. On a CPU, what is not computed at once is computed side by side on the cores there are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from meta_rl.core.groups import PAIR
+from meta_rl.core.threads import part_map
 from meta_rl.core.types import map_tensors
 
 BACKENDS = ("vmap", "groups", "loop")
@@ -39,21 +40,21 @@ def over_tasks(
         What `function` returns, a tree of tensors, with a leading task axis.
     """
     dims = in_dims or (0,) * len(arguments)
-    if backend == "groups":
-        chunk_size = min(PAIR, chunk_size or PAIR)
-    if backend != "loop":
-        return torch.vmap(function, in_dims=dims, chunk_size=chunk_size)(*arguments)
     mapped = [a for a, dim in zip(arguments, dims, strict=True) if dim is not None]
-    tasks = next(len(x) for x in pytree.tree_leaves(mapped) if isinstance(x, Tensor))
-    results = [
-        function(*(a if dim is None else _row(a, task) for a, dim in zip(arguments, dims, strict=True)))
-        for task in range(tasks)
-    ]
-    return pytree.tree_map(lambda *parts: torch.stack(parts), *results)
+    first = next(x for x in pytree.tree_leaves(mapped) if isinstance(x, Tensor))
+    size = min({"vmap": len(first), "groups": PAIR, "loop": 1}[backend], chunk_size or len(first))
 
+    def part(start: int) -> Any:
+        def of(index: int | slice) -> list[Any]:
+            pairs = zip(arguments, dims, strict=True)
+            return [a if dim is None else map_tensors(lambda x: x[index], a) for a, dim in pairs]
 
-def _row(tree: Any, task: int) -> Any:
-    return map_tensors(lambda x: x[task], tree)
+        if min(size, len(first) - start) > 1:
+            return torch.vmap(function, in_dims=dims)(*of(slice(start, start + size)))
+        return map_tensors(lambda x: x.unsqueeze(0), function(*of(start)))  # vmap of one task costs, and gains nothing
+
+    parts = part_map(part, range(0, len(first), size), first.device)
+    return parts[0] if len(parts) == 1 else pytree.tree_map(lambda *tensors: torch.cat(tensors), *parts)
 
 
 def fastest(candidates: Mapping[str, Callable[[], object]], repeats: int = 3) -> str:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from meta_rl.algorithms import maml
-from meta_rl.algorithms.maml import RATE, Maml, mean_weight, split
+from meta_rl.algorithms.maml import RATE, Maml, mean_weight
 from meta_rl.config import RECIPES, MamlConfig, TrainConfig
-from meta_rl.core import losses, trust_region
+from meta_rl.core import gradient_step, losses, trust_region
 from meta_rl.core.distributions import Distribution
-from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
+from meta_rl.core.gradient_step import Descent
+from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors, split
 from meta_rl.train import train
 from tests.meta_rl.algorithms.test_maml import make, random_batch
 from tests.meta_rl.mdp import HORIZON, Mdp, Tabular, detached, stack
@@ -28,9 +29,10 @@ def outer_loss(monkeypatch: pytest.MonkeyPatch, learner: Maml, params: Params, b
     """The very function that `learner` hands to its optimizer at `params`."""
     caught: list[Loss] = []
 
-    def catch(params: Params, optimizer: Any, parts: list[Loss], *_: Any) -> Any:
-        caught.append(lambda params: sum(part(params) for part in parts))
-        return params, optimizer, {}
+    def catch(params: Params, optimizer: Any, parts: list[gradient_step.Loss], *_: Any) -> Descent:
+        caught.append(lambda params: sum(part(params)[0] for part in parts))
+        told = [part(params)[1] for part in parts]
+        return Descent(params, optimizer, {}, told, told)
 
     with monkeypatch.context() as patch:
         patch.setattr(maml.gradient_step, "descend", catch)
@@ -200,8 +202,8 @@ def looped_step(learner: Maml, params: Params, batch: Batch) -> Params:
 def test_gradient_of_learned_step_sizes(monkeypatch: pytest.MonkeyPatch, outer_step: str, inner_steps: int) -> None:
     learner, _ = make(outer_step=outer_step, inner_steps=inner_steps, learn_inner_lr=True)
     params = detached(learner.init().params)
-    policy, rates = split(params)
-    assert {f"{RATE}{name}" for name in policy} == rates.keys()
+    policy, rates = split(params, RATE)
+    assert policy.keys() == rates.keys()
     assert all(bool((rate == 0.3).all()) for rate in rates.values())
     batch = random_batch(learner, policy)
     loss = outer_loss(monkeypatch, learner, params, batch)
@@ -217,11 +219,11 @@ def test_gradient_of_learned_step_sizes(monkeypatch: pytest.MonkeyPatch, outer_s
 def test_learned_step_sizes_move_under_the_trust_region_and_count_in_its_curvature() -> None:
     learner, _ = make(learn_inner_lr=True)
     state = learner.init()
-    batch = random_batch(learner, split(state.params)[0])
+    batch = random_batch(learner, split(state.params, RATE)[0])
     old = learner.adapted_policies(state.params, batch)
     metrics = learner.meta_update(state, batch)
     assert metrics["update/accepted"] == 1
-    assert all(bool((rate != 0.3).any()) for rate in split(state.params)[1].values())
+    assert all(bool((rate != 0.3).any()) for rate in split(state.params, RATE)[1].values())
     kl = float((old.kl(learner.adapted_policies(state.params, batch)) * mean_weight(batch.query)).sum())
     assert kl == pytest.approx(metrics["update/kl"])
 
@@ -252,11 +254,11 @@ def test_first_order_drops_second_derivatives_and_nothing_else(
     learner, _ = make(outer_step=outer_step, first_order=True, learn_inner_lr=True)
     second, _ = make(outer_step=outer_step, learn_inner_lr=True)
     params = detached(learner.init().params)
-    batch = random_batch(learner, split(params)[0])
+    batch = random_batch(learner, split(params, RATE)[0])
     losses_at = [outer_loss(monkeypatch, each, params, batch) for each in (learner, second)]
     assert torch.equal(losses_at[0](params), losses_at[1](params))
 
-    policy = split(params)[0]
+    policy = split(params, RATE)[0]
     outer = {"vpg": losses.score, "ppo": lambda d, b: losses.clipped(d, b, 0.2)}[outer_step]
     expected: dict[str, Tensor] = {name: torch.zeros_like(p) for name, p in params.items()}
     for task in range(3):

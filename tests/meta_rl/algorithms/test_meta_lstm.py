@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from meta_rl.algorithms.meta_lstm import RULE, MetaLstm, UpdateRule, preprocess, ravel, split
+from meta_rl.algorithms.meta_lstm import RULE, MetaLstm, UpdateRule, preprocess, ravel
 from meta_rl.config import NetworkConfig
 from meta_rl.core import inner_loop, losses
-from meta_rl.core.types import Examples, Params
+from meta_rl.core.types import Examples, Params, split
 from meta_rl.fewshot_config import MetaLstmConfig
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import make_network
@@ -96,7 +96,7 @@ def test_gates_of_one_and_inner_lr_are_gradient_descent() -> None:
         mine = Examples(*(x[task] for x in support))
         descended = inner_loop.adapt(
             lambda p, b: losses.cross_entropy(learner.policy.apply(p, b.observation), b),
-            split(learner.init().params)[0],
+            split(learner.init().params, RULE)[0],
             [mine] * 3,
             0.2,
         )
@@ -133,7 +133,7 @@ def test_meta_gradient_treats_gradients_as_constants_and_reaches_the_initial_sta
     learner, batch = make(inner_steps=2), image_batch(tasks=1)
     params = {name: p.detach().requires_grad_() for name, p in learner.init().params.items()}
     support, query = (Examples(*(x[0] for x in e)) for e in (batch.support[0], batch.query))
-    network, rule = split(params)
+    network, rule = split(params, RULE)
     moved = learner._updates(network, learner.rule.start(ravel(network)), rule, support, 0, 2)[0]
     fast = losses.cross_entropy(learner.policy.apply(moved, query.observation), query)
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from meta_rl.algorithms import fewshot
-from meta_rl.algorithms.maml import SupervisedMaml, split
+from meta_rl.algorithms.maml import RATE, SupervisedMaml
 from meta_rl.algorithms.reptile import OPTIMIZER, SupervisedReptile
 from meta_rl.config import NetworkConfig
 from meta_rl.core import losses
 from meta_rl.core.task_map import BACKENDS
-from meta_rl.core.types import Examples, MetaBatch, Params
+from meta_rl.core.types import Examples, MetaBatch, Params, split
 from meta_rl.fewshot_config import SupervisedMamlConfig, SupervisedReptileConfig
 from meta_rl.networks.conv import NORMS, BatchNorm
 from meta_rl.networks.fewshot import Network, make_network
@@ -150,7 +150,7 @@ def test_learned_step_sizes_are_learned() -> None:
     learner = maml(network(), learn_inner_lr=True)
     state = learner.init()
     learner.meta_update(state, image_batch())
-    rates = split(state.params)[1]
+    rates = split(state.params, RATE)[1]
     assert len(rates) == len(list(learner.policy.parameters()))
     # What batch norm cancels, the biases before it, has no gradient; all other step sizes move.
     assert all((rates[name] != 0.3).any() for name in rates if name.endswith("weight"))

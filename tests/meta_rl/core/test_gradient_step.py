@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from meta_rl import checkpoint
-from meta_rl.core.gradient_step import Adam, descend
+from meta_rl.core import gradient_step
+from meta_rl.core.gradient_step import Adam, accumulate
 from meta_rl.core.state import TrainState
-from meta_rl.core.types import Params
+from meta_rl.core.types import Metrics, Params
 
 
 def start() -> Params:
@@ -33,6 +34,13 @@ def loss_of(call: int) -> Callable[[Params], Tensor]:
         return value + params["m"].exp() * params["a"].sum()
 
     return loss
+
+
+def descend(
+    params: Params, optimizer: dict[str, Tensor], loss: Callable[[Params], Tensor], *rest: float
+) -> tuple[Params, dict[str, Tensor], Metrics]:
+    """`gradient_step.descend` on one loss that tells nothing."""
+    return gradient_step.descend(params, optimizer, [lambda p: (loss(p), None)], *rest)[:3]  # type: ignore[arg-type]
 
 
 def reference(calls: int, epochs: int, learning_rate: float, max_norm: float = 0.0) -> tuple[Params, list[float]]:
@@ -59,7 +67,7 @@ def test_several_calls_equal_one_optimizer(epochs: int, through_disk: bool, tmp_
     """All of Adam's memory passes through the dict, and through a checkpoint, which sorts tensors by name."""
     state = TrainState(0, 0, start())
     for call in range(4):
-        state.params, state.optimizer, metrics = descend(state.params, state.optimizer, [loss_of(call)], 0.05, epochs)
+        state.params, state.optimizer, metrics = descend(state.params, state.optimizer, loss_of(call), 0.05, epochs)
         assert metrics["guard/non_finite_gradient"] == 0
         state.iteration += 1
         if through_disk:
@@ -71,9 +79,9 @@ def test_several_calls_equal_one_optimizer(epochs: int, through_disk: bool, tmp_
 
 
 def test_nothing_that_goes_in_is_changed() -> None:
-    params, optimizer, _ = descend(start(), {}, [loss_of(0)], 0.05, 2)
+    params, optimizer, _ = descend(start(), {}, loss_of(0), 0.05, 2)
     before = [{k: v.clone() for k, v in group.items()} for group in (params, optimizer)]
-    descend(params, optimizer, [loss_of(1)], 0.05, 2)
+    descend(params, optimizer, loss_of(1), 0.05, 2)
     for group, values in zip((params, optimizer), before, strict=True):
         assert_bitwise(group, values)
     assert not any(t.requires_grad for t in [*params.values(), *optimizer.values()])
@@ -84,7 +92,7 @@ def test_clipping_scales_the_whole_gradient(max_norm: float) -> None:
     params, optimizer = start(), {}
     first = []
     for call in range(3):
-        params, optimizer, metrics = descend(params, optimizer, [loss_of(call)], 0.05, 2, max_norm)
+        params, optimizer, metrics = descend(params, optimizer, loss_of(call), 0.05, 2, max_norm)
         first.append(metrics["update/gradient_norm"])
     expected, norms = reference(3, 2, 0.05, max_norm)
     assert_bitwise(params, expected)
@@ -95,17 +103,52 @@ def test_no_clipping_by_default() -> None:
     huge = lambda params: 1e6 * loss_of(0)(params)  # noqa: E731
     leaves = {name: p.clone().requires_grad_() for name, p in start().items()}
     expected = torch.autograd.grad(huge(leaves), list(leaves.values()))
-    optimizer = descend(start(), {}, [huge], 0.05, 1)[1]
+    optimizer = descend(start(), {}, huge, 0.05, 1)[1]
     for name, gradient in zip(leaves, expected, strict=True):
         torch.testing.assert_close(optimizer[f"exp_avg/{name}"], 0.1 * gradient)
 
 
 def test_metrics_are_those_of_the_ends() -> None:
     params = start()
-    new, _, metrics = descend(params, {}, [loss_of(0)], 0.05, 3)
+    new, _, metrics = descend(params, {}, loss_of(0), 0.05, 3)
     assert metrics["update/loss_before"] == float(loss_of(0)(params))
     assert metrics["update/loss_after"] == float(loss_of(0)(new))
     assert metrics["update/loss_after"] < metrics["update/loss_before"]
+
+
+def told_by(call: int) -> gradient_step.Loss:
+    """A loss that also tells its parameters and which one it is."""
+    return lambda params: (loss_of(call)(params), (call, params["m"].detach().clone()))
+
+
+def test_what_the_parts_tell_is_of_the_first_and_of_the_returned_parameters() -> None:
+    found = gradient_step.descend(start(), {}, [told_by(call) for call in range(3)], 0.05, 2)
+    assert found.before == [(call, start()["m"]) for call in range(3)]
+    assert list(found.after) == [(call, found.params["m"]) for call in range(3)]
+    assert found.params["m"] != start()["m"]
+
+
+def test_an_abandoned_update_tells_of_the_parameters_that_stay() -> None:
+    nan: gradient_step.Loss = lambda p: (loss_of(0)(p) * float("nan"), p["m"].detach().clone())  # noqa: E731
+    found = gradient_step.descend(start(), {}, [nan], 0.05, 2)
+    assert list(found.before) == list(found.after) == [start()["m"]]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_parts_are_summed_in_order_on_any_number_of_threads(threads: int) -> None:
+    leaves = {name: p.clone().requires_grad_() for name, p in start().items()}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        total, gradient, told = accumulate(leaves, [told_by(call) for call in range(5)])
+    finally:
+        torch.set_num_threads(before)
+    values = [loss_of(call)(leaves) for call in range(5)]
+    gradients = [torch.autograd.grad(value, list(leaves.values())) for value in values]
+    assert torch.equal(total, sum(values))  # type: ignore[arg-type]
+    for mine, parts in zip(gradient, zip(*gradients, strict=True), strict=True):
+        assert torch.equal(mine, sum(parts))  # type: ignore[arg-type]
+    assert [call for call, _ in told] == list(range(5))
 
 
 @pytest.mark.parametrize("bad_epoch", [0, 1, 2])
@@ -113,7 +156,7 @@ def test_metrics_are_those_of_the_ends() -> None:
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_loss_that_is_not_finite_abandons_the_whole_update(fresh: bool, bad: float, bad_epoch: int) -> None:
     """Whichever epoch it is in; the loss after the last step counts too."""
-    params, optimizer = (start(), {}) if fresh else descend(start(), {}, [loss_of(0)], 0.05, 2)[:2]
+    params, optimizer = (start(), {}) if fresh else descend(start(), {}, loss_of(0), 0.05, 2)[:2]
     before = [{k: v.clone() for k, v in group.items()} for group in (params, optimizer)]
     calls = 0
 
@@ -122,7 +165,7 @@ def test_a_loss_that_is_not_finite_abandons_the_whole_update(fresh: bool, bad: f
         calls += 1
         return loss_of(1)(current) * (bad if calls == bad_epoch + 1 else 1)
 
-    new, moments, metrics = descend(params, optimizer, [loss], 0.05, 2)
+    new, moments, metrics = descend(params, optimizer, loss, 0.05, 2)
     assert metrics["guard/non_finite_gradient"] == 1
     assert_bitwise(new, before[0])
     assert_bitwise(moments, before[1])
@@ -131,7 +174,7 @@ def test_a_loss_that_is_not_finite_abandons_the_whole_update(fresh: bool, bad: f
 def test_a_gradient_that_is_not_finite_under_a_finite_loss_abandons_the_update() -> None:
     """d sqrt(x) / dx at 0 is infinite."""
     zero = start() | {"m": torch.zeros(())}
-    new, moments, metrics = descend(zero, {}, [lambda p: p["m"].sqrt() + loss_of(0)(p)], 0.05, 2)
+    new, moments, metrics = descend(zero, {}, lambda p: p["m"].sqrt() + loss_of(0)(p), 0.05, 2)
     assert metrics["guard/non_finite_gradient"] == 1
     assert_bitwise(new, zero)
     assert moments == {}

@@ -81,3 +81,28 @@ def test_sampling_and_update_do_not_depend_on_the_size_of_groups(
     assert metrics_a == pytest.approx(metrics_b, rel=1e-4)
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "maml-ppo", "maml-vpg", "promp", "reptile"])
+def test_the_update_has_the_same_bits_on_any_number_of_threads(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups are computed side by side; what they hold and the order of their sums do not depend on the threads."""
+    changes = {"algorithm.inner_kl_coef": 0.1} if recipe == "promp" else {}
+    config = replace_paths(default_config(recipe, "navigation"), {"network.hidden": (16,), **changes})
+    distribution = envs.make("navigation")
+    learner = make_learner(config, distribution)
+    source = InProcess(distribution, learner, Plan(5, 4, seed=0))
+    batch = source.sample(learner.init().params, 0).batch
+    source.close()
+    monkeypatch.setattr(groups, "CACHED_BYTES", 2 * 4 * 100 * 16 * 4)
+    threads, results = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            state = learner.init()
+            results.append((learner.meta_update(state, batch), state.params))
+    finally:
+        torch.set_num_threads(threads)
+    (metrics, params), *others = results
+    for other_metrics, other_params in others:
+        assert other_metrics == metrics
+        assert all(torch.equal(p, other_params[name]) for name, p in params.items())

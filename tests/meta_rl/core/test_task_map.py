@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -26,6 +27,26 @@ def test_back_ends_agree_on_trees_and_shared_arguments() -> None:
     results = [over_tasks(backend, function, shared, pair, in_dims=(None, 0)) for backend in BACKENDS]
     assert results[0]["dot"].tolist() == results[1]["dot"].tolist() == [3.0, 9.0, 15.0]
     assert torch.equal(results[0]["twice"], results[1]["twice"])
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 2, 3, 7])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_chunks_cover_all_tasks_in_order_and_are_differentiable(backend: str, chunk_size: int | None) -> None:
+    weight, x = torch.tensor(2.0, requires_grad=True), torch.arange(10.0).reshape(5, 2)
+    sizes = []
+
+    def function(x: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.append(
+            1 if not torch._C._functorch.is_batchedtensor(x) else torch._C._functorch.get_unwrapped(x).shape[0]
+        )
+        return x.sum() * weight**2, x
+
+    total, same = over_tasks(backend, function, x, chunk_size=chunk_size)
+    assert total.tolist() == [4, 20, 36, 52, 68]
+    assert torch.equal(same, x)
+    assert torch.autograd.grad(total.sum(), weight)[0] == 2 * 2 * 45
+    limit = min({"vmap": 5, "groups": 2, "loop": 1}[backend], chunk_size or 5)
+    assert (max(sizes), sum(sizes)) == (limit, 5)
 
 
 def test_an_empty_tuple_is_a_tree() -> None:
