@@ -47,7 +47,7 @@ USAGE = """usage: meta-rl COMMAND ...
   render RUN [options]                                    a video: test tasks before and after adaptation side by side
   report RUN... [--out FILE]                              the page of one run (RUN/report.html) or of several
   view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
-  compare RUN... [--out FILE]                             evaluated runs in one table (and FILE.json, .csv, .png)
+  compare RUN... [TABLE.json] [--out FILE]                evaluated runs in one table (and FILE.json, .csv, .png)
   record RUN [options]                                    every step of the test episodes as arrays, or for Minari
   export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
@@ -208,15 +208,23 @@ def compare_command(argv: list[str]) -> int:
     out, runs = take_option(argv, "--out", "")
     if not runs or any(run.startswith("-") for run in runs):
         raise ConfigError("RUN: name the run directories, as in: meta-rl compare runs/A runs/B [--out results/NAME]")
-    for run in runs:
-        read_evaluation(Path(run))  # refused before anything heavy is imported
-    fewshot = {parse_name(load_config(Path(run) / "config.json").env) is not None for run in runs}
+    tables = [Path(run) for run in runs if run.endswith(".json")]
+    folders = [Path(run) for run in runs if not run.endswith(".json")]
+    if not folders:
+        raise ConfigError("RUN: name a run directory besides the tables that it should join")
+    for folder in folders:
+        read_evaluation(folder)  # refused before anything heavy is imported
+    fewshot = {parse_name(load_config(folder / "config.json").env) is not None for folder in folders}
     if len(fewshot) > 1:
         raise ConfigError("RUN: few-shot runs and runs in environments do not compare; name one kind")
     from meta_rl import compare, compare_fewshot
 
     side = compare_fewshot if fewshot.pop() else compare
-    summary = side.compare([Path(run) for run in runs])
+    if tables and side is compare:
+        raise ConfigError(f"RUN: {tables[0]}: only tables of few-shot runs can be added to; name the run directories")
+    summary = side.compare(folders)
+    for table in tables:
+        compare_fewshot.join(summary, table)
     print(side.table(summary))
     if out:
         side.write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))

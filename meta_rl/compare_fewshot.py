@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from meta_rl import markdown
 from meta_rl.compare import grouped, write_summary
+from meta_rl.errors import ConfigError
 from meta_rl.evaluate_fewshot import mean_interval
 from meta_rl.logging import read_rows
 from meta_rl.report_fewshot import SYNTHETIC, show
@@ -45,12 +47,32 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
     for run in every:
         run["seconds"] = sum(row["time/iteration"] for row in read_rows(run["folder"] / "timing.jsonl"))
     return {
+        "episodes": _episodes(every[0]),
         "env": every[0]["config"].env,
         "tasks": every[0]["tasks"],
         "versions": every[0]["versions"],
         "baselines": every[0]["baselines"],
         "groups": {label: _summarise(runs) for label, runs in groups.items()},
     }
+
+
+def join(summary: dict[str, Any], table: Path) -> None:
+    """Add to `summary` the groups of an earlier one that it lacks, as they stand in its file ``OUT.json``, each with
+    the command and the versions that made it.
+
+    Raises:
+        ConfigError: there is no such table, or its runs were evaluated on other episodes.
+    """
+    try:
+        earlier = json.loads(table.read_text())
+        same = earlier["episodes"] == summary["episodes"]
+        groups, origin = earlier["groups"], {key: earlier[key] for key in ("command", "versions")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"RUN: {table} is not a table of few-shot runs that meta-rl compare wrote") from error
+    if not same:
+        raise ConfigError(f"RUN: the runs of {table} were evaluated on different episodes")
+    joined = {label: origin | group for label, group in groups.items() if label not in summary["groups"]}
+    summary["groups"] = dict(sorted((joined | summary["groups"]).items()))
 
 
 def _episodes(run: dict[str, Any]) -> list[Any]:

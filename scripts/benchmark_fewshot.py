@@ -1,5 +1,5 @@
-"""MAML's meta-gradient of both orders, all tasks at once (vmap) or two at once (groups) against one after another
-(loop), per case.
+"""MAML's meta-gradient of both orders, per case: all tasks at once (vmap), two at once (groups), each by itself (loop);
+and as the plain loop over tasks (plain), which has one graph and all of torch's threads for one task after another.
 
 ``python scripts/benchmark_fewshot.py [--device cuda] [--repeats 5] [--out results/fewshot_speed.json]``
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import torch
+from benchmark_learner import OneByOne
 
 from meta_rl.algorithms.maml import SupervisedMaml
 from meta_rl.config import NetworkConfig
@@ -28,6 +29,10 @@ CASES = {
     "5w1s, 15 queries, 5 steps, 16 tasks, max pooling": (5, 1, 15, 5, 16, "max"),
     "20w1s, 5 steps, 16 tasks, strided": (20, 1, 1, 5, 16, "stride"),
 }
+
+
+class PlainMaml(OneByOne, SupervisedMaml):
+    """The twin of the learner of labelled examples."""
 
 
 def batch(ways: int, shots: int, query: int, tasks: int) -> MetaBatch:
@@ -54,20 +59,24 @@ def main() -> None:
         data = to_device(batch(ways, shots, query, tasks), device)
         data = data._replace(support=data.support * steps)
         for first_order in (False, True):
-            learner = SupervisedMaml(SupervisedMamlConfig(inner_steps=steps, first_order=first_order), network)
-            params, seconds = learner.init().params, {backend: [] for backend in BACKENDS}
+            config = SupervisedMamlConfig(inner_steps=steps, first_order=first_order)
+            ways_to_compute = {backend: (SupervisedMaml(config, network), backend) for backend in BACKENDS}
+            ways_to_compute["plain"] = (PlainMaml(config, network), "vmap")
+            params = ways_to_compute["plain"][0].init().params
+            seconds = {way: [] for way in ways_to_compute}
             for repeat in range(options.repeats + 1):
-                for backend in BACKENDS:
+                for way, (learner, backend) in ways_to_compute.items():
                     started = time.perf_counter()
                     learner._gradient(backend, params, data)
                     if device.type == "cuda":
                         torch.cuda.synchronize()
                     if repeat:  # the first warms up
-                        seconds[backend].append(time.perf_counter() - started)
-            median = {backend: 1000 * statistics.median(times) for backend, times in seconds.items()}
-            speedup = {backend: median["loop"] / median[backend] for backend in BACKENDS}
+                        seconds[way].append(time.perf_counter() - started)
+            median = {way: 1000 * statistics.median(times) for way, times in seconds.items()}
+            speedup = {way: median["plain"] / median[way] for way in BACKENDS}
             rows.append({"case": name, "order": 2 - first_order, "milliseconds": median, "times_the_loop": speedup})
             shown = ", ".join(f"{b} {median[b]:.0f} ms ({speedup[b]:.2f}x)" for b in BACKENDS)
+            shown += f", plain {median['plain']:.0f} ms"
             print(f"{name}, order {2 - first_order}: {shown}", flush=True)
     if options.out:
         where = torch.cuda.get_device_name() if device.type == "cuda" else platform.machine()

@@ -29,7 +29,7 @@ from torch.utils import _pytree as pytree
 
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
-from meta_rl.algorithms.maml import Groups, Maml
+from meta_rl.algorithms.maml import Groups, Maml, MamlBase
 from meta_rl.algorithms.rl2 import Rl2
 from meta_rl.cli import parse_train
 from meta_rl.core.types import MetaBatch, Params, Rollout, map_tensors, to_device
@@ -42,18 +42,21 @@ CASES = [
 ]  # fmt: skip
 
 
-class LoopMaml(Maml):
+class OneByOne(MamlBase):
     """The same meta-update, one task after another in one graph: the slow obvious twin."""
 
     def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
         """Every task's, put together."""
         tasks = [map_tensors(lambda x, i=i: x[i : i + 1], batch) for i in range(len(batch.query.weight))]
-        return pytree.tree_map(
-            lambda *x: torch.cat(x), *(super(LoopMaml, self).adapted_policies(params, t) for t in tasks)
-        )
+        each = [super(OneByOne, self).adapted_policies(params, task) for task in tasks]
+        return pytree.tree_map(lambda *x: torch.cat(x), *each)
 
     def _groups(self, params: Params, batch: MetaBatch) -> Groups:
         return [(batch, 1.0)]
+
+
+class LoopMaml(OneByOne, Maml):
+    """The twin of the learner of policies."""
 
 
 def random_rollout(rng: np.random.Generator, tasks: int, envs: int, horizon: int) -> Rollout:

@@ -1,7 +1,7 @@
 """The few-shot results: train every learner over seeds, evaluate on shared episodes, write results/fewshot_NAME.*
 
 ``python scripts/fewshot.py NAME [--seeds 3] [--jobs 2] [--only RECIPE ...] [--device cuda]``, NAME one of the rows
-below; interrupted, it goes on where it was when started again.
+below; interrupted, it goes on where it was when started again. With --only, rows join the table that is there.
 ``python scripts/fewshot.py one-shot RUN ... --out FILE``: Lake's within-alphabet runs for models trained on a
 background set. Omniglot lies in $META_RL_DATA or ../shared/data.
 """
@@ -66,7 +66,9 @@ def main() -> None:
     jobs = [(options.name, recipe, n, seed, options.device) for seed in seeds for recipe, n in rows.items()]
     with ThreadPoolExecutor(options.jobs) as pool:
         paths = list(pool.map(run, jobs))
-    command = [sys.executable, "-m", "meta_rl.cli", "compare", *map(str, paths), "--out", str(out)]
+    table = out.with_suffix(".json")
+    earlier = [str(table)] if options.only and table.exists() else []
+    command = [sys.executable, "-m", "meta_rl.cli", "compare", *map(str, paths), *earlier, "--out", str(out)]
     subprocess.run(command, check=True)
 
 

@@ -139,7 +139,7 @@ class Maml(MamlBase):
     def _trust_region_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
         params = {name: p.detach().requires_grad_() for name, p in state.params.items()}
         groups, c = self._groups(params, batch), self.config
-        surrogates = shares(self._objective(losses.likelihood_ratio), groups)
+        surrogates = gradient_step.shares(self._objective(losses.likelihood_ratio), groups)
         loss, gradient, old = gradient_step.accumulate(params, surrogates)
 
         def evaluate(candidate: Params) -> tuple[Tensor, Tensor]:
@@ -196,7 +196,7 @@ class Maml(MamlBase):
     ) -> Metrics:
         groups, c = self._groups(state.params, batch), self.config
         state.params, state.optimizer, metrics, old, new = gradient_step.descend(
-            state.params, state.optimizer, shares(objective, groups), c.meta_lr, epochs, c.max_grad_norm
+            state.params, state.optimizer, gradient_step.shares(objective, groups), c.meta_lr, epochs, c.max_grad_norm
         )
         kl = sum(float(mean_kl(*policies)) for policies in zip(old, new, groups, strict=True))
         return metrics | {"update/kl": parallel.mean_number(kl), "policy/entropy": mean_entropy(old, groups)}
@@ -252,7 +252,7 @@ class SupervisedMaml(MamlBase):
         state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
             state.params,
             state.optimizer,
-            shares(self._objective, groups),
+            gradient_step.shares(self._objective, groups),
             self.config.meta_lr,
             epochs=1,
             max_norm=self.config.max_grad_norm,
@@ -282,25 +282,12 @@ class SupervisedMaml(MamlBase):
         """The expensive part of an update, to be timed."""
         self.backend = backend
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-        gradient_step.accumulate(leaves, shares(self._objective, self._groups(leaves, batch)))
+        gradient_step.accumulate(leaves, gradient_step.shares(self._objective, self._groups(leaves, batch)))
 
 
 def detach(distributions: Any) -> Any:
     """The same distributions without a graph."""
     return map_tensors(Tensor.detach, distributions)
-
-
-def shares(objective: Callable[[MetaBatch], gradient_step.Loss], groups: Groups) -> list[gradient_step.Loss]:
-    """The objective of each group times its share: their sum is the objective of the whole meta-batch."""
-
-    def scaled(loss: gradient_step.Loss, share: float) -> gradient_step.Loss:
-        def part(params: Params) -> tuple[Tensor, Any]:
-            value, told = loss(params)
-            return value * share, told
-
-        return part
-
-    return [scaled(objective(part), share) for part, share in groups]
 
 
 def mean_entropy(policies: Sequence[Any], groups: Groups) -> float:

@@ -23,6 +23,7 @@ from meta_rl.algorithms.metric import MetricLearner, head, squared_distances
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
 from meta_rl.fewshot_config import MatchingConfig
+from meta_rl.networks import functional
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network
 
@@ -64,7 +65,7 @@ class Matching(MetricLearner):
     def logits(self, params: Params, support: Tensor, member: Tensor, query: Tensor) -> Tensor:
         """Log of the attention that each class gets, up to a constant."""
         if self.config.full_context:
-            support, query = torch.func.functional_call(self.head, head(params), (support, query))
+            support, query = functional.call(self.head, head(params), support, query)
         similarity = self._similarity(query, support)
         return similarity.unsqueeze(-1).masked_fill(member == 0, -torch.inf).logsumexp(-2)
 

@@ -23,11 +23,13 @@ from meta_rl.algorithms import fewshot
 from meta_rl.algorithms.base import spread
 from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.core import gradient_step, inner_loop
+from meta_rl.core.groups import task_groups
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors, prefixed, split
 from meta_rl.fewshot_config import MetaLstmConfig
+from meta_rl.networks import functional
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network
 
@@ -142,16 +144,20 @@ class MetaLstm:
             outputs = self.policy.apply(learned, query.observation)
             return self._loss_function(outputs, query), outputs
 
-        def objective(params: Params) -> tuple[Tensor, Tensor]:
-            # One task at a time: every step keeps its states of all coordinates, which for a batch would not fit.
-            loss, outputs = over_tasks("loop", one, params, batch.support[0], batch.query, in_dims=(None, 0, 0))
-            return loss.mean(), outputs.detach()
+        def objective(part: MetaBatch) -> gradient_step.Loss:
+            def loss(params: Params) -> tuple[Tensor, Tensor]:
+                value, outputs = over_tasks("loop", one, params, part.support[0], part.query, in_dims=(None, 0, 0))
+                return value.mean(), outputs.detach()
+
+            return loss
 
         c = self.config
+        # One task at a time: every step keeps its states of all coordinates, which for a batch would not fit.
+        groups = task_groups(state.params, batch, batch.query.weight, "loop")
         state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
-            state.params, state.optimizer, [objective], c.meta_lr, 1, c.max_grad_norm, measure_after=False
+            state.params, state.optimizer, gradient_step.shares(objective, groups), c.meta_lr, 1, c.max_grad_norm, False
         )
-        return metrics | fewshot.scores(self.policy.kind, seen[0], batch.query)
+        return metrics | fewshot.scores(self.policy.kind, torch.cat(list(seen)), batch.query)
 
     def _updates(
         self, params: Params, memory: Memory, rule: Params, support: Examples, first: int, steps: int
@@ -160,7 +166,7 @@ class MetaLstm:
 
         def update(params: Params, grads: Params, loss: Tensor, memory: Any) -> tuple[Params, Any]:
             flat = (ravel(params), ravel({name: grads[name] for name in params}), loss, memory)
-            value, memory = torch.func.functional_call(self.rule, rule, flat)
+            value, memory = functional.call(self.rule, rule, *flat)
             return unravel(value, params), memory
 
         def loss(params: Params, examples: Examples) -> Tensor:

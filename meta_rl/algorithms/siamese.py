@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from meta_rl.algorithms.metric import MetricLearner, head, squared_distances
 from meta_rl.core.types import MetaBatch, Params
 from meta_rl.fewshot_config import SiameseConfig
+from meta_rl.networks import functional
 from meta_rl.networks.fewshot import Network
 
 EPS = 1e-8
@@ -74,7 +75,7 @@ class Siamese(MetricLearner):
         return contrastive(-similarity, different, self.config.margin)
 
     def _koch(self, params: Params, a: Tensor, b: Tensor) -> Tensor:
-        return torch.func.functional_call(self.head, head(params), (a, b))  # type: ignore[no-any-return]
+        return functional.call(self.head, head(params), a, b)  # type: ignore[no-any-return]
 
 
 def contrastive(squared_distance: Tensor, different: Tensor, margin: float) -> Tensor:

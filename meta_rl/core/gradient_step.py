@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -59,8 +59,24 @@ class Adam:
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
+B = TypeVar("B")
+
 Loss = Callable[[Params], tuple[Tensor, Any]]
 """Value, and what else is known when it is (without a graph): outputs, scores."""
+
+
+def shares(objective: Callable[[B], Loss], groups: Sequence[tuple[B, float]]) -> list[Loss]:
+    """The objective of each group (`meta_rl.core.groups.task_groups`) times its share: their sum is the objective of
+    the whole meta-batch."""
+
+    def scaled(loss: Loss, share: float) -> Loss:
+        def part(params: Params) -> tuple[Tensor, Any]:
+            value, told = loss(params)
+            return value * share, told
+
+        return part
+
+    return [scaled(objective(part), share) for part, share in groups]
 
 
 class Descent(NamedTuple):

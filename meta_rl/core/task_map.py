@@ -3,7 +3,8 @@
 Neither is always faster. On a GPU a loop waits for kernels to start. On a CPU `vmap` saves a lot where tasks share
 their weights, but after a first step each task has its own, so convolutions become grouped ones, which CPUs do slowly;
 and large activations of many tasks do not fit its cache, those of two may. All back ends stand behind one function, and
-`fastest` picks by measurement. On a CPU, what is not computed at once is computed side by side on the cores there are.
+`fastest` picks by measurement. On a CPU, what is not computed at once is computed side by side on the cores there are,
+unless autograd records it: then its parts belong into losses of their own (`meta_rl.core.gradient_step.shares`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def over_tasks(
         What `function` returns, a tree of tensors, with a leading task axis.
     """
     dims = in_dims or (0,) * len(arguments)
+    leaves = [x for x in pytree.tree_leaves(arguments) if isinstance(x, Tensor)]
     mapped = [a for a, dim in zip(arguments, dims, strict=True) if dim is not None]
     first = next(x for x in pytree.tree_leaves(mapped) if isinstance(x, Tensor))
     size = min({"vmap": len(first), "groups": PAIR, "loop": 1}[backend], chunk_size or len(first))
@@ -53,7 +55,10 @@ def over_tasks(
             return torch.vmap(function, in_dims=dims)(*of(slice(start, start + size)))
         return map_tensors(lambda x: x.unsqueeze(0), function(*of(start)))  # vmap of one task costs, and gains nothing
 
-    parts = part_map(part, range(0, len(first), size), first.device)
+    starts = range(0, len(first), size)
+    # Autograd sums in the order in which a thread recorded; of several threads that would be a matter of chance.
+    recorded = torch.is_grad_enabled() and any(x.requires_grad for x in leaves)
+    parts = [part(start) for start in starts] if recorded else part_map(part, starts, first.device)
     return parts[0] if len(parts) == 1 else pytree.tree_map(lambda *tensors: torch.cat(tensors), *parts)
 
 

@@ -8,7 +8,7 @@ import weakref
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from meta_rl.core.types import Params
 
@@ -21,7 +21,7 @@ class _Copies(threading.local):
 _copies = _Copies()
 
 
-def call(module: nn.Module, params: Params, *inputs: Tensor) -> Any:
+def call(module: nn.Module, params: Params, *inputs: Any) -> Any:
     """`module` on `inputs` with `params` in place of its own, from any thread.
 
     `torch.func.functional_call` puts the parameters into the module while it runs, so threads other than the main one

@@ -50,6 +50,35 @@ def test_seeds_are_averaged_on_shared_episodes(tmp_path: Path, capsys: pytest.Ca
     assert ", sd " not in capsys.readouterr().out
 
 
+def test_a_run_joins_an_earlier_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As if all had been compared at once; what is in both is taken from the runs."""
+    runs = {recipe: run(tmp_path, recipe, recipe, "sinusoid-5shot") for recipe in ("maml", "fomaml", "pretrained")}
+    whole, part, out = (tmp_path / name for name in ("whole", "part", "out"))
+    assert main(["compare", *map(str, runs.values()), "--out", str(whole)]) == 0
+    assert main(["compare", str(runs["maml"]), str(runs["pretrained"]), "--out", str(part)]) == 0
+    table = str(part.with_suffix(".json"))
+    assert main(["compare", str(runs["fomaml"]), str(runs["pretrained"]), table, "--out", str(out)]) == 0
+    expected, before, found = (json.loads(path.with_suffix(".json").read_text()) for path in (whole, part, out))
+    origin = {key: found["groups"]["maml"].pop(key) for key in ("command", "versions")}
+    assert origin == {key: before[key] for key in origin}
+    assert found["groups"] == expected["groups"]
+    assert list(found["groups"]) == ["fomaml", "maml", "pretrained"]
+    capsys.readouterr()
+    other = run(tmp_path, "other", "maml", "sinusoid-10shot")
+    policy = run(tmp_path, "policy", "random", "navigation", "--episodes-per-task", "1", "--adaptation-episodes", "1")
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"groups": 3}')
+    for arguments, said in [
+        ([str(other), table], "were evaluated on different episodes"),
+        ([str(other), str(broken)], "broken.json is not a table of few-shot runs"),
+        ([str(other), str(tmp_path / "none.json")], "none.json is not a table of few-shot runs"),
+        ([str(policy), table], "only tables of few-shot runs can be added to"),
+        ([table], "name a run directory"),
+    ]:
+        assert main(["compare", *arguments]) == 2
+        assert said in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_other_episodes_do_not_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [run(tmp_path, env, "maml", env) for env in ("sinusoid-5shot", "sinusoid-10shot")]
     with pytest.raises(ConfigError, match="evaluated on different episodes"):

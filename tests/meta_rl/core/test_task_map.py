@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import NamedTuple
 
@@ -47,6 +48,27 @@ def test_chunks_cover_all_tasks_in_order_and_are_differentiable(backend: str, ch
     assert torch.autograd.grad(total.sum(), weight)[0] == 2 * 2 * 45
     limit = min({"vmap": 5, "groups": 2, "loop": 1}[backend], chunk_size or 5)
     assert (max(sizes), sum(sizes)) == (limit, 5)
+
+
+def test_only_what_is_not_recorded_runs_side_by_side() -> None:
+    """A graph of several threads is summed in an order of chance."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for gradient, grad in [(False, True), (True, True), (True, False)]:
+            threads = []
+            weight = torch.ones((), requires_grad=gradient)
+
+            def function(weight: Tensor, x: Tensor, threads: list[int] = threads) -> Tensor:
+                threads.append(threading.get_ident())
+                return weight * x
+
+            with torch.set_grad_enabled(grad):
+                over_tasks("loop", function, weight, torch.ones(4), in_dims=(None, 0))
+            assert (threading.get_ident() in threads) == (gradient and grad)
+            assert len(threads) == 4
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_empty_tuple_is_a_tree() -> None:
