@@ -41,7 +41,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python scripts/benchmark.py locomotion
 	$(BIN)/python scripts/benchmark.py floor
 	$(BIN)/python scripts/benchmark.py training
-	$(BIN)/python scripts/benchmark.py learner
+	$(BIN)/python scripts/benchmark.py learner --iterations 5
 	$(BIN)/python scripts/benchmark.py workers
 	$(BIN)/python scripts/benchmark_fewshot.py
 
