@@ -4,12 +4,14 @@ saw an evaluation character."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from meta_rl import markdown
 from meta_rl.agent import Agent
 from meta_rl.config import RECIPES
 from meta_rl.core.types import Examples
@@ -60,6 +62,32 @@ def one_shot_error(agent: Agent, folder: Path | None = None) -> dict[str, Any]:
         "error": {kind: mean_interval(values) for kind, values in errors.items()},
         "published": PUBLISHED[name.kind],
     }
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """Results of `one_shot_error` as a Markdown table, what was trained on in columns, published errors below."""
+    columns = list(PUBLISHED)
+    cells = [["error in %", *(f"trained on {column.removeprefix('omniglot-')}" for column in columns)]]
+    for recipe in dict.fromkeys(one["recipe"] for one in found):
+        mine = [[one for one in found if (one["recipe"], kind_of(one["env"])) == (recipe, c)] for c in columns]
+        cells.append([recipe, *(", ".join(_shown(one["error"]) for one in those) for those in mine)])
+    for name in dict.fromkeys(name for column in columns for name in PUBLISHED[column]):
+        cells.append([f"published: {name}", *(str(PUBLISHED[column].get(name, "")) for column in columns)])
+    head = "20-way one-shot classification within an alphabet, 20 runs of 20 trials, +- the 95 % interval over runs"
+    return "\n".join([head, "", *markdown.table(cells)])
+
+
+def _shown(error: dict[str, dict[str, float]]) -> str:
+    inductive = f"{error['inductive']['mean']:.1f} +- {error['inductive']['interval']:.1f}"
+    same = error["inductive"] == error["transductive"]
+    return inductive if same else f"{inductive} (transductive {error['transductive']['mean']:.1f})"
+
+
+def kind_of(env: str) -> str:
+    """What a few-shot name is about, without ways and shots."""
+    name = parse_name(env)
+    assert name is not None
+    return name.kind
 
 
 def _error(learner: Any, params: Any, run: OneShotRun, steps: int, kind: str) -> float:

@@ -9,6 +9,7 @@ background set. Omniglot lies in $META_RL_DATA or ../shared/data.
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -55,11 +56,13 @@ def main() -> None:
     out = options.out or Path(f"results/fewshot_{options.name}")
     if options.name == "one-shot":
         from meta_rl import load
-        from meta_rl.one_shot import one_shot_error
+        from meta_rl.one_shot import one_shot_error, table
 
         found = [one_shot_error(load(run)) for run in options.runs]
         out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
-        print(json.dumps(found, indent=1))
+        command = shlex.join(["python", "scripts/fewshot.py", *sys.argv[1:]])
+        out.with_suffix(".md").write_text(f"{table(found)}\n\nCommand: `{command}`\n")
+        print(table(found))
         return
     rows = {r: n for r, n in EXPERIMENTS[options.name].items() if not options.only or r in options.only}
     seeds = range(options.seeds)

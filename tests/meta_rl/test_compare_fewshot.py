@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meta_rl import one_shot
 from meta_rl.agent import load
 from meta_rl.cli import main
 from meta_rl.compare_fewshot import compare
@@ -95,6 +96,12 @@ def test_one_shot_runs_and_the_leak_that_is_refused(tmp_path: Path) -> None:
     found = one_shot_error(sound)
     assert 0 < found["error"]["inductive"]["mean"] <= 100
     assert found["published"]["humans"] == 4.5
+    rows = one_shot.table([found, found | {"recipe": "other", "env": "omniglot-background-20way-1shot"}]).splitlines()
+    mean, interval = (found["error"]["inductive"][key] for key in ("mean", "interval"))
+    assert f"| prototypical |  | {mean:.1f} +- {interval:.1f} |  |" in rows
+    assert f"| other | {mean:.1f} +- {interval:.1f} |  |  |" in rows
+    assert "| published: BPL (strokes) | 3.3 | 4.3 | 4.0 |" in rows
+    assert "| published: deep convnet | 13.5 | 24.0 | 22.3 |" in rows
     leaking = load(run(tmp_path, "random", "prototypical", "omniglot-20way-1shot"))
     with pytest.raises(ConfigError, match="trains on characters of the one-shot runs"):
         one_shot_error(leaking)
