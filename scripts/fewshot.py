@@ -69,8 +69,8 @@ def main() -> None:
     jobs = [(options.name, recipe, n, seed, options.device) for seed in seeds for recipe, n in rows.items()]
     with ThreadPoolExecutor(options.jobs) as pool:
         paths = list(pool.map(run, jobs))
-    table = out.with_suffix(".json")
-    earlier = [str(table)] if options.only and table.exists() else []
+    standing = out.with_suffix(".json")
+    earlier = [str(standing)] if options.only and standing.exists() else []
     command = [sys.executable, "-m", "meta_rl.cli", "compare", *map(str, paths), *earlier, "--out", str(out)]
     subprocess.run(command, check=True)
 
