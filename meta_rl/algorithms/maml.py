@@ -98,6 +98,21 @@ class MamlBase:
     def _groups(self, params: Params, batch: MetaBatch) -> Groups:
         return task_groups(params, batch, batch.query.weight, self.backend)
 
+    def _objective(
+        self, loss_of: Callable[..., Tensor], tell: Callable[[Any, Any], Any] = lambda outputs, query: outputs
+    ) -> Callable[[MetaBatch], gradient_step.Loss]:
+        """The mean over tasks of `loss_of` what adapted networks say of the query, and what `tell` makes of that."""
+
+        def objective(part: MetaBatch) -> gradient_step.Loss:
+            def loss(params: Params) -> tuple[Tensor, Any]:
+                outputs = self.adapted_policies(params, part)
+                value: Tensor = over_tasks(self.backend, loss_of, outputs, part.query).mean()
+                return value, tell(detach(outputs), part.query)
+
+            return loss
+
+        return objective
+
     def _adapt_one(self, params: Params, support: tuple[Any, ...]) -> Params:
         policy, rates = split(params, RATE)
         inner_lr, first_order = rates or self.config.inner_lr, self.config.first_order
@@ -179,18 +194,6 @@ class Maml(MamlBase):
     def _vpg_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
         return self._descend(state, batch, self._objective(losses.score), epochs=1)
 
-    def _objective(self, loss_of: losses.Loss) -> Callable[[MetaBatch], gradient_step.Loss]:
-        """The mean over tasks of `loss_of` the adapted policies, which it also tells."""
-
-        def objective(part: MetaBatch) -> gradient_step.Loss:
-            def loss(params: Params) -> tuple[Tensor, Any]:
-                policies = self.adapted_policies(params, part)
-                return over_tasks(self.backend, loss_of, policies, part.query).mean(), detach(policies)
-
-            return loss
-
-        return objective
-
     def _descend(
         self, state: TrainState, batch: MetaBatch, objective: Callable[[MetaBatch], gradient_step.Loss], epochs: int
     ) -> Metrics:
@@ -248,11 +251,11 @@ class SupervisedMaml(MamlBase):
         self.backend = fewshot.choose_backend(
             self.config.task_map, state, lambda backend: self._gradient(backend, state.params, batch)
         )
-        groups = self._groups(state.params, batch)
+        parts, groups = self._parts(state.params, batch)
         state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
             state.params,
             state.optimizer,
-            gradient_step.shares(self._objective, groups),
+            parts,
             self.config.meta_lr,
             epochs=1,
             max_norm=self.config.max_grad_norm,
@@ -270,19 +273,17 @@ class SupervisedMaml(MamlBase):
         """See `FewShotLearner.predict`."""
         return fewshot.predict(self.policy, split(adapted, RATE)[0], support, observation, inductive)
 
-    def _objective(self, part: MetaBatch) -> gradient_step.Loss:
-        def loss(params: Params) -> tuple[Tensor, Metrics]:
-            outputs = self.adapted_policies(params, part)
-            value: Tensor = over_tasks(self.backend, self.inner_loss, outputs, part.query).mean()
-            return value, fewshot.scores(self.policy.kind, outputs.detach(), part.query)
-
-        return loss
+    def _parts(self, params: Params, batch: MetaBatch) -> tuple[list[gradient_step.Loss], Groups]:
+        """The loss of each group of tasks, which also tells its scores, and the groups."""
+        groups = self._groups(params, batch)
+        objective = self._objective(self.inner_loss, functools.partial(fewshot.scores, self.policy.kind))
+        return gradient_step.shares(objective, groups), groups
 
     def _gradient(self, backend: str, params: Params, batch: MetaBatch) -> None:
         """The expensive part of an update, to be timed."""
         self.backend = backend
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-        gradient_step.accumulate(leaves, gradient_step.shares(self._objective, self._groups(leaves, batch)))
+        gradient_step.accumulate(leaves, self._parts(leaves, batch)[0])
 
 
 def detach(distributions: Any) -> Any:
