@@ -40,9 +40,14 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
     """Summary of evaluated few-shot runs, grouped by recipe.
 
     Raises:
-        ConfigError: runs were evaluated on different episodes.
+        ConfigError: runs were evaluated on different episodes, or those of a recipe after different steps.
     """
     groups = grouped(run_dirs, _episodes, "episodes")
+    for runs in groups.values():
+        for run in runs[1:]:
+            if run["per_task"]["points"] != runs[0]["per_task"]["points"]:
+                raise ConfigError(f"RUN: {run['folder']} was scored after other adaptation steps than "
+                                  f"{runs[0]['folder']}")  # fmt: skip
     every = [run for runs in groups.values() for run in runs]
     for run in every:
         run["seconds"] = sum(row["time/iteration"] for row in read_rows(run["folder"] / "timing.jsonl"))

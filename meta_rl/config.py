@@ -212,6 +212,8 @@ class EvaluateConfig:
     deterministic."""
     adaptation_steps: int = 1
     """Adaptation steps at test time; the curve has one point more."""
+    shown_steps: tuple[int, ...] = ()
+    """Few-shot: steps after which is scored, besides the last; none given: 0, 1, 2, 3, 5, 8, 10, 20, 50, ..."""
     tasks_at_once: int = 10
     """Tasks evaluated in one batch of environments."""
     evaluation_seed: int = 0
@@ -633,6 +635,9 @@ def validate(config: TrainConfig) -> None:
         raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
     if config.evaluate.stock_goals and not config.env.startswith("metaworld/ml"):
         raise ConfigError(f"--stock-goals: Meta-World's evaluator knows its ML benchmarks, not {config.env}; valid: 0")
+    if config.evaluate.shown_steps and parse_name(config.env) is None:
+        raise ConfigError(f"--shown-steps: for few-shot tasks, not {config.env}, where every step is scored; valid: "
+                          "none")  # fmt: skip
     expected = type(RECIPES[config.recipe].algorithm)
     if type(config.algorithm) is not expected:
         raise ConfigError(f"recipe: {config.recipe} takes a {expected.__name__}, got {config.algorithm}")
@@ -753,6 +758,7 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     ),
     ("discount gae_lambda final_gae_bias backtrack_ratio", lambda x: 0 <= x <= 1, "must be between 0 and 1"),
     ("hidden", lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit"),
+    ("shown_steps", lambda x: all(steps >= 0 for steps in x), "must be 0 or more"),
     ("memory_steps", lambda x: x == 0 or x >= 3, "must be 0 or at least 3"),
 ]
 

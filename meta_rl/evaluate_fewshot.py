@@ -85,7 +85,8 @@ def evaluate_fewshot(
     another one, scores differ by rounding."""
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
     params = map_tensors(lambda x: x.to(device), params)
-    points = sorted({p for p in SHOWN if p <= protocol.adaptation_steps} | {protocol.adaptation_steps})
+    last = protocol.adaptation_steps
+    points = sorted({p for p in protocol.shown_steps or SHOWN if p <= last} | {last})
     rows: dict[bool, list[Scores]] = {False: [], True: []}
     baselines: dict[str, list[Scores]] = {}
     others = closed_form(tasks)

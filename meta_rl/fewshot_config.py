@@ -244,7 +244,6 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
                 "omniglot*-20way-*",
                 {
                     "meta_batch_size": 16,
-                    "algorithm.inner_lr": 2.0,
                     "algorithm.inner_steps": 5,
                     "evaluate.adaptation_steps": 5,
                 },

@@ -17,12 +17,12 @@ from pathlib import Path
 
 METRIC = {"prototypical": 2000, "matching": 4000, "matching-fce": 4000, "siamese": 2000, "siamese-koch": 2000}
 FEW_WAYS = {"maml": 12000, "fomaml": 6000, "reptile-supervised": 20000, "meta-lstm": 4000, **METRIC}
-MANY_WAYS = FEW_WAYS | {"maml": 2000, "fomaml": 3000, "reptile-supervised": 5000, "meta-lstm": 1000}
+MORE_SHOTS = FEW_WAYS | {"maml": 4000, "fomaml": 3000, "reptile-supervised": 10000, "meta-lstm": 2000}
+MANY_WAYS = FEW_WAYS | {"maml": 1200, "fomaml": 2500, "reptile-supervised": 2000, "meta-lstm": 1500}
 REGRESSION = {"maml": 70000, "reptile-supervised": 30000, "pretrained": 70000}
 RATINGS = {"maml": 5000, "reptile-supervised": 5000, "pretrained": 5000}
 # name -> (tasks, recipe -> iterations)
-EXPERIMENTS = {"omniglot-5way-1shot": FEW_WAYS, "omniglot-5way-5shot": FEW_WAYS | {"maml": 4000}}
-EXPERIMENTS["omniglot-20way-1shot"] = MANY_WAYS
+EXPERIMENTS = {"omniglot-5way-1shot": FEW_WAYS, "omniglot-5way-5shot": MORE_SHOTS, "omniglot-20way-1shot": MANY_WAYS}
 EXPERIMENTS |= {f"omniglot-{part}-20way-1shot": {**METRIC, "maml": 2000} for part in ("background", "small1", "small2")}
 EXPERIMENTS |= {f"sinusoid-{shots}shot": REGRESSION for shots in (5, 10)}
 EXPERIMENTS |= {f"synthetic-ratings-{shots}shot": RATINGS for shots in (1, 5, 10)}
@@ -35,6 +35,11 @@ def run(job: tuple[str, str, int, int, str]) -> Path:
     options = ["--env", env, "--iterations", str(iterations), "--seed", str(seed), "--device", device]
     if recipe == "reptile-supervised":
         options += ["--meta-lr-iterations", str(iterations)]
+    if env in ("omniglot-5way-5shot", "omniglot-20way-1shot"):
+        # 25 or 100 queries, each alone beside the whole support: a point of the curve takes minutes.
+        options += ["--shown-steps", "0", "1"]
+    if env == "omniglot-20way-1shot" and recipe in ("maml", "fomaml"):
+        options += ["--meta-batch-size", "8"]  # published: 16; with so few iterations more updates learn more
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_suffix(".log"), "a") as log:
         command = [sys.executable, "-m", "meta_rl.cli", "train", recipe, *options, "--run-dir", str(path)]

@@ -21,6 +21,9 @@ SUPERVISED_LOSSES: dict[str, losses.SupervisedLoss] = {
 }
 BACKEND = "task_map"
 """Name of the chosen back end among the extras of a state: its index in `BACKENDS`."""
+QUERIES_AT_ONCE = 4
+"""Queries that a CPU answers side by side, each beside its own copy of the support, by measurement: with 20 ways and 1
+shot, 4 take a third of the time per query that 100 take, whose activations no cache holds."""
 
 
 class FewShotLearner(Protocol):
@@ -92,7 +95,8 @@ def predict(network: Network, params: Params, support: Examples, observation: Te
 
 def alone(answer: Callable[[Tensor], Tensor], queries: Tensor) -> Tensor:
     """``answer(queries[i : i + 1])`` of every query, side by side: ``[example, out]``."""
-    answers: Tensor = torch.vmap(answer)(queries.unsqueeze(1))
+    chunk = QUERIES_AT_ONCE if queries.device.type == "cpu" else None
+    answers: Tensor = torch.vmap(answer, chunk_size=chunk)(queries.unsqueeze(1))
     return answers.squeeze(1)
 
 

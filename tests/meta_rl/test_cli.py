@@ -80,6 +80,8 @@ BAD = {
     "train --adaptation-episodes 0": ["--adaptation-episodes", "at least 1"],
     "train --adaptation-steps -1": ["--adaptation-steps", "at least 0"],
     "train --tasks-at-once 0": ["--tasks-at-once", "at least 1"],
+    "train maml --env sinusoid-5shot --shown-steps -1": ["--shown-steps", "0 or more"],
+    "train --shown-steps 1": ["--shown-steps", "few-shot", "valid: none"],
     "train --stock-goals 51": ["--stock-goals", "50 goals"],
     "train --env navigation --stock-goals 5": ["--stock-goals", "valid: 0"],
     "train --env metaworld/ml10 --meta-batch-size 15": ["--meta-batch-size", "closest: 10 or 20"],

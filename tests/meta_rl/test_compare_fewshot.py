@@ -49,6 +49,9 @@ def test_seeds_are_averaged_on_shared_episodes(tmp_path: Path, capsys: pytest.Ca
     assert out.with_suffix(".md").exists()
     assert main(["compare", str(runs[0])]) == 0
     assert ", sd " not in capsys.readouterr().out
+    other = run(tmp_path, "s2", "maml", "sinusoid-5shot", "--seed", "2", "--shown-steps", "1", "4")
+    with pytest.raises(ConfigError, match=r"s2 was scored after other adaptation steps than \S*s0"):
+        compare([runs[0], other])
 
 
 def test_a_run_joins_an_earlier_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

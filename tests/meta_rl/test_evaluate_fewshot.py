@@ -102,6 +102,9 @@ def test_every_point_of_the_curve_is_scored_on_the_fixed_episodes() -> None:
     assert evaluation.transductive["mse"].shape == evaluation.inductive["mse"].shape == (7, 5)
     again = evaluate_fewshot(learner, {}, Sinusoids(), config, replace_paths(protocol, {"tasks_at_once": 7}))
     np.testing.assert_array_equal(evaluation.transductive["mse"], again.transductive["mse"])
+    some = evaluate_fewshot(learner, {}, Sinusoids(), config, replace_paths(protocol, {"shown_steps": (3, 1, 9)}))
+    assert some.points == [1, 3, 4]
+    np.testing.assert_array_equal(some.inductive["mse"], evaluation.inductive["mse"][:, some.points])
     # (y - k)^2 has second differences of 2 in k, whatever the episode.
     np.testing.assert_allclose(np.diff(evaluation.transductive["mse"], 2, axis=1), 2, atol=1e-3)
     assert (evaluation.inductive["mse"] > 8000).all()

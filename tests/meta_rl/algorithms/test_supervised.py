@@ -245,10 +245,12 @@ def test_inductive_answers_do_not_depend_on_the_other_queries() -> None:
     for inductive in (True, False):
         a, b = (learner.predict(adapted, support, q, inductive)[:, 0] for q in (queries, other))
         assert torch.allclose(a, b, atol=1e-12) == inductive
-    alone = learner.policy.apply(
-        {name: p[1] for name, p in adapted.items()}, torch.cat([support.observation[1], queries[1, 2:3]])
-    )
-    torch.testing.assert_close(learner.predict(adapted, support, queries, True)[1, 2], alone[-1], rtol=0, atol=1e-12)
+    found = learner.predict(adapted, support, queries, True)
+    assert found.shape[1] > fewshot.QUERIES_AT_ONCE  # so that there are two chunks
+    for task, params in enumerate({name: p[i] for name, p in adapted.items()} for i in range(2)):
+        for i, query in enumerate(queries[task]):
+            alone = learner.policy.apply(params, torch.cat([support.observation[task], query[None]]))[-1]
+            torch.testing.assert_close(found[task, i], alone, rtol=0, atol=1e-12)
     plain = maml(network("group"))
     start = plain.start(plain.init().params, 2)
     a, b = (plain.predict(start, support, queries, inductive) for inductive in (True, False))
