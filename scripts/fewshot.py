@@ -3,7 +3,8 @@
 ``python scripts/fewshot.py NAME [--seeds 3] [--jobs 2] [--only RECIPE ...] [--device cuda]``, NAME one of the rows
 below; interrupted, it goes on where it was when started again. With --only, rows join the table that is there.
 ``python scripts/fewshot.py one-shot RUN ... --out FILE``: Lake's within-alphabet runs for models trained on a
-background set. Omniglot lies in $META_RL_DATA or ../shared/data.
+background set. ``python scripts/fewshot.py sinusoid-fits RUN ... --out FILE``: the curves that sinusoid learners draw.
+Omniglot lies in $META_RL_DATA or ../shared/data.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def run(job: tuple[str, str, int, int, str]) -> Path:
 def main() -> None:
     """Train, evaluate and compare one experiment, or the one-shot runs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=[*EXPERIMENTS, "one-shot"])
+    parser.add_argument("name", choices=[*EXPERIMENTS, "one-shot", "sinusoid-fits"])
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
@@ -68,6 +69,12 @@ def main() -> None:
         command = shlex.join(["python", "scripts/fewshot.py", *sys.argv[1:]])
         out.with_suffix(".md").write_text(f"{table(found)}\n\nCommand: `{command}`\n")
         print(table(found))
+        return
+    if options.name == "sinusoid-fits":
+        from meta_rl import load
+        from meta_rl.sinusoid_fits import plot
+
+        plot([load(run) for run in options.runs], 3, out.with_suffix(".png"))
         return
     rows = {r: n for r, n in EXPERIMENTS[options.name].items() if not options.only or r in options.only}
     seeds = range(options.seeds)

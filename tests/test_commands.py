@@ -38,6 +38,7 @@ ELSEWHERE = {
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
     "python scripts/fewshot.py one-shot": "tests/meta_rl/test_compare_fewshot.py",
+    "python scripts/fewshot.py sinusoid-fits": "tests/meta_rl/test_sinusoid_fits.py",
     " --logger ": "tests/meta_rl/test_loggers.py",
     " --ray-address ": "tests/meta_rl/sources/test_ray.py",
     "ray st": "tests/meta_rl/sources/test_ray.py",
