@@ -18,7 +18,7 @@ from pathlib import Path
 
 METRIC = {"prototypical": 2000, "matching": 4000, "matching-fce": 4000, "siamese": 2000, "siamese-koch": 2000}
 FEW_WAYS = {"maml": 12000, "fomaml": 6000, "reptile-supervised": 20000, "meta-lstm": 4000, **METRIC}
-MORE_SHOTS = FEW_WAYS | {"maml": 4000, "fomaml": 3000, "reptile-supervised": 10000, "meta-lstm": 1500}
+MORE_SHOTS = FEW_WAYS | {"maml": 4000, "fomaml": 3000, "reptile-supervised": 10000, "meta-lstm": 1000}
 MANY_WAYS = FEW_WAYS | {"maml": 1000, "fomaml": 2500, "reptile-supervised": 2000, "meta-lstm": 1000}
 REGRESSION = {"maml": 70000, "reptile-supervised": 30000, "pretrained": 70000}
 RATINGS = {"maml": 5000, "reptile-supervised": 5000, "pretrained": 5000}
