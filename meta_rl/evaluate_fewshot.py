@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meta_rl.algorithms.fewshot import FewShotLearner, per_task
+from meta_rl.algorithms.fewshot import FewShotLearner, adaptation, per_task
 from meta_rl.config import EvaluateConfig, TrainConfig
 from meta_rl.core.types import Examples, MetaBatch, Params, map_tensors, to_device
 from meta_rl.ratings import Statistics, mean_absolute_error, ndcg, rating_baselines
@@ -106,13 +106,8 @@ def evaluate_fewshot(
 def curves(learner: FewShotLearner, params: Params, batch: MetaBatch, points: list[int]) -> dict[bool, Scores]:
     """Scores ``[task, point]`` of a meta-batch: ``{False: transductive, True: inductive}``."""
     (support,) = batch.support
-    adapted = learner.start(params, len(batch.query.target))
     columns: dict[bool, list[Scores]] = {False: [], True: []}
-    for step in range(points[-1] + 1):
-        if step:
-            adapted = learner.adapt(adapted, support)
-        if step not in points:
-            continue
+    for _, adapted in adaptation(learner, params, support, points):
         for inductive, column in columns.items():
             if inductive and not learner.policy.batch_statistics:
                 column.append(columns[False][-1])

@@ -13,6 +13,7 @@ import torch
 
 from meta_rl import markdown
 from meta_rl.agent import Agent
+from meta_rl.algorithms.fewshot import adaptation
 from meta_rl.config import RECIPES
 from meta_rl.core.types import Examples
 from meta_rl.errors import ConfigError
@@ -94,8 +95,6 @@ def _error(learner: Any, params: Any, run: OneShotRun, steps: int, kind: str) ->
     """In per cent."""
     support, query = (torch.from_numpy(x).float().div(255).unsqueeze(0) for x in (run.support, run.query))
     examples = Examples(support, torch.arange(WAYS).unsqueeze(0), torch.ones(1, WAYS))
-    adapted = learner.start(params, 1)
-    for _ in range(steps):
-        adapted = learner.adapt(adapted, examples)
+    ((_, adapted),) = adaptation(learner, params, examples, [steps])
     answers = learner.predict(adapted, examples, query, kind == "inductive").argmax(-1)[0]
     return float((answers.numpy() != run.target).mean() * 100)

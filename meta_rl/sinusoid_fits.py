@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from meta_rl.agent import Agent
+from meta_rl.algorithms.fewshot import adaptation
 from meta_rl.config import replace_paths
 from meta_rl.core.types import Examples, MetaBatch
 from meta_rl.errors import ConfigError
@@ -54,13 +55,10 @@ def fits(agent: Agent, episodes: int, steps: Sequence[int] = STEPS) -> Fits:
     grid = x.expand(episodes, -1)
     query = Examples(grid.unsqueeze(-1), grid, torch.ones_like(grid))
     learner: Any = agent.learner
-    curves: dict[int, NDArray[np.float32]] = {}
-    adapted = learner.start(agent.params, episodes)
-    for step in range(max(steps) + 1):
-        if step:
-            adapted = learner.adapt(adapted, support)
-        if step in steps:
-            curves[step] = learner.predict(adapted, support, query.observation, True).squeeze(-1).numpy()
+    curves = {
+        step: learner.predict(adapted, support, query.observation, True).squeeze(-1).numpy()
+        for step, adapted in adaptation(learner, agent.params, support, steps)
+    }
     # Its points have no noise: the curve through them is the truth.
     truth = sinusoid_oracle(MetaBatch((support,), query)).squeeze(-1).numpy()
     return Fits(x.numpy(), truth, (support.observation.squeeze(-1).numpy(), support.target.numpy()), curves)

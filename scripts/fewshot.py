@@ -22,7 +22,7 @@ MORE_SHOTS = FEW_WAYS | {"maml": 4000, "fomaml": 3000, "reptile-supervised": 100
 MANY_WAYS = FEW_WAYS | {"maml": 1000, "fomaml": 2500, "reptile-supervised": 2000, "meta-lstm": 1000}
 REGRESSION = {"maml": 70000, "reptile-supervised": 30000, "pretrained": 70000}
 RATINGS = {"maml": 5000, "reptile-supervised": 5000, "pretrained": 5000}
-# name -> (tasks, recipe -> iterations)
+# name -> recipe -> iterations
 EXPERIMENTS = {"omniglot-5way-1shot": FEW_WAYS, "omniglot-5way-5shot": MORE_SHOTS, "omniglot-20way-1shot": MANY_WAYS}
 EXPERIMENTS |= {f"omniglot-{part}-20way-1shot": {**METRIC, "maml": 2000} for part in ("background", "small1", "small2")}
 EXPERIMENTS |= {f"sinusoid-{shots}shot": REGRESSION for shots in (5, 10)}

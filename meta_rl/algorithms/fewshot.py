@@ -3,7 +3,7 @@ then face the query."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
 import torch
@@ -56,6 +56,18 @@ class FewShotLearner(Protocol):
                 share statistics (transduction).
         """
         ...
+
+
+def adaptation(
+    learner: FewShotLearner, params: Params, support: Examples, points: Collection[int]
+) -> Iterator[tuple[int, Adapted]]:
+    """``(steps, every task after so many steps on its support)`` for each number of steps in `points`, ascending."""
+    adapted = learner.start(params, len(support.target))
+    for step in range(max(points) + 1):
+        if step:
+            adapted = learner.adapt(adapted, support)
+        if step in points:
+            yield step, adapted
 
 
 def choose_backend(task_map: str, state: TrainState, run: Callable[[str], object]) -> str:
