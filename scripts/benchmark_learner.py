@@ -28,6 +28,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 import envs
+from meta_rl import markdown
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.maml import Groups, Maml, MamlBase
 from meta_rl.algorithms.rl2 import Rl2
@@ -146,20 +147,22 @@ def main(arguments: list[str]) -> None:
     where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     record |= {"device": where, "cores": os.cpu_count(), "versions": versions(), "seconds": {}}
     lines = [f"Command: `python {record['command']}`; {sizes[0]} tasks x {sizes[1]} episodes x {sizes[2]} steps, "
-             f"{where}, {torch.get_num_threads()} torch threads, medians of {options.iterations}, in turn.", "",
-             "| case | batched, s | loop over tasks, s | ratio | floor, s |",
-             "|---|---|---|---|---|"]  # fmt: skip
+             f"{where}, {torch.get_num_threads()} torch threads, medians of {options.iterations}, in turn.",
+             ""]  # fmt: skip
+    rows = [["case", "batched, s", "loop over tasks, s", "ratio", *(["floor, s"] if device.type == "cpu" else [])]]
     for case in options.cases:
         seconds = measure(case, sizes, options.iterations, device)
         batched, loop = seconds["batched"], seconds.get("loop")
         least = floor(case, sizes, options.iterations) if device.type == "cpu" else None
         record["seconds"][case] = {"batched": batched, "loop": loop, "floor": least}
-        compared = f"{loop:.2f} | {loop / batched:.2f}" if loop else " | "
-        lines.append(f"| {case} | {batched:.2f} | {compared} | {f'{least:.2f}' if least else ''} |")
-        print(lines[-1], flush=True)
+        cells = [f"{batched:.2f}", *([f"{loop:.2f}", f"{loop / batched:.2f}"] if loop else ["", ""])]
+        rows.append([case, *cells, *([f"{least:.2f}" if least else ""] if device.type == "cpu" else [])])
+        print(*rows[-1], sep=" | ", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     record["peak_resident_gb"] = peak
-    lines += ["", "*floor*: a recurrent learner's matrix products alone, at the rate of large square ones."]
+    lines += markdown.table(rows)
+    if device.type == "cpu":
+        lines += ["", "*floor*: a recurrent learner's matrix products alone, at the rate of large square ones."]
     lines += ["", f"Peak of resident memory over all cases: {peak:.1f} GB."]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
