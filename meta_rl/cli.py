@@ -89,11 +89,16 @@ def train_command(argv: list[str]) -> int:
     check_loggers(config.logger)
     check_device(config.device)
     holds_run(config)  # refuses early; `train` asks again under its lock
-    from meta_rl.report import evaluate_run  # torch comes in here, after the checks
+    from meta_rl.report import evaluate_run, is_evaluated  # torch comes in here, after the checks
     from meta_rl.train import train
 
     run_dir = train(config)
-    evaluate_run(run_dir, config.evaluate, page=True)
+    if is_evaluated(run_dir, config.evaluate):
+        print((run_dir / "report.md").read_text())
+        print(f"{run_dir} was evaluated before; once more: meta-rl evaluate {run_dir}")
+        print(f"report: {run_dir / 'report.html'}")
+    else:
+        evaluate_run(run_dir, config.evaluate, page=True)
     return 0
 
 

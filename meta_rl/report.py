@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -55,6 +56,17 @@ def evaluate_run(
     else:
         say(f"report: {run_dir / 'report.md'}")
     return result
+
+
+def is_evaluated(run_dir: Path, protocol: EvaluateConfig) -> bool:
+    """Whether the folder holds the evaluation of its newest checkpoint on the test tasks under `protocol`, and the
+    page of it: a page that is older than the evaluation may be of another one."""
+    evaluation, page = run_dir / "evaluation.json", run_dir / "report.html"
+    if not (evaluation.exists() and page.exists() and page.stat().st_mtime >= evaluation.stat().st_mtime):
+        return False
+    result = json.loads(evaluation.read_text())
+    wanted = {"iteration": load(run_dir).iteration, "split": "test", "protocol": to_dict(protocol)}
+    return {key: result.get(key) for key in wanted} == wanted
 
 
 def say_page(run_dirs: Sequence[Path], out: Path, say: Say, played: Mapping[Path, Recording]) -> None:

@@ -3,7 +3,6 @@
 ``python scripts/results.py NAME [JOBS] [SEEDS]``; interrupted, it goes on where it was when started again.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -79,11 +78,8 @@ JOBS = 2
 
 
 def run(job: tuple[str, int, list[str], str, Path]) -> None:
-    """One training run with its evaluation, on one core; nothing if it has been evaluated already."""
+    """One training run with its evaluation, on one core; what is there already is not done again."""
     recipe, seed, options, iterations, path = job
-    evaluation = path / "evaluation.json"
-    if evaluation.exists() and json.loads(evaluation.read_text())["iteration"] == int(iterations):
-        return
     command = [sys.executable, "-m", "meta_rl.cli", "train", recipe, *options, "--iterations", iterations]
     command += ["--seed", str(seed), "--run-dir", str(path), "--device", "cpu", "--test-tasks", "0"]
     path.parent.mkdir(parents=True, exist_ok=True)

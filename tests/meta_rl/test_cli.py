@@ -216,6 +216,34 @@ def test_another_config_in_the_same_folder_is_refused(folder: Path, capsys: pyte
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
+def test_a_finished_run_is_evaluated_again_only_where_that_says_something_new(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, known = [*TINY_OPTIONS, "--run-dir", "r", "--iterations"], "r was evaluated before"
+    assert main([*command, "1"]) == 0
+    report = (folder / "r" / "report.md").read_text()
+    files = {p: p.read_bytes() for p in (folder / "r").iterdir() if p.is_file()}
+    assert known not in capsys.readouterr().out
+    assert main([*command, "1"]) == 0
+    out = capsys.readouterr().out
+    assert known in out
+    assert report in out
+    assert "evaluating" not in out
+    assert {p: p.read_bytes() for p in (folder / "r").iterdir() if p.is_file()} == files
+    for other in (["1", "--adaptation-steps", "2"], ["1"], ["2"]):
+        assert main([*command, *other]) == 0
+        assert known not in capsys.readouterr().out
+    assert main(["evaluate", "r", "--split", "train"]) == 0
+    assert main([*command, "2"]) == 0
+    assert known not in capsys.readouterr().out
+    assert json.loads((folder / "r" / "evaluation.json").read_text())["split"] == "test"
+    assert main(["evaluate", "r"]) == 0  # no page of that
+    assert main([*command, "2"]) == 0
+    out = capsys.readouterr().out
+    assert known not in out
+    assert "report: r/report.html" in out
+
+
 def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in ("0", "1"):
         assert main([*TINY_OPTIONS, "--iterations", "1", "--seed", seed, "--run-dir", f"r{seed}"]) == 0

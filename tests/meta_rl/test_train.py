@@ -119,6 +119,7 @@ def test_the_command_says_which_checkpoint_it_passed_over(tiny: Tiny, capsys: py
     whole, run = Path(tiny("whole").run_dir), Path(tiny("damaged").run_dir)
     assert main([*command, str(whole)]) == main([*command, str(run)]) == 0
     (run / "checkpoints" / "00000003" / "manifest.json").unlink()
+    (run / "evaluation.json").unlink()
     capsys.readouterr()
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # as outside pytest
