@@ -152,20 +152,39 @@ def write(summary: dict[str, Any], out: Path, command: str) -> None:
 
 
 def plot(summary: dict[str, Any], path: Path) -> None:
-    """The first score against adaptation steps, inductive, with 95 % intervals."""
+    """The first score, inductive, with 95 % intervals: on the left against adaptation steps, where there are more than
+    one; on the right after the last step, with a dot for every training seed."""
     from matplotlib import pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(5, 3.6), dpi=80, constrained_layout=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), dpi=80, layout="constrained", width_ratios=(3, 2))
     name = next(iter(next(iter(summary["groups"].values()))["stages"][0]["inductive"]))
-    for label, group in summary["groups"].items():
+    shown, rows = {0}, [*summary["groups"], *summary["baselines"]]
+    for row, (label, group) in enumerate(summary["groups"].items()):
         steps = [stage["adaptation_steps"] for stage in group["stages"]]
-        mean, half = (np.array([s["inductive"][name][key] for s in group["stages"]]) for key in ("mean", "interval"))
-        (line,) = axis.plot(steps, mean, marker="o", label=label)
-        axis.fill_between(steps, mean - half, mean + half, color=line.get_color(), alpha=0.15, linewidth=0)
-    for label, scores in summary["baselines"].items():
-        axis.axhline(scores[name]["mean"], linestyle=":", color="grey")
-        axis.annotate(label, (0, scores[name]["mean"]), fontsize=7, va="bottom")
-    axis.set(title=f"{summary['env']}: mean and 95 % interval", xlabel="adaptation steps", ylabel=name)
-    axis.legend(fontsize=7)
+        scores = [stage["inductive"][name] for stage in group["stages"]]
+        mean, half = (np.array([score[key] for score in scores]) for key in ("mean", "interval"))
+        colour = f"C{row}"
+        if len(steps) > 2:
+            left.plot(steps, mean, marker="o", markersize=4, color=colour, label=label)
+            left.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+            shown |= set(steps)
+        right.errorbar(mean[-1], row, xerr=half[-1], fmt="|", color=colour, capsize=3)
+        right.plot(scores[-1]["by_seed"], [row] * len(group["seeds"]), ".", color=colour)
+    for row, (label, found) in enumerate(summary["baselines"].items(), len(summary["groups"])):
+        value = found[name]["mean"]
+        left.axhline(value, linestyle=":", color="grey")
+        left.annotate(label, (0, value), fontsize=7, va="bottom")
+        right.errorbar(value, row, xerr=found[name]["interval"], fmt="|", color="grey", capsize=3)
+    if max(shown) > 10:  # learners of one step and of fifty
+        left.set_xscale("symlog", linthresh=1)
+    left.set_xticks(sorted(shown), [str(step) for step in sorted(shown)], fontsize=7)
+    left.minorticks_off()
+    left.set(title=f"{summary['env']}: mean and 95 % interval", xlabel="adaptation steps", ylabel=name)
+    right.set(title="after the last step", xlabel=name)
+    right.set_yticks(range(len(rows)), [label.partition(" (")[0] for label in rows], fontsize=7)
+    right.invert_yaxis()
+    right.grid(axis="x", alpha=0.3)
+    if left.lines:
+        left.legend(fontsize=7)
     figure.savefig(path)
     plt.close(figure)
