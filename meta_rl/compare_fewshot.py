@@ -51,6 +51,8 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
     every = [run for runs in groups.values() for run in runs]
     for run in every:
         run["seconds"] = sum(row["time/iteration"] for row in read_rows(run["folder"] / "timing.jsonl"))
+        began = json.loads((run["folder"] / "environment.json").read_text())
+        run["device"] = began.get("device", run["config"].device)  # earlier versions did not write it
     return {
         "episodes": _episodes(every[0]),
         "env": every[0]["config"].env,
@@ -102,7 +104,7 @@ def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
         stages.append(stage)
     return {
         "seeds": [run["config"].seed for run in runs],
-        "device": runs[0]["config"].device,
+        "device": runs[0]["device"],
         "iterations": runs[0]["iteration"],
         "train_seconds": [run["seconds"] for run in runs],
         "published": PUBLISHED.get((runs[0]["config"].recipe, runs[0]["config"].env)),

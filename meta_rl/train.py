@@ -69,7 +69,8 @@ def _train(
     write_json(run_dir / "config.json", to_dict(config))  # before anything else: this file marks the folder as a run
     if state is None:
         state = learner.init()
-        write_json(run_dir / "environment.json", {"task_distribution": problem.fingerprint(), **versions()})
+        about = {"task_distribution": problem.fingerprint(), "device": device.type, **versions()}
+        write_json(run_dir / "environment.json", about)
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
         if state.iteration < config.iterations:

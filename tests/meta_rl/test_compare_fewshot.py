@@ -49,6 +49,11 @@ def test_seeds_are_averaged_on_shared_episodes(tmp_path: Path, capsys: pytest.Ca
     assert out.with_suffix(".md").exists()
     assert main(["compare", str(runs[0])]) == 0
     assert ", sd " not in capsys.readouterr().out
+    about = json.loads((runs[0] / "environment.json").read_text())
+    assert about["device"] == summary["groups"]["maml"]["device"] == "cpu"
+    (runs[0] / "environment.json").write_text(json.dumps(about | {"device": "cuda"}))  # it went on here
+    assert main(["compare", str(runs[0])]) == 0
+    assert " (cuda) | " in capsys.readouterr().out
     other = run(tmp_path, "s2", "maml", "sinusoid-5shot", "--seed", "2", "--shown-steps", "1", "4")
     with pytest.raises(ConfigError, match=r"s2 was scored after other adaptation steps than \S*s0"):
         compare([runs[0], other])
