@@ -24,7 +24,8 @@ REGRESSION = {"maml": 70000, "reptile-supervised": 30000, "pretrained": 70000}
 RATINGS = {"maml": 5000, "reptile-supervised": 5000, "pretrained": 5000}
 # name -> recipe -> iterations
 EXPERIMENTS = {"omniglot-5way-1shot": FEW_WAYS, "omniglot-5way-5shot": MORE_SHOTS, "omniglot-20way-1shot": MANY_WAYS}
-EXPERIMENTS |= {f"omniglot-{part}-20way-1shot": {**METRIC, "maml": 2000} for part in ("background", "small1", "small2")}
+ONE_SHOT = METRIC | {"siamese-koch": 8000, "maml": 2000}
+EXPERIMENTS |= {f"omniglot-{part}-20way-1shot": ONE_SHOT for part in ("background", "small1", "small2")}
 EXPERIMENTS |= {f"sinusoid-{shots}shot": REGRESSION for shots in (5, 10)}
 EXPERIMENTS |= {f"synthetic-ratings-{shots}shot": RATINGS for shots in (1, 5, 10)}
 
