@@ -34,7 +34,7 @@ class Bundle:
         params: meta-parameters on the CPU.
         iteration: finished meta-updates.
         env_steps: environment steps of training.
-        about: JSON-able: the versions and the task distribution of the training run.
+        about: JSON-able: versions, device and task distribution of the training run.
     """
 
     params: Params
