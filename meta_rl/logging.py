@@ -35,8 +35,9 @@ class RunLog:
         for name in FILES:
             path = run_dir / name
             if path.exists():
-                kept = [row for row in _complete_lines(path) if json.loads(row)["iteration"] <= iteration]
-                replace_durably(path, "".join(kept).encode())
+                kept = "".join(row for row in _complete_lines(path) if json.loads(row)["iteration"] <= iteration)
+                if kept != path.read_text():  # else it keeps its age
+                    replace_durably(path, kept.encode())
         self._metrics, self._timing = (open(run_dir / name, "a") for name in FILES)  # noqa: SIM115
 
     def write(self, row: Row, timing: Row) -> None:

@@ -60,11 +60,15 @@ def evaluate_run(
 
 def is_evaluated(run_dir: Path, protocol: EvaluateConfig) -> bool:
     """Whether the folder holds the evaluation of its newest checkpoint on the test tasks under `protocol`, and the
-    page of it: a page that is older than the evaluation may be of another one."""
-    evaluation, page = run_dir / "evaluation.json", run_dir / "report.html"
-    if not (evaluation.exists() and page.exists() and page.stat().st_mtime >= evaluation.stat().st_mtime):
+    page of it. Each must be younger than what it tells of: the evaluation than the last iteration, the page than both.
+    """
+    files = [run_dir / name for name in ("metrics.jsonl", "evaluation.json", "report.html")]
+    if not all(path.exists() for path in files):
         return False
-    result = json.loads(evaluation.read_text())
+    written = [path.stat().st_mtime_ns for path in files]
+    if written != sorted(written):
+        return False
+    result = json.loads(files[1].read_text())
     wanted = {"iteration": load(run_dir).iteration, "split": "test", "protocol": to_dict(protocol)}
     return {key: result.get(key) for key in wanted} == wanted
 
