@@ -51,7 +51,8 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
     every = [run for runs in groups.values() for run in runs]
     for run in every:
         run["seconds"] = sum(row["time/iteration"] for row in read_rows(run["folder"] / "timing.jsonl"))
-        began = json.loads((run["folder"] / "environment.json").read_text())
+        recorded = run["folder"] / "environment.json"
+        began = json.loads(recorded.read_text()) if recorded.exists() else {}
         run["device"] = began.get("device", run["config"].device)  # earlier versions did not write it
     return {
         "episodes": _episodes(every[0]),
@@ -186,7 +187,7 @@ def plot(summary: dict[str, Any], path: Path) -> None:
     right.set_yticks(range(len(rows)), [label.partition(" (")[0] for label in rows], fontsize=7)
     right.invert_yaxis()
     right.grid(axis="x", alpha=0.3)
-    if left.lines:
+    if left.get_legend_handles_labels()[0]:
         left.legend(fontsize=7)
     figure.savefig(path)
     plt.close(figure)
