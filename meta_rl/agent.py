@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from meta_rl import checkpoint
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
+from meta_rl.checkpoint import CheckpointError
 from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.core.seeding import Purpose, generator
-from meta_rl.core.types import Adapted, Params, Rollout
+from meta_rl.core.types import Adapted, Rollout
+from meta_rl.core.weights import Weights, adopt
 from meta_rl.errors import ConfigError
 from meta_rl.handover import bundle
 from meta_rl.interface import Interface
@@ -27,7 +29,7 @@ class Agent:
     Attributes:
         config: of the training run.
         learner: adapts and acts (a `FewShotLearner` for few-shot tasks: adapts and predicts).
-        params: meta-parameters on the CPU.
+        weights: what was meta-learned, on the CPU.
         iteration: finished meta-updates.
         env_steps: env steps of training; 0 for few-shot tasks.
     """
@@ -36,12 +38,12 @@ class Agent:
         self,
         config: TrainConfig,
         learner: MetaLearner,
-        params: Params,
+        weights: Weights,
         iteration: int,
         env_steps: int,
         interface: Interface | None = None,
     ) -> None:
-        self.config, self.learner, self.params = config, learner, params
+        self.config, self.learner, self.weights = config, learner, weights
         self.iteration, self.env_steps = iteration, env_steps
         self._interface = interface
 
@@ -59,11 +61,11 @@ class Agent:
         """
         if RECIPES[self.config.recipe].learns != "rl":
             raise ConfigError(f"player: {self.config.recipe} has learned from labelled examples, not to act")
-        return Player(self.learner, self.params, self.interface, self.config.evaluate, seed)
+        return Player(self.learner, self.weights, self.interface, self.config.evaluate, seed)
 
     def as_metaworld_agent(self, seed: int = 0) -> MetaWorldAgent:
         """The agent as `metaworld.evaluation.metalearning_evaluation` takes it."""
-        return MetaWorldAgent(self.learner, self.params, seed)
+        return MetaWorldAgent(self.learner, self.weights, seed)
 
 
 def load(folder: str | Path) -> Agent:
@@ -81,13 +83,27 @@ def load(folder: str | Path) -> Agent:
     if is_exported(folder):
         found = bundle.read(folder)
         learner = make_learner(config, found.interface)
-        return Agent(config, learner, found.params, found.iteration, found.env_steps, found.interface)
+        weights = adopted(folder, learner, found.weights)
+        return Agent(config, learner, weights, found.iteration, found.env_steps, found.interface)
     state = checkpoint.load_newest(folder / "checkpoints")
     if state is None:
         raise ConfigError(f"RUN: {folder} holds no checkpoint yet")
     problem = open_problem(config)
     learner = problem.learner
-    return Agent(config, learner, state.params, state.iteration, state.env_steps, problem.interface)
+    weights = adopted(folder, learner, state.weights)
+    return Agent(config, learner, weights, state.iteration, state.env_steps, problem.interface)
+
+
+def adopted(folder: Path, learner: Any, found: Weights) -> Weights:
+    """`found` as `learner` has it (see `meta_rl.core.weights.adopt`).
+
+    Raises:
+        CheckpointError: it is of another network.
+    """
+    try:
+        return adopt(found, learner.init().weights)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from None
 
 
 class MetaWorldAgent:
@@ -97,8 +113,8 @@ class MetaWorldAgent:
     (Meta-World's default).
     """
 
-    def __init__(self, learner: MetaLearner, params: Params, seed: int) -> None:
-        self._learner, self._params = learner, params
+    def __init__(self, learner: MetaLearner, weights: Weights, seed: int) -> None:
+        self._learner, self._weights = learner, weights
         self._rng = generator(seed, Purpose.TEST_NOISE)
         self.init()
 
@@ -150,7 +166,7 @@ class MetaWorldAgent:
         self._actor, self._timesteps = None, []
 
     def _current(self, num_tasks: int) -> Adapted:
-        return self._learner.start(self._params, num_tasks) if self._adapted is None else self._adapted
+        return self._learner.start(self._weights, num_tasks) if self._adapted is None else self._adapted
 
     def _act(self, observations: NDArray[np.float64], noise: NDArray[np.float32] | None) -> NDArray[np.float64]:
         if self._actor is None:

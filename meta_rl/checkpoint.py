@@ -23,11 +23,11 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from meta_rl.core.state import TrainState
+from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.errors import ConfigError, RunError
 
-SCHEMA = 1
-_GROUPS = ("params", "optimizer", "extras")
+SCHEMA = 2
+"""Version 1 had shared parameters among the others and no statistics; it is read as well."""
 
 
 class CheckpointError(RunError):
@@ -113,7 +113,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> TrainState:
     """
     try:
         manifest = json.loads((path / "manifest.json").read_bytes())
-        if manifest["schema"] != SCHEMA:
+        if manifest["schema"] not in (1, SCHEMA):
             raise CheckpointError(f"{path}: schema {manifest['schema']}, this version reads schema {SCHEMA}")
         names = ("state.safetensors", "state.json")
         contents = {name: read_checked(path / name, manifest["files"][name]) for name in names}
@@ -212,13 +212,13 @@ def _checkpoints(folder: Path) -> list[Path]:
 def _flatten(state: TrainState) -> dict[str, Tensor]:
     return {
         f"{group}/{name}": tensor.detach().cpu().contiguous()
-        for group in _GROUPS
+        for group in GROUPS
         for name, tensor in getattr(state, group).items()
     }
 
 
 def _unflatten(counters: dict[str, Any], tensors: dict[str, Tensor]) -> TrainState:
-    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     for full, tensor in tensors.items():
         group, _, name = full.partition("/")
         groups[group][name] = tensor

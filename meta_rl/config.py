@@ -54,10 +54,23 @@ class NetworkConfig:
     recall_observation: bool = False
     """rl2: read the previous observation beside the previous action, reward and done, so that what an action did in a
     state is one input; else the cell itself must keep the state until its reward arrives."""
+    clock_steps: int = 0
+    """rl2: read the time in the episode, in units of so many env steps, and which episode of the trial it is; 0:
+    neither."""
+    head_hidden: tuple[int, ...] = ()
+    """rl2: hidden layers of the action head, which then reads what the cell reads beside what it remembers; none: it is
+    linear in the memory."""
+    critic_hidden: tuple[int, ...] = ()
+    """rl2: the same of the value head."""
+    mean_bound: float = 0.0
+    """Actions in a box: largest absolute mean, reached through a tanh; 0: none."""
     init_std: float = 1.0
     """Initial standard deviation of actions, in action units."""
     min_std: float = 1e-6
     """Lower bound on the standard deviation."""
+    normalise_observations: bool = False
+    """Policies: every number of an observation is shifted and scaled by its mean and standard deviation over all
+    training steps so far, and cut off at 10 deviations (see `meta_rl.core.normaliser`)."""
     norm: Literal["batch", "group", "none"] = "batch"
     """Images: normalise over the batch (its own statistics, never running ones), over groups of channels of one image,
     or not."""
@@ -116,14 +129,18 @@ class ReptileConfig(AlgorithmConfig):
     """Reptile (see `meta_rl.algorithms.reptile`). ``--meta-batch-size 1`` is the serial version."""
 
     inner_lr: float = 0.1
-    """Step size of the adaptation, plain gradient descent."""
+    """Step size of the adaptation."""
     inner_steps: int = 3
     """Rollouts per task and iteration that are learned from; one more is collected with the result and learned from
     too, so that no sample is wasted."""
     inner_loss: Literal["lvc", "ppo"] = "lvc"
     """Policy gradient, or PPO's clipped surrogate."""
+    inner_optimizer: Literal["sgd", "adam"] = "sgd"
+    """Plain gradient descent, or Adam without momentum, whose second moments are learned too."""
     inner_epochs: int = 1
-    """Gradient steps per rollout (more than 1 is meant for ppo)."""
+    """Passes over each rollout (more than 1 is meant for ppo)."""
+    inner_minibatches: int = 1
+    """Parts of each pass, a gradient step each."""
     clip_eps: float = 0.2
     """ppo: probability ratios count up to 1 +- this."""
     meta_optimizer: Literal["sgd", "adam"] = "sgd"
@@ -152,7 +169,7 @@ class Rl2Config(AlgorithmConfig):
     """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 0: estimates end without the
     bias of the value function, which cannot see what little a better exploration would earn."""
     learning_rate: float = 5e-4
-    """Step size of Adam."""
+    """Step size of Adam; with target-kl the first one."""
     final_learning_rate: float = 1.0
     """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
     learning_rate_iterations: int = 0
@@ -160,11 +177,15 @@ class Rl2Config(AlgorithmConfig):
     epochs: int = 10
     """Passes over the batch per iteration."""
     minibatches: int = 1
-    """Parts of each pass, cut between trials."""
+    """Parts of each pass, each a random choice of chunks of trials."""
     chunk: int = 250
     """Env steps that gradients flow back through."""
     clip_eps: float = 0.2
     """Probability ratios count up to 1 +- this."""
+    target_kl: float = 0.0
+    """KL divergence from the policy that acted, in nats, that the learning rate follows: it is divided by 1.5 after an
+    iteration that ends at more than twice this, and multiplied by 1.5 after one at less than half; 0: it follows
+    nothing."""
     max_kl: float = 0.05
     """An iteration takes no further steps once the mean KL divergence from the policy that acted is above this, in
     nats: clipping alone does not keep a recurrent policy from running away."""
@@ -258,6 +279,8 @@ class TrainConfig:
     """Seconds without an env step (or without getting started) after which a worker counts as hung."""
     on_worker_failure: Literal["retry", "raise"] = "retry"
     """What a lost worker means: another one does the same again, or the run stops."""
+    start_from: str = ""
+    """Folder of a run or of an exported agent whose weights (not its optimizer) the run begins with."""
     run_dir: str = ""
     """Folder of the run; default runs/RECIPE_ENV_sSEED. A run found there is resumed."""
     checkpoint_every: int = 10
@@ -489,6 +512,8 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.max_grad_norm": 0.5,
         },
     ),
+    # Positions are read in metres, where millimetres decide.
+    ("*", "metaworld/*", {"network.normalise_observations": True}),
     ("rl2*", "metaworld/*", {"algorithm.reward_scale": 0.1}),  # rewards are in [0, 10]
     (
         "rl2*",
@@ -739,14 +764,15 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations workers worker_cores test_tasks adaptation_steps stock_goals evaluation_seed inner_steps "
         "cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef reward_coef final_meta_lr meta_lr_iterations "
-        "final_learning_rate final_entropy_coef learning_rate_iterations inner_batch train_ways train_shots",
+        "final_learning_rate learning_rate_iterations clock_steps mean_bound target_kl inner_batch train_ways "
+        "train_shots",
         lambda x: x >= 0,
         "must be at least 0",
     ),
     (
         "meta_batch_size episodes_per_task shards learners checkpoint_every keep_checkpoints adaptation_episodes "
-        "evaluation_episodes tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs minibatches "
-        "chunk query_shots test_query_shots context_steps hidden_units",
+        "evaluation_episodes tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs "
+        "inner_minibatches minibatches chunk query_shots test_query_shots context_steps hidden_units",
         lambda x: x >= 1,
         "must be at least 1",
     ),
@@ -757,7 +783,7 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
         "must be above 0",
     ),
     ("discount gae_lambda final_gae_bias backtrack_ratio", lambda x: 0 <= x <= 1, "must be between 0 and 1"),
-    ("hidden", lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit"),
+    ("hidden head_hidden critic_hidden", lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit"),
     ("shown_steps", lambda x: all(steps >= 0 for steps in x), "must be 0 or more"),
     ("memory_steps", lambda x: x == 0 or x >= 3, "must be 0 or at least 3"),
 ]

@@ -27,7 +27,7 @@ from torch import distributed as dist
 
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.algorithms.fewshot import FewShotLearner
-from meta_rl.core.state import TrainState
+from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.core.types import MetaBatch, Metrics, map_tensors, to_device
 from meta_rl.errors import RunError
 from meta_rl.sources.shared_memory import Segment
@@ -156,7 +156,7 @@ def _on_cpu(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _groups(state: TrainState) -> tuple[Any, ...]:
-    return state.params, state.optimizer, state.extras
+    return tuple(getattr(state, name) for name in GROUPS)
 
 
 def _help(pipe: connection.Connection, memory: Segment, group: Group, rank: int, threads: int, payload: bytes) -> None:
@@ -172,5 +172,5 @@ def _help(pipe: connection.Connection, memory: Segment, group: Group, rank: int,
         except EOFError:  # the learner is gone
             return
         groups, part = to_device(memory.read(places), device)
-        learner.meta_update(TrainState(iteration, env_steps, *groups), part)
+        learner.meta_update(TrainState(iteration, env_steps, **dict(zip(GROUPS, groups, strict=True))), part)
         pipe.send(iteration)

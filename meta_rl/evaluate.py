@@ -21,7 +21,8 @@ from meta_rl.algorithms.base import MetaLearner
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
-from meta_rl.core.types import Params, Rollout
+from meta_rl.core.types import Rollout
+from meta_rl.core.weights import Weights
 from meta_rl.sources.collect import Streams, envs_per_task, rollout
 
 DEFAULT_TEST_TASKS = 40
@@ -103,14 +104,14 @@ class Evaluation:
 
 def evaluate(
     learner: MetaLearner,
-    params: Params,
+    weights: Weights,
     distribution: TaskDistribution,
     protocol: EvaluateConfig,
     chosen: Sequence[int] | None = None,
     watch: Watch | None = None,
     tasks: Sequence[Task] | None = None,
 ) -> Evaluation:
-    """Adaptation curves of `params` (on the CPU) on the tasks of `distribution`, usually a test split.
+    """Adaptation curves of `weights` (on the CPU) on the tasks of `distribution`, usually a test split.
 
     Args:
         chosen: positions of the tasks to evaluate among the test tasks; default all. A task's numbers do not depend on
@@ -140,7 +141,7 @@ def evaluate(
         if not rows:
             continue
         chunk = [tasks[i] for i in indices]
-        adapted = learner.start(params, size)
+        adapted = learner.start(weights, size)
         for step in range(steps + 1):
             judge.set_tasks(chunk)
             if watch is not None:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from meta_rl.algorithms.fewshot import FewShotLearner, adaptation, per_task
 from meta_rl.config import EvaluateConfig, TrainConfig
-from meta_rl.core.types import Examples, MetaBatch, Params, map_tensors, to_device
+from meta_rl.core.types import Examples, MetaBatch, map_tensors, to_device
+from meta_rl.core.weights import Weights
 from meta_rl.ratings import Statistics, mean_absolute_error, ndcg, rating_baselines
 from meta_rl.sources.fewshot import TaskSet, fixed_episodes
 from meta_rl.sources.fewshot_ratings import Users
@@ -75,23 +76,23 @@ class FewShotEvaluation:
 
 def evaluate_fewshot(
     learner: FewShotLearner,
-    params: Params,
+    weights: Weights,
     tasks: TaskSet,
     config: TrainConfig,
     protocol: EvaluateConfig,
     split: str = "test",
 ) -> FewShotEvaluation:
-    """Adaptation curves of `params` on the fixed episodes of `tasks`, on the device of the run where it is there: on
+    """Adaptation curves of `weights` on the fixed episodes of `tasks`, on the device of the run where it is there: on
     another one, scores differ by rounding."""
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
-    params = map_tensors(lambda x: x.to(device), params)
+    weights = map_tensors(lambda x: x.to(device), weights)
     last = protocol.adaptation_steps
     points = sorted({p for p in protocol.shown_steps or SHOWN if p <= last} | {last})
     rows: dict[bool, list[Scores]] = {False: [], True: []}
     baselines: dict[str, list[Scores]] = {}
     others = closed_form(tasks)
     for batch in fixed_episodes(tasks, config, protocol, split):
-        for inductive, scores in curves(learner, params, to_device(batch, device), points).items():
+        for inductive, scores in curves(learner, weights, to_device(batch, device), points).items():
             rows[inductive].append(scores)
         for name, prediction in others(batch).items():
             baselines.setdefault(name, []).append(score(learner.policy.kind, prediction, batch.query))
@@ -103,11 +104,11 @@ def evaluate_fewshot(
     )
 
 
-def curves(learner: FewShotLearner, params: Params, batch: MetaBatch, points: list[int]) -> dict[bool, Scores]:
+def curves(learner: FewShotLearner, weights: Weights, batch: MetaBatch, points: list[int]) -> dict[bool, Scores]:
     """Scores ``[task, point]`` of a meta-batch: ``{False: transductive, True: inductive}``."""
     (support,) = batch.support
     columns: dict[bool, list[Scores]] = {False: [], True: []}
-    for _, adapted in adaptation(learner, params, support, points):
+    for _, adapted in adaptation(learner, weights, support, points):
         for inductive, column in columns.items():
             if inductive and not learner.policy.batch_statistics:
                 column.append(columns[False][-1])

@@ -42,7 +42,7 @@ def learn_from_scratch(distribution: TaskDistribution, task: Task, config: Train
     protocol = replace(config.evaluate, adaptation_steps=0, test_tasks=1)
     with closing(InProcess(alone, learner, Plan(1, config.episodes_per_task, config.seed))) as source:
         while True:
-            judged = evaluate(learner, state.params, alone, protocol)
+            judged = evaluate(learner, state.weights, alone, protocol)
             yield Progress(state.env_steps, float(judged.returns.mean()), float(judged.solved.mean()))
             if state.iteration == config.iterations:
                 return

@@ -32,6 +32,11 @@ class Interface:
         """That of a task distribution."""
         return Interface(tasks.observation_space, tasks.action_space, horizon)
 
+    @property
+    def forms(self) -> tuple[str, str]:
+        """Forms of observations and actions, in words: what has to agree between an agent and its tasks."""
+        return _form(self.observation_space), _form(self.action_space)
+
     def check(self, env: gym.Env[Any, Any]) -> None:
         """Refuse an environment that the agent does not fit.
 

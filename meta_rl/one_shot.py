@@ -52,7 +52,7 @@ def one_shot_error(agent: Agent, folder: Path | None = None) -> dict[str, Any]:
         raise ConfigError(f"RUN: {config.recipe} was trained with {name.ways} outputs, the runs have {WAYS} classes")
     runs = one_shot_runs(folder or Path(config.fewshot.data or data_folder("omniglot")))
     errors = {
-        kind: np.array([_error(learner, agent.params, run, config.evaluate.adaptation_steps, kind) for run in runs])
+        kind: np.array([_error(learner, agent.weights, run, config.evaluate.adaptation_steps, kind) for run in runs])
         for kind in ("transductive", "inductive")
     }
     return {
@@ -91,10 +91,10 @@ def kind_of(env: str) -> str:
     return name.kind
 
 
-def _error(learner: Any, params: Any, run: OneShotRun, steps: int, kind: str) -> float:
+def _error(learner: Any, weights: Any, run: OneShotRun, steps: int, kind: str) -> float:
     """In per cent."""
     support, query = (torch.from_numpy(x).float().div(255).unsqueeze(0) for x in (run.support, run.query))
     examples = Examples(support, torch.arange(WAYS).unsqueeze(0), torch.ones(1, WAYS))
-    ((_, adapted),) = adaptation(learner, params, examples, [steps])
+    ((_, adapted),) = adaptation(learner, weights, examples, [steps])
     answers = learner.predict(adapted, examples, query, kind == "inductive").argmax(-1)[0]
     return float((answers.numpy() != run.target).mean() * 100)

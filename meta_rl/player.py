@@ -18,7 +18,8 @@ from envs import SingleEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator, integer
-from meta_rl.core.types import Params, Rollout
+from meta_rl.core.types import Rollout
+from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
 from meta_rl.interface import Interface
 from meta_rl.sources.collect import rollout
@@ -37,15 +38,15 @@ class Player:
     """
 
     def __init__(
-        self, learner: MetaLearner, params: Params, interface: Interface, protocol: EvaluateConfig, seed: int
+        self, learner: MetaLearner, weights: Weights, interface: Interface, protocol: EvaluateConfig, seed: int
     ) -> None:
-        self._learner, self._params, self._interface = learner, params, interface
+        self._learner, self._weights, self._interface = learner, weights, interface
         self._protocol, self._seed = protocol, seed
         self.forget()
 
     def forget(self) -> None:
         """Back to the meta-parameters, for another task."""
-        self._adapted = self._learner.start(self._params, 1)
+        self._adapted = self._learner.start(self._weights, 1)
         self._stage = 0
         self.reset()
 

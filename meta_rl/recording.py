@@ -217,7 +217,7 @@ def record(
         if wrong or not chosen:
             raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
     recorder = Recorder()
-    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, chosen, recorder, tasks)
+    evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, chosen, recorder, tasks)
     return recorder.recording(about(agent, protocol, distribution), evaluation)
 
 

@@ -85,7 +85,7 @@ def _judge_policy(
 ) -> tuple[dict[str, Any], Any, Recording | None]:
     distribution = envs.make(agent.config.env, split)
     recorder = Recorder(replayed(distribution, protocol)) if page else None
-    evaluation = evaluate(agent.learner, agent.params, distribution, protocol, watch=recorder)
+    evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, watch=recorder)
     played = recorder.recording(about(agent, protocol, distribution), evaluation) if recorder else None
     found = {
         "deterministic_episodes": distribution.deterministic,
@@ -106,7 +106,7 @@ def _judge_examples(
     agent: Agent, protocol: EvaluateConfig, split: str, say: Say, page: bool
 ) -> tuple[dict[str, Any], Any, None]:
     tasks, learner = open_tasks(agent.config, split), cast(FewShotLearner, agent.learner)
-    evaluation = evaluate_fewshot(learner, agent.params, tasks, agent.config, protocol, split)
+    evaluation = evaluate_fewshot(learner, agent.weights, tasks, agent.config, protocol, split)
     network = {"batch_statistics": learner.policy.batch_statistics}
     found = {"task_distribution": tasks.fingerprint(), **network, **evaluation.summary()}
     return found, evaluation.details(), None

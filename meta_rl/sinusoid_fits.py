@@ -57,7 +57,7 @@ def fits(agent: Agent, episodes: int, steps: Sequence[int] = STEPS) -> Fits:
     learner: Any = agent.learner
     curves = {
         step: learner.predict(adapted, support, query.observation, True).squeeze(-1).numpy()
-        for step, adapted in adaptation(learner, agent.params, support, steps)
+        for step, adapted in adaptation(learner, agent.weights, support, steps)
     }
     # Its points have no noise: the curve through them is the truth.
     truth = sinusoid_oracle(MetaBatch((support,), query)).squeeze(-1).numpy()

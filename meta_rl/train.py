@@ -15,9 +15,11 @@ from typing import Any
 import torch
 
 from meta_rl import checkpoint
+from meta_rl.agent import Agent
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.algorithms.fewshot import FewShotLearner
 from meta_rl.config import TrainConfig, to_dict, validate
+from meta_rl.core import normaliser
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.data_parallel import Shared, shared
@@ -28,6 +30,7 @@ from meta_rl.problem import Problem, open_problem
 from meta_rl.run_dir import holds_run
 from meta_rl.signals import Stop
 from meta_rl.sources.base import Source
+from meta_rl.warm_start import begin_with, load_start
 
 Say = Callable[[str], None]
 
@@ -49,17 +52,26 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     device = select_device(config.device)
     problem = open_problem(config)
     with closing(problem.source()) as source:
+        start = None
+        if config.start_from and not (config.path / "checkpoints").exists():  # a resumed run has its own by now
+            start = load_start(config, problem.interface, problem.learner.init().weights)
         run_dir = open_run(config)
         with checkpoint.lock(run_dir):
             try:
-                _train(config, problem, source, run_dir, device, say)
+                _train(config, problem, source, run_dir, device, say, start)
             except OSError as error:
                 raise RunError(f"{run_dir}: {error.strerror or error}; the last checkpoint is intact") from error
     return run_dir
 
 
 def _train(
-    config: TrainConfig, problem: Problem, source: Source, run_dir: Path, device: torch.device, say: Say
+    config: TrainConfig,
+    problem: Problem,
+    source: Source,
+    run_dir: Path,
+    device: torch.device,
+    say: Say,
+    start: Agent | None,
 ) -> None:
     """`train` while the run directory is held."""
     checkpoints = run_dir / "checkpoints"
@@ -70,6 +82,8 @@ def _train(
     if state is None:
         state = learner.init()
         about = {"task_distribution": problem.fingerprint(), "device": device.type, **versions()}
+        if start is not None:
+            about["start"] = begin_with(state, start)
         write_json(run_dir / "environment.json", about)
     else:
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
@@ -122,9 +136,11 @@ def train_iteration(
 ) -> tuple[Row, Row]:
     """One iteration; changes `state` and returns the row of metrics and the row of timings."""
     started, restarts = time.perf_counter(), source.restarts
-    shard = source.sample({name: p.cpu() for name, p in state.params.items()}, state.iteration)
+    shard = source.sample(state.weights.cpu(), state.iteration)
     sampled = time.perf_counter()
     metrics = learner.meta_update(state, to_device(shard.batch, device))
+    if shard.measured:  # of use from the next iteration on: this one acted and learned by those it began with
+        state.statistics = normaliser.merged(state.statistics, shard.measured)
     state.iteration += 1
     state.env_steps += shard.env_steps
     ended = time.perf_counter()
@@ -154,8 +170,8 @@ def select_device(name: str) -> torch.device:
 
 
 def move_state(state: TrainState, device: torch.device) -> None:
-    """All tensors of `state` to `device`."""
-    for group in ("params", "optimizer", "extras"):
+    """All tensors of `state` to `device`, except statistics, which only sampling reads."""
+    for group in ("params", "shared", "optimizer", "extras"):
         setattr(state, group, map_tensors(lambda x: x.to(device), getattr(state, group)))
 
 

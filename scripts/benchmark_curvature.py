@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> None:
         for iteration in sorted(options.iterations):
             while state.iteration < iteration:
                 train_iteration(state, source, learner, device)
-            batch = source.sample(state.params, state.iteration).batch
+            batch = source.sample(state.weights, state.iteration).batch
             steps = {stride: step_of(learner, state.params, batch, stride) for stride in options.strides}
             first = steps[options.strides[0]]
             for stride, one in steps.items():

@@ -85,7 +85,7 @@ def update(learner: MetaLearner, sizes: tuple[int, int, int], device: torch.devi
     tasks, episodes, horizon = sizes
     rng = np.random.default_rng(0)
     state = learner.init()
-    adapted = learner.start(state.params, tasks)
+    adapted = learner.start(state.weights, tasks)
     parallel = envs_per_task(learner, episodes)
     rollouts = [random_rollout(rng, tasks, parallel, horizon) for _ in range(learner.stages(episodes))]
     prepared = [learner.prepare(adapted, rollout) for rollout in rollouts]

@@ -35,7 +35,7 @@ import torch
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config
-from meta_rl.core.types import Params
+from meta_rl.core.weights import Weights
 from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.processes import Processes
@@ -54,7 +54,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         config, self.distribution = default_config(options.recipe, options.env), envs.make(options.env)
         self.learner = make_learner(config, self.distribution)
-        self.params: Params = self.learner.init().params
+        self.weights: Weights = self.learner.init().weights
         self.plan = Plan(options.tasks, options.episodes, 0, options.shards)
         self.workers, self.rounds = options.workers, options.rounds
         self.reference: Any = None
@@ -105,7 +105,7 @@ class Bench:
     def measure(self, sources: Sources) -> dict[str, dict[str, Any]]:
         """For each source the medians of seconds, env-steps/s and idle share, and what a killed worker costs."""
         for name, source in sources.items():  # makes environments and starts processes; not timed
-            self.check(name, source.sample(self.params, 0).batch.query.observation)
+            self.check(name, source.sample(self.weights, 0).batch.query.observation)
         rows: dict[str, list[dict[str, float]]] = {name: [] for name in sources}
         for iteration in range(1, self.rounds + 1):
             for name, source in sources.items():
@@ -121,7 +121,7 @@ class Bench:
     def round(self, source: Source, iteration: int) -> dict[str, float]:
         """One meta-batch."""
         busy, started = busy_seconds(source), time.perf_counter()
-        steps = source.sample(self.params, iteration).env_steps
+        steps = source.sample(self.weights, iteration).env_steps
         seconds = time.perf_counter() - started
         busy = busy_seconds(source) - busy
         idle = 1 - busy / (source.size * seconds) if isinstance(source, Supervised) else 0.0
@@ -152,7 +152,7 @@ class Bench:
     def update_seconds(self) -> float:
         """One meta-update on the whole meta-batch, in this process."""
         with closing(InProcess(self.distribution, self.learner, self.plan)) as source:
-            batch = source.sample(self.params, 0).batch
+            batch = source.sample(self.weights, 0).batch
         self.learner.meta_update(self.learner.init(), batch)  # the first one is slower
         started = time.perf_counter()
         self.learner.meta_update(self.learner.init(), batch)

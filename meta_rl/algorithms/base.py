@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meta_rl.config import RECIPES, TrainConfig
-from meta_rl.core import baseline, returns
+from meta_rl.core import baseline, normaliser, returns
 from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
+from meta_rl.core.weights import Weights
 from meta_rl.networks.policy import Policy
 
 
@@ -73,7 +74,7 @@ class MetaLearner(Protocol):
         """Rollouts per task and iteration of meta-training; the last one is the query."""
         ...
 
-    def start(self, params: Params, num_tasks: int) -> Adapted:
+    def start(self, weights: Weights, num_tasks: int) -> Adapted:
         """Every task before adaptation."""
         ...
 
@@ -95,9 +96,14 @@ class MetaLearner(Protocol):
 
 
 class PolicyActor:
-    """Feed-forward policy with per-task parameters, evaluated for all tasks in one call."""
+    """Feed-forward policy with per-task parameters, evaluated for all tasks in one call.
 
-    def __init__(self, policy: Policy, params: Params) -> None:
+    Args:
+        weights: parameters ``[task, ...]``, and the statistics of observations.
+    """
+
+    def __init__(self, policy: Policy, weights: Weights) -> None:
+        params, self._statistics = weights.params, weights.statistics
         self._distribution: Callable[[Params, Tensor], Any] = torch.vmap(policy.apply)
         self._size = sum(p[0].numel() for p in params.values())
         if all(p.stride(0) == 0 for p in params.values()):  # nothing adapted yet: one product serves all tasks
@@ -111,7 +117,8 @@ class PolicyActor:
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         """See `Actor.act`."""
         with threads_for(2 * self._size * math.prod(observation.shape[:2])):
-            distribution = self._distribution(self._params, from_numpy(observation.astype(np.float32, copy=False)))
+            seen = normaliser.normalise(self._statistics, from_numpy(observation.astype(np.float32, copy=False)))
+            distribution = self._distribution(self._params, seen)
             action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise))
         return np.asarray(action.numpy())
 
@@ -122,6 +129,11 @@ class PolicyActor:
 def spread(params: Params, num_tasks: int) -> Params:
     """The same parameters for every task (a view ``[task, ...]``)."""
     return {name: p.expand(num_tasks, *p.shape) for name, p in params.items()}
+
+
+def unadapted(weights: Weights, num_tasks: int) -> Weights:
+    """`weights` with the network's parameters of every task (views ``[task, ...]``)."""
+    return weights._replace(params=spread(weights.params, num_tasks))
 
 
 def adapt_each(
@@ -144,14 +156,16 @@ def adapt_each(
 
 
 @torch.no_grad()
-def policy_batch(policy: Policy, params: Params, rollout: Rollout, discount: float, gae_lambda: float) -> Batch:
+def policy_batch(policy: Policy, weights: Weights, rollout: Rollout, discount: float, gae_lambda: float) -> Batch:
     """Advantages by GAE over a linear baseline of this very rollout, normalised per task; no bootstrap, because the
     objective is the return up to the horizon.
 
     Args:
-        params: of the policies that acted, ``[task, ...]``.
+        weights: of the policies that acted, their parameters ``[task, ...]``.
     """
+    params = weights.params
     observation, action = from_numpy(rollout.observation), from_numpy(rollout.action)
+    observation = normaliser.normalise(weights.statistics, observation)
     reward, valid = from_numpy(rollout.reward).double(), from_numpy(rollout.valid)
     feature = baseline.features(observation)
     target = returns.discounted_returns(reward, discount)

@@ -13,6 +13,7 @@ from meta_rl.core import losses
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import BACKENDS, fastest, over_tasks
 from meta_rl.core.types import Adapted, Examples, MetaBatch, Metrics, Params
+from meta_rl.core.weights import Weights
 from meta_rl.networks.fewshot import Network
 
 SUPERVISED_LOSSES: dict[str, losses.SupervisedLoss] = {
@@ -40,7 +41,7 @@ class FewShotLearner(Protocol):
         alone and is counted in ``guard/non_finite_gradient``."""
         ...
 
-    def start(self, params: Params, num_tasks: int) -> Adapted:
+    def start(self, weights: Weights, num_tasks: int) -> Adapted:
         """Every task before adaptation."""
         ...
 
@@ -59,10 +60,10 @@ class FewShotLearner(Protocol):
 
 
 def adaptation(
-    learner: FewShotLearner, params: Params, support: Examples, points: Collection[int]
+    learner: FewShotLearner, weights: Weights, support: Examples, points: Collection[int]
 ) -> Iterator[tuple[int, Adapted]]:
     """``(steps, every task after so many steps on its support)`` for each number of steps in `points`, ascending."""
-    adapted = learner.start(params, len(support.target))
+    adapted = learner.start(weights, len(support.target))
     for step in range(max(points) + 1):
         if step:
             adapted = learner.adapt(adapted, support)

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from meta_rl.algorithms import fewshot
-from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, spread
+from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, unadapted
 from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.config import MamlConfig
 from meta_rl.core import gradient_step, inner_loop, losses, parallel, trust_region
@@ -41,7 +41,8 @@ from meta_rl.core.groups import task_groups
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import part_map
-from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors, prefixed, split
+from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
+from meta_rl.core.weights import Weights, joined, parted
 from meta_rl.fewshot_config import SupervisedMamlConfig
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
@@ -53,8 +54,6 @@ INNER_LOSSES: dict[str, losses.Loss] = {
 }
 Groups = list[tuple[MetaBatch, float]]
 """Groups of tasks and their shares of the meta-batch."""
-RATE = "inner_lr."
-"""Prefix of learned step sizes among the parameters."""
 
 
 class MamlBase:
@@ -73,25 +72,29 @@ class MamlBase:
     def init(self) -> TrainState:
         """Parameters as the network was initialised, and step sizes if they are learned."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        if self.config.learn_inner_lr:
-            params |= prefixed(RATE, {name: torch.full_like(p, self.config.inner_lr) for name, p in params.items()})
-        return TrainState(0, 0, params)
+        rates = {name: torch.full_like(p, self.config.inner_lr) for name, p in params.items()}
+        return TrainState(0, 0, params, rates if self.config.learn_inner_lr else {})
 
-    def start(self, params: Params, num_tasks: int) -> Params:
-        """The same parameters for every task (a view)."""
-        return spread(params, num_tasks)
+    def start(self, weights: Weights, num_tasks: int) -> Weights:
+        """The same parameters for every task (views)."""
+        return unadapted(weights, num_tasks)
 
-    def adapt(self, adapted: Params, support: Any, actor: object = None) -> Params:
+    def adapt(self, adapted: Weights, support: Any, actor: object = None) -> Weights:
         """One inner step from each task's own parameters."""
 
-        return adapt_each(self.backend, self._adapt_one, adapted, support)
+        def one(params: Params, support: tuple[Any, ...]) -> Params:
+            return self._adapt_one(params, adapted.shared, support)
+
+        return adapted._replace(params=adapt_each(self.backend, one, adapted.params, support))
 
     def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
         """What the adapted networks say about the query observations, with a leading task axis (action distributions
-        ``[task, env, time]``, or outputs ``[task, example, out]``), differentiable with respect to `params`."""
+        ``[task, env, time]``, or outputs ``[task, example, out]``), differentiable with respect to `params`, the
+        network's and the shared ones together."""
+        network, shared = parted(params)
 
         def one(support: tuple[Any, ...], query: Any) -> Any:
-            return self.policy.apply(split(self._adapt_one(params, support), RATE)[0], query.observation)
+            return self.policy.apply(self._adapt_one(network, shared, support), query.observation)
 
         return over_tasks(self.backend, one, batch.support, batch.query)
 
@@ -113,11 +116,10 @@ class MamlBase:
 
         return objective
 
-    def _adapt_one(self, params: Params, support: tuple[Any, ...]) -> Params:
-        policy, rates = split(params, RATE)
+    def _adapt_one(self, params: Params, rates: Params, support: tuple[Any, ...]) -> Params:
+        """A step of one task per element of `support`, of the learned step sizes `rates` if there are any."""
         inner_lr, first_order = rates or self.config.inner_lr, self.config.first_order
-        adapted = inner_loop.adapt(self._loss, policy, support, inner_lr, first_order=first_order)
-        return adapted | prefixed(RATE, rates)
+        return inner_loop.adapt(self._loss, params, support, inner_lr, first_order=first_order)
 
     def _loss(self, params: Params, batch: Any) -> Tensor:
         return self.inner_loss(self.policy.apply(params, batch.observation), batch)
@@ -135,24 +137,30 @@ class Maml(MamlBase):
             config.outer_step
         ]
 
+    def init(self) -> TrainState:
+        """See `MamlBase.init`; with empty statistics of observations, if they are normalised."""
+        state = super().init()
+        state.statistics = self.policy.statistics()
+        return state
+
     def stages(self, episodes_per_task: int) -> int:
         """A support rollout per inner step, then the query."""
         return self.config.inner_steps + 1
 
-    def actor(self, adapted: Params) -> PolicyActor:
+    def actor(self, adapted: Weights) -> PolicyActor:
         """Acts with parameters ``[task, ...]``."""
-        return PolicyActor(self.policy, split(adapted, RATE)[0])
+        return PolicyActor(self.policy, adapted)
 
-    def prepare(self, adapted: Params, rollout: Rollout) -> Batch:
+    def prepare(self, adapted: Weights, rollout: Rollout) -> Batch:
         """See `policy_batch`."""
-        return policy_batch(self.policy, split(adapted, RATE)[0], rollout, self.config.discount, self.config.gae_lambda)
+        return policy_batch(self.policy, adapted, rollout, self.config.discount, self.config.gae_lambda)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One outer step on the meta-parameters through the adaptation of all tasks."""
         return self._outer_step(state, batch)
 
     def _trust_region_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        params = {name: p.detach().requires_grad_() for name, p in state.params.items()}
+        params = {name: p.detach().requires_grad_() for name, p in joined(state.params, state.shared).items()}
         groups, c = self._groups(params, batch), self.config
         surrogates = gradient_step.shares(self._objective(losses.likelihood_ratio), groups)
         loss, gradient, old = gradient_step.accumulate(params, surrogates)
@@ -169,15 +177,16 @@ class Maml(MamlBase):
         start = {name: p.detach() for name, p in params.items()}
         settings = trust_region.TrustRegion(c.max_kl, c.cg_iters, c.cg_damping, c.backtrack_ratio, c.max_backtracks)
         flat = trust_region.ravel(gradient)
-        state.params, metrics = trust_region.step(start, float(loss), flat, evaluate, product, settings)
+        moved, metrics = trust_region.step(start, float(loss), flat, evaluate, product, settings)
+        state.params, state.shared = parted(moved)
         return metrics | {"policy/entropy": mean_entropy(old, groups)}
 
     def _ppo_steps(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        c = self.config
+        c, start = self.config, joined(state.params, state.shared)
 
         def objective(part: MetaBatch) -> gradient_step.Loss:
             surrogate = self._objective(functools.partial(losses.clipped, clip_eps=c.clip_eps))(part)
-            old = detach(self.support_policies(state.params, part)) if c.inner_kl_coef else []
+            old = detach(self.support_policies(start, part)) if c.inner_kl_coef else []
 
             def loss(params: Params) -> tuple[Tensor, Any]:
                 value, policies = surrogate(params)
@@ -197,10 +206,12 @@ class Maml(MamlBase):
     def _descend(
         self, state: TrainState, batch: MetaBatch, objective: Callable[[MetaBatch], gradient_step.Loss], epochs: int
     ) -> Metrics:
-        groups, c = self._groups(state.params, batch), self.config
-        state.params, state.optimizer, metrics, old, new = gradient_step.descend(
-            state.params, state.optimizer, gradient_step.shares(objective, groups), c.meta_lr, epochs, c.max_grad_norm
+        start, c = joined(state.params, state.shared), self.config
+        groups = self._groups(start, batch)
+        moved, state.optimizer, metrics, old, new = gradient_step.descend(
+            start, state.optimizer, gradient_step.shares(objective, groups), c.meta_lr, epochs, c.max_grad_norm
         )
+        state.params, state.shared = parted(moved)
         kl = sum(float(mean_kl(*policies)) for policies in zip(old, new, groups, strict=True))
         return metrics | {"update/kl": parallel.mean_number(kl), "policy/entropy": mean_entropy(old, groups)}
 
@@ -227,11 +238,13 @@ class Maml(MamlBase):
     def support_policies(self, params: Params, batch: MetaBatch) -> list[Any]:
         """The same for the policies before each inner step, on the observations of its support rollout."""
 
+        network, shared = parted(params)
+
         def one(support: tuple[Batch, ...]) -> tuple[Any, ...]:
-            adapted, policies = params, []
+            adapted, policies = network, []
             for step in support:
-                policies.append(self.policy.apply(split(adapted, RATE)[0], step.observation))
-                adapted = self._adapt_one(adapted, (step,))
+                policies.append(self.policy.apply(adapted, step.observation))
+                adapted = self._adapt_one(adapted, shared, (step,))
             return tuple(policies)
 
         return list(over_tasks(self.backend, one, batch.support)) if batch.support else []
@@ -248,12 +261,13 @@ class SupervisedMaml(MamlBase):
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One Adam step on the mean query loss, through the adaptation of all tasks."""
         batch = batch._replace(support=batch.support * self.config.inner_steps)
+        start = joined(state.params, state.shared)
         self.backend = fewshot.choose_backend(
-            self.config.task_map, state, lambda backend: self._gradient(backend, state.params, batch)
+            self.config.task_map, state, lambda backend: self._gradient(backend, start, batch)
         )
-        parts, groups = self._parts(state.params, batch)
-        state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
-            state.params,
+        parts, groups = self._parts(start, batch)
+        moved, state.optimizer, metrics, seen, _ = gradient_step.descend(
+            start,
             state.optimizer,
             parts,
             self.config.meta_lr,
@@ -261,17 +275,18 @@ class SupervisedMaml(MamlBase):
             max_norm=self.config.max_grad_norm,
             measure_after=False,
         )
+        state.params, state.shared = parted(moved)
         shown = [{key: value * share for key, value in m.items()} for m, (_, share) in zip(seen, groups, strict=True)]
         return metrics | {key: sum(m[key] for m in shown) for key in shown[0]}
 
-    def start(self, params: Params, num_tasks: int) -> Params:
+    def start(self, weights: Weights, num_tasks: int) -> Weights:
         """See `MamlBase.start`; the adaptation of a test computes as is fastest for it."""
-        self.backend = fewshot.test_backend(params)
-        return super().start(params, num_tasks)
+        self.backend = fewshot.test_backend(weights.params)
+        return super().start(weights, num_tasks)
 
-    def predict(self, adapted: Params, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
+    def predict(self, adapted: Weights, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
-        return fewshot.predict(self.policy, split(adapted, RATE)[0], support, observation, inductive)
+        return fewshot.predict(self.policy, adapted.params, support, observation, inductive)
 
     def _parts(self, params: Params, batch: MetaBatch) -> tuple[list[gradient_step.Loss], Groups]:
         """The loss of each group of tasks, which also tells its scores, and the groups."""

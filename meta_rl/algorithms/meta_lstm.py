@@ -27,14 +27,12 @@ from meta_rl.core.groups import task_groups
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
-from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors, prefixed, split
+from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors
+from meta_rl.core.weights import Weights, joined, parted
 from meta_rl.fewshot_config import MetaLstmConfig
 from meta_rl.networks import functional
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network
-
-RULE = "rule."
-"""Prefix of the update rule's parameters; the others are the network's initialisation."""
 
 
 class Memory(NamedTuple):
@@ -108,16 +106,13 @@ class MetaLstm:
 
     def init(self) -> TrainState:
         """The network as it was initialised, and the rule."""
-        params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        return TrainState(
-            0, 0, params | prefixed(RULE, {n: p.detach().clone() for n, p in self.rule.named_parameters()})
-        )
+        params, rule = ({n: p.detach().clone() for n, p in m.named_parameters()} for m in (self.policy, self.rule))
+        return TrainState(0, 0, params, rule)
 
-    def start(self, params: Params, num_tasks: int) -> Adapting:
+    def start(self, weights: Weights, num_tasks: int) -> Adapting:
         """The same parameters for every task (a view), nothing in memory."""
-        network, rule = split(params, RULE)
-        memory = map_tensors(lambda x: x.expand(num_tasks, *x.shape), self.rule.start(ravel(network)))
-        return Adapting(spread(network, num_tasks), memory, rule, 0)
+        memory = map_tensors(lambda x: x.expand(num_tasks, *x.shape), self.rule.start(ravel(weights.params)))
+        return Adapting(spread(weights.params, num_tasks), memory, weights.shared, 0)
 
     @torch.no_grad()
     def adapt(self, adapted: Adapting, support: Examples) -> Adapting:
@@ -138,7 +133,7 @@ class MetaLstm:
         """One Adam step on the mean query loss, through the updates of all tasks."""
 
         def one(params: Params, support: Examples, query: Examples) -> tuple[Tensor, Tensor]:
-            network, rule = split(params, RULE)
+            network, rule = parted(params)
             memory = self.rule.start(ravel(network))
             learned = self._updates(network, memory, rule, support, 0, self.config.inner_steps)[0]
             outputs = self.policy.apply(learned, query.observation)
@@ -153,10 +148,12 @@ class MetaLstm:
 
         c = self.config
         # One task at a time: every step keeps its states of all coordinates, which for a batch would not fit.
-        groups = task_groups(state.params, batch, batch.query.weight, "loop")
-        state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
-            state.params, state.optimizer, gradient_step.shares(objective, groups), c.meta_lr, 1, c.max_grad_norm, False
+        start = joined(state.params, state.shared)
+        groups = task_groups(start, batch, batch.query.weight, "loop")
+        moved, state.optimizer, metrics, seen, _ = gradient_step.descend(
+            start, state.optimizer, gradient_step.shares(objective, groups), c.meta_lr, 1, c.max_grad_norm, False
         )
+        state.params, state.shared = parted(moved)
         return metrics | fewshot.scores(self.policy.kind, torch.cat(list(seen)), batch.query)
 
     def _updates(

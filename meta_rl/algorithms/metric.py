@@ -14,18 +14,17 @@ from torch import Tensor, nn
 from meta_rl.algorithms import fewshot
 from meta_rl.core import gradient_step, losses
 from meta_rl.core.state import TrainState
-from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, prefixed, split
+from meta_rl.core.types import Examples, MetaBatch, Metrics, Params
+from meta_rl.core.weights import Weights, joined, parted
 from meta_rl.fewshot_config import MetricConfig
 from meta_rl.networks.fewshot import Network
-
-HEAD = "head."
-"""Prefix of the parameters that are not the embedding network's."""
 
 
 class Remembered(NamedTuple):
     """Tasks with or without their support."""
 
     params: Params
+    """Of network and comparison together (`joined`)."""
     seen: bool
 
 
@@ -57,14 +56,12 @@ class MetricLearner:
 
     def init(self) -> TrainState:
         """Parameters as network and head were initialised."""
-        params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        return TrainState(
-            0, 0, params | prefixed(HEAD, {n: p.detach().clone() for n, p in self.head.named_parameters()})
-        )
+        params, head = ({n: p.detach().clone() for n, p in m.named_parameters()} for m in (self.policy, self.head))
+        return TrainState(0, 0, params, head)
 
-    def start(self, params: Params, num_tasks: int) -> Remembered:
+    def start(self, weights: Weights, num_tasks: int) -> Remembered:
         """No support yet: every class is as likely."""
-        return Remembered(params, False)
+        return Remembered(joined(weights.params, weights.shared), False)
 
     def adapt(self, adapted: Remembered, support: Examples) -> Remembered:
         """Nothing to compute: what there is to remember is the support itself."""
@@ -92,9 +89,11 @@ class MetricLearner:
             mean: Tensor = torch.vmap(self.loss, (None, 0, 0, 0))(params, embedded, logits, batch).mean()
             return mean, logits.detach()
 
-        state.params, state.optimizer, metrics, seen, _ = gradient_step.descend(
-            state.params, state.optimizer, [objective], self.config.meta_lr, 1, self.config.max_grad_norm, False
+        start, c = joined(state.params, state.shared), self.config
+        moved, state.optimizer, metrics, seen, _ = gradient_step.descend(
+            start, state.optimizer, [objective], c.meta_lr, 1, c.max_grad_norm, False
         )
+        state.params, state.shared = parted(moved)
         return metrics | fewshot.scores("classes", seen[0], batch.query)
 
     def _answers(self, params: Params, support: Examples, query: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -108,7 +107,7 @@ class MetricLearner:
         """Embeddings ``[task, example, width]`` of support and query, normalised over both together where the network
         normalises over its batch. Elsewhere an image is an image: those of all tasks are one batch, which CPUs embed
         faster than `vmap` does."""
-        network = split(params, HEAD)[0]
+        network = parted(params)[0]
         together = torch.cat([support, query], 1)
         if self.policy.batch_statistics:
             embedded = torch.vmap(self.policy.apply, (None, 0))(network, together)
@@ -120,7 +119,7 @@ class MetricLearner:
 
 def head(params: Params) -> Params:
     """The parameters of the comparison, by their names in the head."""
-    return split(params, HEAD)[1]
+    return parted(params)[1]
 
 
 def count_ways(support: Examples) -> int:

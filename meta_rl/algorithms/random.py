@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from meta_rl.config import NetworkConfig, RandomConfig
 from meta_rl.core.state import TrainState
-from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout
+from meta_rl.core.types import MetaBatch, Metrics, Rollout
+from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
 
 
@@ -69,11 +70,11 @@ class Random:
         """No support."""
         return 1
 
-    def start(self, params: Params, num_tasks: int) -> Params:
+    def start(self, weights: Weights, num_tasks: int) -> Weights:
         """Nothing."""
-        return params
+        return weights
 
-    def actor(self, adapted: Params) -> Random:
+    def actor(self, adapted: Weights) -> Random:
         """Itself, from the start of its noise."""
         self._rng = np.random.default_rng(0)
         return self
@@ -90,11 +91,11 @@ class Random:
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
         """Nothing to remember."""
 
-    def prepare(self, adapted: Params, rollout: Rollout) -> tuple[()]:
+    def prepare(self, adapted: Weights, rollout: Rollout) -> tuple[()]:
         """Nothing to learn from."""
         return ()
 
-    def adapt(self, adapted: Params, support: tuple[()], actor: object = None) -> Params:
+    def adapt(self, adapted: Weights, support: tuple[()], actor: object = None) -> Weights:
         """Nothing changes."""
         return adapted
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ import torch
 from torch import Tensor
 
 from meta_rl.algorithms import fewshot
-from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, spread
+from meta_rl.algorithms.base import PolicyActor, policy_batch, spread, unadapted
 from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.config import ReptileConfig
 from meta_rl.core import inner_loop, losses, parallel
@@ -40,49 +41,83 @@ from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.schedules import linear
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
-from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors, prefixed, split
+from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
+from meta_rl.core.weights import Weights, joined, parted
 from meta_rl.fewshot_config import SupervisedReptileConfig
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
 
-OPTIMIZER = "inner_optimizer."
-"""What the names of the inner optimizer's numbers begin with. They are among the parameters, but move all the way to
-the mean."""
+
+class Adapting(NamedTuple):
+    """Tasks on their way."""
+
+    weights: Weights
+    """Parameters ``[task, ...]``; the others as they were."""
+    state: Any
+    """Of the inner optimizer, ``[task, ...]``."""
+    steps: int
+    """Adaptations taken."""
 
 
 class ReptileBase:
-    """What policies and supervised networks have in common: the step towards the adapted parameters."""
+    """What policies and supervised networks have in common: the inner optimizer, and the step towards the adapted
+    parameters."""
 
     def __init__(self, config: ReptileConfig | SupervisedReptileConfig, policy: Any, inner_loss: Callable[..., Tensor]):
         self.config: Any = config
         self.policy, self.inner_loss = policy, inner_loss
         self.backend = "vmap"
+        adam = config.inner_optimizer == "adam"
+        self._rule = inner_loop.adam(config.inner_lr) if adam else inner_loop.gradient_descent(config.inner_lr)
 
     def init(self) -> TrainState:
-        """Parameters as the network was initialised."""
-        return TrainState(0, 0, {name: p.detach().clone() for name, p in self.policy.named_parameters()})
+        """Parameters as the network was initialised, and with Adam the inner optimizer's numbers."""
+        params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
+        adam = self.config.inner_optimizer == "adam"
+        return TrainState(0, 0, params, named(inner_loop.adam_start(params) if adam else ()))
+
+    def start(self, weights: Weights, num_tasks: int) -> Adapting:
+        """The same parameters and inner optimizer for every task (views)."""
+        return Adapting(unadapted(weights, num_tasks), unnamed(spread(weights.shared, num_tasks)), 0)
+
+    def adapt(self, adapted: Adapting, support: Any, actor: object = None) -> Adapting:
+        """The inner steps on one rollout, or one minibatch step on examples, from each task's own parameters."""
+
+        def one(params: Params, state: Any, support: Any) -> tuple[Params, Any]:
+            return self._steps(params, state, support, adapted.steps)
+
+        at_once = tasks_at_once(adapted.weights.params, support.weight)
+        data = (adapted.weights.params, adapted.state, support)
+        params, state = over_tasks(self.backend, one, *data, chunk_size=at_once)
+        params, state = map_tensors(Tensor.detach, (params, state))
+        return Adapting(adapted.weights._replace(params=params), state, adapted.steps + 1)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        """The step towards the mean of the adapted parameters."""
+        """The step towards the mean of the adapted parameters; the inner optimizer's numbers go all the way."""
         at_once = tasks_at_once(state.params, batch.query.weight)
-        data = self._learned_from(batch)
-        adapted = over_tasks(self.backend, self._adapt_one, state.params, data, in_dims=(None, 0), chunk_size=at_once)
-        moved = [(p - adapted[name].mean(0)).detach() for name, p in state.params.items()]
-        every = dict(zip(state.params, parallel.means(moved), strict=True))
-        gradient = split(every, OPTIMIZER)[0]
+
+        def one(params: Params, shared: Params, data: tuple[Any, ...]) -> tuple[Params, Params]:
+            adapted, optimizer = params, unnamed(shared)
+            for number, support in enumerate(data):
+                adapted, optimizer = self._steps(adapted, optimizer, support, number)
+            return adapted, named(optimizer)
+
+        start, data = (state.params, state.shared), self._learned_from(batch)
+        ended = over_tasks(self.backend, one, *start, data, in_dims=(None, None, 0), chunk_size=at_once)
+        before, after = joined(*start), joined(*ended)
+        moved = parallel.means([(p - after[name].mean(0)).detach() for name, p in before.items()])
+        gradient, optimizer = parted(dict(zip(before, moved, strict=True)))
         flat = torch.cat([g.reshape(-1) for g in gradient.values()])
         metrics = {
             "update/displacement": float(flat.norm()),
             "update/meta_lr": self.meta_lr(state.iteration),
             "guard/non_finite_gradient": 0.0,
-            **self._judge(adapted, batch),
+            **self._judge(ended[0], batch),
         }
-        if not all(bool(numbers.isfinite().all()) for numbers in every.values()):
+        if not all(bool(numbers.isfinite().all()) for numbers in moved):
             return metrics | {"guard/non_finite_gradient": 1.0}
-        optimizer = {name: p - every[name] for name, p in state.params.items() if name not in gradient}
-        state.params = split(state.params, OPTIMIZER)[0]
+        state.shared = {name: p - optimizer[name] for name, p in state.shared.items()}
         self._step(state, gradient)
-        state.params = state.params | optimizer
         return metrics
 
     def meta_lr(self, iteration: int) -> float:
@@ -104,10 +139,17 @@ class ReptileBase:
         return {}
 
     def _learned_from(self, batch: MetaBatch) -> tuple[Any, ...]:
+        """What the tasks adapt on, one after another."""
         raise NotImplementedError
 
-    def _adapt_one(self, params: Params, data: tuple[Any, ...]) -> Params:
-        """All inner steps of one task. First order: the result is never differentiated."""
+    def _steps(self, params: Params, state: Any, support: Any, number: int) -> tuple[Params, Any]:
+        """The inner steps of one task on its `support`, after `number` adaptations. First order: the result is never
+        differentiated."""
+        parts = self._parts(support, number)
+        return inner_loop.adapt_by(self._rule, self._loss, params, state, parts, first_order=True)
+
+    def _parts(self, support: Any, number: int) -> list[Any]:
+        """What each of these inner steps learns from."""
         raise NotImplementedError
 
     def _loss(self, params: Params, batch: Any) -> Tensor:
@@ -124,40 +166,33 @@ class Reptile(ReptileBase):
         clipped: losses.Loss = functools.partial(losses.clipped, clip_eps=config.clip_eps)
         super().__init__(config, policy, {"lvc": losses.likelihood_ratio, "ppo": clipped}[config.inner_loss])
 
+    def init(self) -> TrainState:
+        """See `ReptileBase.init`; with empty statistics of observations, if they are normalised."""
+        state = super().init()
+        state.statistics = self.policy.statistics()
+        return state
+
     def stages(self, episodes_per_task: int) -> int:
         """`inner_steps` rollouts, and the one that shows what came of them."""
         return self.config.inner_steps + 1
 
-    def start(self, params: Params, num_tasks: int) -> Params:
-        """The same parameters for every task (a view)."""
-        return spread(params, num_tasks)
-
-    def actor(self, adapted: Params) -> PolicyActor:
+    def actor(self, adapted: Adapting) -> PolicyActor:
         """Acts with parameters ``[task, ...]``."""
-        return PolicyActor(self.policy, adapted)
+        return PolicyActor(self.policy, adapted.weights)
 
-    def prepare(self, adapted: Params, rollout: Rollout) -> Batch:
+    def prepare(self, adapted: Adapting, rollout: Rollout) -> Batch:
         """See `meta_rl.algorithms.base.policy_batch`."""
-        return policy_batch(self.policy, adapted, rollout, self.config.discount, self.config.gae_lambda)
-
-    def adapt(self, adapted: Params, support: Batch, actor: object = None) -> Params:
-        """The inner steps on one rollout, from each task's own parameters."""
-        return adapt_each(self.backend, self._adapt_one, adapted, support)
+        return policy_batch(self.policy, adapted.weights, rollout, self.config.discount, self.config.gae_lambda)
 
     def _learned_from(self, batch: MetaBatch) -> tuple[Batch, ...]:
         return (*batch.support, batch.query)
 
-    def _adapt_one(self, params: Params, rollouts: tuple[Batch, ...]) -> Params:
-        steps = [batch for batch in rollouts for _ in range(self.config.inner_epochs)]
-        return inner_loop.adapt(self._loss, params, steps, self.config.inner_lr, first_order=True)
-
-
-class Adapting(NamedTuple):
-    """Tasks on their way: parameters and the inner optimizer's state ``[task, ...]``, and how many steps were taken."""
-
-    params: Params
-    state: Any
-    steps: int
+    def _parts(self, support: Batch, number: int) -> list[Batch]:
+        """Every epoch takes all steps of the rollout ``[env, time, ...]``, the m-th of its M minibatches every M-th one
+        from the m-th on: neighbours are alike, so that each minibatch is a sample of whole episodes."""
+        count = min(self.config.inner_minibatches, support.weight.shape[-1])
+        cut = [map_tensors(operator.itemgetter((slice(None), slice(m, None, count))), support) for m in range(count)]
+        return cut * self.config.inner_epochs
 
 
 class SupervisedReptile(ReptileBase):
@@ -167,35 +202,15 @@ class SupervisedReptile(ReptileBase):
 
     def __init__(self, config: SupervisedReptileConfig, network: Network) -> None:
         super().__init__(config, network, SUPERVISED_LOSSES[network.kind])
-        adam = config.inner_optimizer == "adam"
-        self._rule = inner_loop.adam(config.inner_lr) if adam else inner_loop.gradient_descent(config.inner_lr)
 
-    def init(self) -> TrainState:
-        """See `ReptileBase.init`; with Adam its moments and number of steps are among the parameters."""
-        state = super().init()
-        if self.config.inner_optimizer == "adam":
-            state.params |= named(inner_loop.adam_start(state.params))
-        return state
-
-    def start(self, params: Params, num_tasks: int) -> Adapting:
-        """The same parameters and inner optimizer for every task (views)."""
-        self.backend = fewshot.test_backend(params)
-        network, optimizer = unnamed(spread(params, num_tasks))
-        return Adapting(network, optimizer, 0)
-
-    def adapt(self, adapted: Adapting, support: Examples) -> Adapting:
-        """One minibatch step from each task's own parameters."""
-
-        def one(params: Params, state: Any, support: Examples) -> tuple[Params, Any]:
-            return self._steps(params, state, support, adapted.steps, 1)
-
-        params, state = over_tasks(self.backend, one, adapted.params, adapted.state, support)
-        params, state = map_tensors(Tensor.detach, (params, state))
-        return Adapting(params, state, adapted.steps + 1)
+    def start(self, weights: Weights, num_tasks: int) -> Adapting:
+        """See `ReptileBase.start`; the adaptation of a test computes as is fastest for it."""
+        self.backend = fewshot.test_backend(weights.params)
+        return super().start(weights, num_tasks)
 
     def predict(self, adapted: Adapting, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
-        return fewshot.predict(self.policy, adapted.params, support, observation, inductive)
+        return fewshot.predict(self.policy, adapted.weights.params, support, observation, inductive)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """See `ReptileBase.meta_update`; the back end is chosen before."""
@@ -208,31 +223,26 @@ class SupervisedReptile(ReptileBase):
         return super().meta_update(state, batch)
 
     def _judge(self, adapted: Params, batch: MetaBatch) -> Metrics:
-        moved = map_tensors(Tensor.detach, unnamed(adapted)[0])
+        moved = map_tensors(Tensor.detach, adapted)
         outputs = fewshot.predict(self.policy, moved, batch.support[0], batch.query.observation, inductive=False)
         return fewshot.scores(self.policy.kind, outputs, batch.query)
 
     def _learned_from(self, batch: MetaBatch) -> tuple[Examples, ...]:
-        return batch.support
+        return batch.support * self.config.inner_steps
 
-    def _adapt_one(self, params: Params, data: tuple[Examples, ...]) -> Params:
-        network, optimizer = self._steps(*unnamed(params), data[0], 0, self.config.inner_steps)
-        return network | named(optimizer)
-
-    def _steps(self, params: Params, state: Any, support: Examples, first: int, steps: int) -> tuple[Params, Any]:
-        parts = inner_loop.minibatches(support, self.config.inner_batch, first, steps)
-        return inner_loop.adapt_by(self._rule, self._loss, params, state, parts, first_order=True)
+    def _parts(self, support: Examples, number: int) -> list[Examples]:
+        return inner_loop.minibatches(support, self.config.inner_batch, number, 1)
 
 
 def named(optimizer: tuple[Params, Tensor] | tuple[()]) -> Params:
-    """The inner optimizer's numbers as parameters."""
+    """The inner optimizer's numbers under names of their own."""
     if not optimizer:
         return {}
     moments, steps = optimizer
-    return prefixed(OPTIMIZER, {"steps": steps} | prefixed("moment.", moments))
+    return {"steps": steps} | {f"moment.{name}": moment for name, moment in moments.items()}
 
 
-def unnamed(params: Params) -> tuple[Params, tuple[Params, Tensor] | tuple[()]]:
-    """The network's parameters and the inner optimizer's numbers; the inverse of `named`."""
-    network, optimizer = split(params, OPTIMIZER)
-    return network, (split(optimizer, "moment.")[1], optimizer["steps"]) if optimizer else ()
+def unnamed(shared: Params) -> tuple[Params, Tensor] | tuple[()]:
+    """The inverse of `named`."""
+    moments = {name.removeprefix("moment."): moment for name, moment in shared.items() if name != "steps"}
+    return (moments, shared["steps"]) if shared else ()

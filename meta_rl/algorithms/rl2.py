@@ -48,7 +48,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from meta_rl.config import Rl2Config
-from meta_rl.core import losses, parallel, returns
+from meta_rl.core import losses, normaliser, parallel, returns
 from meta_rl.core.gradient_step import Adam
 from meta_rl.core.moments import Moments
 from meta_rl.core.schedules import linear
@@ -56,9 +56,12 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.threads import thread_map, threads_for
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors
+from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
-from meta_rl.networks.recurrent import RecurrentPolicy
+from meta_rl.networks.recurrent import RecurrentPolicy, tick, ticks
 
+RATE_FACTOR, LOWEST_RATE, HIGHEST_RATE = 1.5, 1e-5, 1e-2
+"""How a learning rate follows the KL divergence."""
 TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction", "update/reward_loss")
 """Metrics of a minibatch."""
 
@@ -70,12 +73,14 @@ class Memory(NamedTuple):
     """``[task, env, state_size]`` of the recurrent layer."""
     recall: Tensor
     """``[task, env, recall_size]``: the previous step as the next one reads it."""
+    clock: Tensor
+    """``[task, env, 2]``: steps of the episode and episodes of the trial so far."""
 
 
 class Remembered(NamedTuple):
-    """RL^2's `Adapted`: parameters, the same for all tasks, and the memory of each."""
+    """RL^2's `Adapted`: weights, the same for all tasks, and the memory of each."""
 
-    params: Params
+    weights: Weights
     memory: Memory
 
 
@@ -100,6 +105,8 @@ class Trials(NamedTuple):
     action: Tensor
     earned: Tensor
     weight: Tensor
+    longest: int
+    """Steps of a trial at most."""
 
 
 class Rows(NamedTuple):
@@ -115,8 +122,8 @@ class Rows(NamedTuple):
     """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
 
 
-Recall = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(observation, action, reward, done) of a step as the next step reads it."""
+Recall = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(observation, action, reward, done) of a step, and the time of the next, as the next step reads it."""
 
 
 class RecurrentActor:
@@ -128,8 +135,10 @@ class RecurrentActor:
 
     def __init__(self, policy: RecurrentPolicy, adapted: Remembered, recall: Recall) -> None:
         self._policy = copy.deepcopy(policy).requires_grad_(False)
-        self._policy.load_state_dict(adapted.params)
-        self._size = sum(p.numel() for p in adapted.params.values())
+        params = adapted.weights.params
+        self._policy.load_state_dict(params)
+        self._statistics = adapted.weights.statistics
+        self._size = sum(p.numel() for p in params.values())
         self._dtype = adapted.memory.state.dtype
         self._recall = recall
         self._frozen = torch.zeros(adapted.memory.state.shape[:2], dtype=torch.bool)
@@ -154,14 +163,15 @@ class RecurrentActor:
         """See `Actor.act`."""
         shape = observation.shape[:2]
         self._spread(shape)
-        state, recall = self.memory
+        state, recall, clock = self.memory
         with threads_for(2 * self._size * math.prod(shape)):
-            inputs = self._policy.inputs(from_numpy(observation).to(self._dtype), recall)
+            seen = normaliser.normalise(self._statistics, from_numpy(observation.astype(np.float32, copy=False)))
+            inputs = self._policy.inputs(seen.to(self._dtype), recall)
             distribution, new = self._policy.step(inputs.flatten(0, 1), state.flatten(0, 1))
             action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise).flatten(0, 1))
         action = action.reshape(*shape, *action.shape[1:])
         self._acted = inputs[..., : observation.shape[-1]], action  # a copy: environments may reuse their arrays
-        self._memory = Memory(self._keep_frozen(new.reshape(*shape, -1), state), recall)
+        self._memory = Memory(self._keep_frozen(new.reshape(*shape, -1), state), recall, clock)
         return np.asarray(action.numpy())
 
     @torch.no_grad()
@@ -169,8 +179,11 @@ class RecurrentActor:
         """See `Actor.observe`."""
         assert self._acted is not None, "observe follows act"
         over = torch.from_numpy(done)
-        recall = self._recall(*self._acted, torch.from_numpy(reward).to(self._dtype), over.to(self._dtype))
-        self._memory = self._memory._replace(recall=self._keep_frozen(recall, self._memory.recall))
+        gained, number = torch.from_numpy(reward).to(self._dtype), over.to(self._dtype)
+        state, before, clock = self._memory
+        clock = self._keep_frozen(tick(clock, number), clock)
+        recall = self._recall(*self._acted, gained, number, clock)
+        self._memory = Memory(state, self._keep_frozen(recall, before), clock)
         self._acted = None
         if done.any():
             self._freeze(self._frozen | over)
@@ -205,19 +218,17 @@ class Rl2:
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, and empty statistics of the returns."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        return TrainState(0, 0, params, extras=Moments.empty()._asdict())
+        return TrainState(0, 0, params, statistics=self.policy.statistics(), extras=Moments.empty()._asdict())
 
     def stages(self, episodes_per_task: int) -> int:
         """Every episode of a trial is a stage."""
         return episodes_per_task
 
-    def start(self, params: Params, num_tasks: int) -> Remembered:
+    def start(self, weights: Weights, num_tasks: int) -> Remembered:
         """Nothing remembered."""
-        state, recall = (
-            torch.zeros(num_tasks, 1, size, dtype=next(iter(params.values())).dtype)
-            for size in (self.policy.state_size, self.policy.recall_size)
-        )
-        return Remembered(params, Memory(state, recall))
+        dtype = next(iter(weights.params.values())).dtype
+        sizes = self.policy.state_size, self.policy.recall_size, 2
+        return Remembered(weights, Memory(*(torch.zeros(num_tasks, 1, size, dtype=dtype) for size in sizes)))
 
     def actor(self, adapted: Remembered) -> RecurrentActor:
         """Acts on from what is remembered."""
@@ -228,37 +239,47 @@ class Rl2:
         valid = from_numpy(rollout.valid)
         last = valid & ~pad(valid[..., 1:], (0, 1))
         observation, action, reward = map(from_numpy, (rollout.observation, rollout.action, rollout.reward))
+        observation = normaliser.normalise(adapted.weights.statistics, observation)
         earned = from_numpy(rollout.mean_reward) if self.config.learn_from_means else reward
         return Episode(observation, action, reward, earned, last.float(), valid.float())
 
     def adapt(self, adapted: Remembered, support: Episode, actor: RecurrentActor) -> Remembered:
         """To adapt is to remember: the memory that the actor had after its last step."""
-        return Remembered(adapted.params, actor.memory)
+        return adapted._replace(memory=actor.memory)
 
-    def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
+    def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor, clock: Tensor) -> Tensor:
         """What the next step reads of this one, in acting as in learning; see `RecurrentPolicy.recall`."""
-        return self.policy.recall(observation, action, reward * self.config.reward_scale, done)
+        return self.policy.recall(observation, action, reward * self.config.reward_scale, done, clock)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """PPO on whole trials. A loss or gradient that is not finite abandons the update: `state` stays as it was,
         bit for bit."""
-        trials = self.trials(batch)
-        moments = Moments(**state.extras)
+        c, trials = self.config, self.trials(batch)
+        moments = Moments(*(state.extras[name] for name in Moments._fields))
         rows, moments, recorded = self.rows(state.params, trials, moments, self.gae_lambda(state.iteration))
-        adam = Adam(state.params, state.optimizer, self.learning_rate(state.iteration))
+        rate = float(state.extras.get("learning_rate", self.learning_rate(state.iteration)))
+        adam = Adam(state.params, state.optimizer, rate)
         steps: list[Metrics] = []
         stopped, entropy_coef = False, self.entropy_coef(state.iteration)
-        for part in self._minibatches(rows, len(trials.weight), state.iteration):
+        for part in self._minibatches(rows, trials, state.iteration):
             gradient, metrics = self.gradient(adam.params, part, entropy_coef)
-            stopped = self.config.max_kl < metrics["update/kl"] < math.inf
+            stopped = c.max_kl < metrics["update/kl"] < math.inf
             if stopped:
                 break
-            metrics["update/gradient_norm"] = adam.step(gradient, self.config.max_grad_norm)
+            metrics["update/gradient_norm"] = adam.step(gradient, c.max_grad_norm)
             steps.append(metrics)
             if not np.isfinite(list(metrics.values())).all():
                 return recorded | summary(steps) | {"guard/non_finite_gradient": 1.0}
-        state.params, state.optimizer, state.extras = adam.result(), adam.state(), moments._asdict()
-        counts = {"update/steps": float(len(steps)), "update/stopped_early": float(stopped)}
+        state.params, state.optimizer = adam.result(), adam.state()
+        state.extras = dict(moments._asdict())
+        if c.target_kl:
+            after = following(rate, metrics["update/kl"], c.target_kl)
+            state.extras["learning_rate"] = torch.tensor(after, dtype=torch.float64)
+        counts = {
+            "update/learning_rate": rate,
+            "update/steps": float(len(steps)),
+            "update/stopped_early": float(stopped),
+        }
         return recorded | summary(steps) | counts | {"guard/non_finite_gradient": 0.0}
 
     def learning_rate(self, iteration: int) -> float:
@@ -284,9 +305,9 @@ class Rl2:
         index, weight = without_gaps(joined.weight, self.config.chunk)
         trial = torch.arange(len(index), device=index.device).unsqueeze(1)
         observation, action, reward, earned, done, _ = (x[trial, index] for x in joined)
-        recall = self.recall(observation, action, reward, done)
+        recall = self.recall(observation, action, reward, done, ticks(done))
         previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)
-        return Trials(self.policy.inputs(observation, previous), action, earned, weight)
+        return Trials(self.policy.inputs(observation, previous), action, earned, weight, joined.weight.shape[1])
 
     @torch.no_grad()
     def rows(
@@ -342,19 +363,22 @@ class Rl2:
         log_prob, value, entropy, states = (torch.cat(one) for one in zip(*results, strict=True))
         return log_prob, value, entropy, states.flatten(0, 1)
 
-    def _minibatches(self, rows: Rows, trials: int, iteration: int) -> Iterator[Rows]:
-        """For every epoch, the trials in a new order, cut into minibatches; without chunks that are all padding. Of
-        processes that share the update, each gives its own trials of a minibatch, maybe none."""
-        everyone, first = trials * parallel.size(), trials * parallel.rank()
-        chunks = torch.arange(len(rows.start)).reshape(trials, -1)
-        used = rows.batch.weight.cpu().any(1)
+    def _minibatches(self, rows: Rows, trials: Trials, iteration: int) -> Iterator[Rows]:
+        """For every epoch, the chunks of all trials in a new order, cut into minibatches; without those that are all
+        padding. Of processes that share the update, each gives its own chunks of a minibatch, maybe none."""
+        count, length = len(trials.weight), rows.batch.weight.shape[1]
+        most = -(-trials.longest // length)  # chunks per trial, the same in all processes; here there may be fewer
+        place = torch.full((count, most), -1)
+        place[:, : len(rows.start) // count] = torch.arange(len(rows.start)).reshape(count, -1)
+        place[place >= 0] = torch.where(rows.batch.weight.cpu().any(1), place[place >= 0], -1)
+        everyone, first = count * most * parallel.size(), count * most * parallel.rank()
         for epoch in range(self.config.epochs):
             # The order of trials that are random themselves needs no seed of its own.
             order = generator(0, Purpose.MINIBATCHES, iteration, stage=epoch).permutation(everyone)
             for part in np.array_split(order, min(self.config.minibatches, everyone)):
-                mine = part[(part >= first) & (part < first + trials)] - first
-                index = chunks[torch.from_numpy(mine)].flatten()
-                yield select(rows, index[used[index]])
+                mine = part[(part >= first) & (part < first + count * most)] - first
+                index = place.flatten()[torch.from_numpy(mine)]
+                yield select(rows, index[index >= 0])
 
     def gradient(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[list[Tensor], Metrics]:
         """Gradient of `loss` over all `rows` of all processes with respect to `params` (which require grad), and
@@ -409,6 +433,20 @@ class Rl2:
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
             clipped = losses.weighted_mean((log_ratio.exp() - 1).abs().gt(c.clip_eps).float(), batch.weight)
         return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped, reward_loss), strict=True))
+
+
+def following(rate: float, kl: float, target: float) -> float:
+    """The learning rate of the next iteration: smaller after one that went too far, larger after one that did not go
+    far enough.
+
+    Args:
+        rate: of this iteration.
+        kl: divergence from the policy that acted, just before its last gradient step, in nats.
+        target: what `kl` should be.
+    """
+    if kl > 2 * target:
+        return max(rate / RATE_FACTOR, LOWEST_RATE)
+    return min(rate * RATE_FACTOR, HIGHEST_RATE) if kl < target / 2 else rate
 
 
 def mean_squared_error(coefficients: Tensor, regressors: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -26,8 +26,8 @@ SupervisedLoss = Callable[[Tensor, Examples], Tensor]
 
 
 def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `value` over positions with weight 1."""
-    return (value * weight).sum() / weight.sum()
+    """Mean of `value` over positions with weight 1; 0 where nothing counts (a minibatch may hold padding only)."""
+    return (value * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
 def likelihood_ratio(distribution: Distribution, batch: Batch) -> Tensor:

@@ -11,17 +11,23 @@ from meta_rl.core import parallel
 
 
 class Moments(NamedTuple):
-    """Statistics of all values seen so far; float64 scalars."""
+    """Statistics of all values seen so far, of one number or of several side by side; float64."""
 
     seen: Tensor
+    """How many values, a scalar."""
     mean: Tensor
+    """``[...]``."""
     square: Tensor
-    """Sum of squared deviations from the mean."""
+    """Sum of squared deviations from the mean, ``[...]``."""
 
     @classmethod
-    def empty(cls) -> Self:
-        """Nothing seen: mean 0, standard deviation 1."""
-        return cls(*(torch.zeros((), dtype=torch.float64) for _ in cls._fields))
+    def empty(cls, *shape: int) -> Self:
+        """Nothing seen: mean 0, standard deviation 1.
+
+        Args:
+            shape: of the numbers side by side.
+        """
+        return cls(*(torch.zeros(size, dtype=torch.float64) for size in ((), shape, shape)))
 
     @property
     def std(self) -> Tensor:
@@ -29,14 +35,20 @@ class Moments(NamedTuple):
         spread = (self.square / self.seen.clamp(min=1)).sqrt().clamp(min=1e-6)
         return torch.where(self.seen > 0, spread, torch.ones_like(spread))
 
+    def merge(self, other: Moments) -> Moments:
+        """Of the values of both (Chan, Golub and LeVeque 1979). The result depends on the order in the last digits."""
+        count, shift = other.seen, other.mean - self.mean
+        total = (self.seen + count).clamp(min=1)
+        return Moments(
+            self.seen + count,
+            self.mean + shift * count / total,
+            self.square + other.square + shift.square() * self.seen * count / total,
+        )
+
     def update(self, values: Tensor, weight: Tensor) -> Moments:
-        """With `values` where `weight` (same shape) is 1, of all processes that share the update, merged as by Chan,
-        Golub and LeVeque (1979)."""
+        """With `values` where `weight` (same shape) is 1, of all processes that share the update. One number only."""
         values, weight = values.double(), weight.double()
         count, mean = parallel.sums([weight.sum(), (values * weight).sum()])
         mean = mean / count
         square = parallel.sum_of(((values - mean).square() * weight).sum())
-        total, shift = self.seen + count, mean - self.mean
-        return Moments(
-            total, self.mean + shift * count / total, self.square + square + shift.square() * self.seen * count / total
-        )
+        return self.merge(Moments(count, mean, square))

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from meta_rl.core.types import Params
+from meta_rl.core.weights import Weights
+
+GROUPS = ("params", "shared", "statistics", "optimizer", "extras")
+"""Names of the groups of tensors of a state."""
 
 
 @dataclass
@@ -16,7 +20,9 @@ class TrainState:
     Attributes:
         iteration: finished meta-updates.
         env_steps: environment steps taken in training so far.
-        params: the meta-learned parameters.
+        params: the meta-learned parameters of the network.
+        shared: meta-learned parameters that adaptation leaves alone, such as step sizes.
+        statistics: measured while training, moved by no gradient (see `meta_rl.core.weights`).
         optimizer: tensors of the outer optimizer, flat by name (empty for TRPO).
         extras: further tensors of the algorithm, flat by name.
     """
@@ -24,8 +30,15 @@ class TrainState:
     iteration: int
     env_steps: int
     params: Params
+    shared: Params = field(default_factory=dict)
+    statistics: Params = field(default_factory=dict)
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     extras: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Weights:
+        """What sampling, evaluation and export take of it."""
+        return Weights(self.params, self.shared, self.statistics)
 
     def copy(self) -> TrainState:
         """The same state in tensors of its own."""
@@ -33,4 +46,5 @@ class TrainState:
         def clone(group: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.detach().clone() for name, tensor in group.items()}
 
-        return TrainState(self.iteration, self.env_steps, clone(self.params), clone(self.optimizer), clone(self.extras))
+        groups = {name: clone(getattr(self, name)) for name in GROUPS}
+        return TrainState(self.iteration, self.env_steps, **groups)

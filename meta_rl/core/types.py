@@ -89,17 +89,6 @@ class MetaBatch(NamedTuple):
     query: Any
 
 
-def split(params: Params, prefix: str) -> tuple[Params, Params]:
-    """Those whose names do not begin with `prefix`, and those whose names do, by what follows it."""
-    named = {name.removeprefix(prefix): p for name, p in params.items() if name.startswith(prefix)}
-    return {name: p for name, p in params.items() if not name.startswith(prefix)}, named
-
-
-def prefixed(prefix: str, params: Params) -> Params:
-    """`params` with `prefix` before every name: the inverse of `split`."""
-    return {f"{prefix}{name}": p for name, p in params.items()}
-
-
 def from_numpy(array: NDArray[Any]) -> Tensor:
     """A contiguous copy in memory that torch allocated. Matrix products may round differently for memory that is
     aligned differently, and numpy's alignment changes from run to run; equal runs need equal alignment."""

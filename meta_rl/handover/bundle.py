@@ -1,8 +1,8 @@
 """An agent as a folder that stands for itself: what ``meta-rl export`` writes, `meta_rl.load` reads, and the Hub holds.
 
-``model.safetensors`` (the meta-parameters), ``config.json`` (of the training run), ``agent.json`` (spaces, horizon,
-counters, versions, sha256) and ``README.md`` (the model card). No optimizer, no pickle, and no need of the environments
-that the agent was trained in.
+``model.safetensors`` (meta-parameters and statistics), ``config.json`` (of the training run), ``agent.json`` (spaces,
+horizon, counters, versions, sha256) and ``README.md`` (the model card). No optimizer, no pickle, and no need of the
+environments that the agent was trained in.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from meta_rl import checkpoint
 from meta_rl.checkpoint import CheckpointError
 from meta_rl.config import TrainConfig, to_dict
 from meta_rl.core.types import Params
+from meta_rl.core.weights import Weights
 from meta_rl.interface import Interface
 from meta_rl.run_dir import MANIFEST
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version 1 had no groups of tensors; it is read as well."""
 MODEL = "model.safetensors"
 
 
@@ -31,13 +33,13 @@ class Bundle:
     """What an agent needs besides its config.
 
     Attributes:
-        params: meta-parameters on the CPU.
+        weights: what was meta-learned, on the CPU.
         iteration: finished meta-updates.
         env_steps: environment steps of training.
         about: JSON-able: versions, device and task distribution of the training run.
     """
 
-    params: Params
+    weights: Weights
     iteration: int
     env_steps: int
     interface: Interface
@@ -50,7 +52,11 @@ def write(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
     Raises:
         OSError: no space, read-only, ...
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.params.items()}
+    tensors = {
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        for group, named in bundle.weights._asdict().items()
+        for name, tensor in named.items()
+    }
     files = {
         MODEL: safetensors_torch.save(tensors, {"format": "pt"}),
         "config.json": checkpoint.json_bytes(to_dict(config)),
@@ -77,12 +83,16 @@ def read(folder: Path) -> Bundle:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        if manifest["schema"] != SCHEMA:
+        if manifest["schema"] not in (1, SCHEMA):
             raise CheckpointError(f"{folder}: schema {manifest['schema']}, this version reads schema {SCHEMA}")
         contents = {name: checkpoint.read_checked(folder / name, file) for name, file in manifest["files"].items()}
-        params = checkpoint.read_tensors(contents[MODEL], manifest["order"])
+        tensors = checkpoint.read_tensors(contents[MODEL], manifest["order"])
+        groups: dict[str, Params] = {name: {} for name in Weights._fields}
+        for full, tensor in tensors.items():
+            group, _, name = full.partition("/") if manifest["schema"] == SCHEMA else ("params", "", full)
+            groups[group][name] = tensor
         interface = Interface.from_dict(manifest["interface"])
-        return Bundle(params, manifest["iteration"], manifest["env_steps"], interface, manifest["about"])
+        return Bundle(Weights(**groups), manifest["iteration"], manifest["env_steps"], interface, manifest["about"])
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

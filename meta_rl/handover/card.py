@@ -23,7 +23,7 @@ while not done:
 PREDICTING = """import meta_rl
 
 agent = meta_rl.load("FOLDER")
-adapted = agent.learner.adapt(agent.learner.start(agent.params, 1), support)  # meta_rl.core.types.Examples
+adapted = agent.learner.adapt(agent.learner.start(agent.weights, 1), support)  # meta_rl.core.types.Examples
 answers = agent.learner.predict(adapted, support, queries, inductive=True)"""
 DOWNLOAD = """from huggingface_hub import snapshot_download
 

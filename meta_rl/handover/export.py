@@ -62,7 +62,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "")
         raise ConfigError(f"RUN: {run_dir} holds no checkpoint yet")
     recorded = run_dir / "environment.json"
     about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
-    agent = bundle.Bundle(state.params, state.iteration, state.env_steps, open_problem(config).interface, about)
+    agent = bundle.Bundle(state.weights, state.iteration, state.env_steps, open_problem(config).interface, about)
     evaluation = run_dir / "evaluation.json"
     result = read_evaluation(run_dir) if evaluation.exists() else None
     replay_name = f"replay{replay.suffix}" if replay else ""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from meta_rl.config import NetworkConfig
+from meta_rl.core import normaliser
 from meta_rl.core.distributions import Categorical, DiagonalGaussian
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
@@ -23,10 +24,16 @@ class Policy(nn.Module):
     Attributes:
         noise_shape: trailing shape of the noise one action takes (see `distributions`).
         noise_kind: ``"normal"`` or ``"uniform"``.
+        normalised: numbers of an observation, if they are normalised before the policy reads them; else 0.
     """
 
     noise_shape: tuple[int, ...]
     noise_kind: str
+    normalised: int = 0
+
+    def statistics(self) -> Params:
+        """Those of observations, before the first step (see `meta_rl.core.normaliser`); none if not normalised."""
+        return normaliser.empty(self.normalised) if self.normalised else {}
 
     def apply(self, params: Params, observation: Tensor) -> Any:  # type: ignore[override]
         """The distribution at `observation` ``[..., obs]`` under `params` (the module's own are not used)."""
@@ -42,12 +49,14 @@ class GaussianPolicy(Policy):
         super().__init__()
         self.mean = mlp([observation_dim, *config.hidden, action_dim], config.activation, final_gain=0.1)
         self.log_std = nn.Parameter(torch.full((action_dim,), math.log(config.init_std)))
-        self.min_log_std = math.log(config.min_std)
+        self.min_log_std, self.mean_bound = math.log(config.min_std), config.mean_bound
         self.noise_shape = (action_dim,)
 
     def forward(self, observation: Tensor) -> DiagonalGaussian:
         """``[..., obs]`` -> a diagonal Gaussian over ``[..., action]``."""
         mean = self.mean(observation)
+        if self.mean_bound:
+            mean = self.mean_bound * torch.tanh(mean / self.mean_bound)
         # The maximum (not clamp) keeps second derivatives defined everywhere.
         log_std = torch.maximum(self.log_std, torch.full_like(self.log_std, self.min_log_std))
         return DiagonalGaussian(mean, log_std.expand_as(mean))
@@ -79,7 +88,9 @@ def make_policy(
         raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(seed, Purpose.INIT))
-        return policy_for(action_space, observation_space.shape[0], config)
+        policy = policy_for(action_space, observation_space.shape[0], config)
+    policy.normalised = observation_space.shape[0] if config.normalise_observations else 0
+    return policy
 
 
 def policy_for(action_space: gym.spaces.Space[Any], input_dim: int, config: NetworkConfig) -> Policy:

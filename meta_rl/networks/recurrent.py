@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from meta_rl.config import NetworkConfig
+from meta_rl.core import normaliser
 from meta_rl.core.distributions import Categorical
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
@@ -217,6 +218,7 @@ class RecurrentPolicy(nn.Module):
         noise_shape, noise_kind: noise that one action takes (see `meta_rl.core.distributions`).
         recall_size: width of the recall: action + 2, and that of an observation where it is recalled too.
         state_size: width of the recurrent state.
+        normalised: numbers of an observation, if they are normalised before the policy reads them; else 0.
         head: of actions; None if the policy acts on rewards.
         reward: the reward head, if there is one.
     """
@@ -229,26 +231,44 @@ class RecurrentPolicy(nn.Module):
         *hidden, units = config.hidden
         self._actions = int(action_space.n) if isinstance(action_space, gym.spaces.Discrete) else 0
         self._observation_dim = observation_dim
+        self.normalised = observation_dim if config.normalise_observations else 0
         self._recalled = observation_dim if config.recall_observation else 0
-        self.recall_size = self._recalled + (self._actions or gym.spaces.flatdim(action_space)) + 2
+        self._clock = config.clock_steps
+        self._clock_size = 2 if self._clock else 0
+        self._action_size = self._actions or gym.spaces.flatdim(action_space)
+        self.recall_size = self._recalled + self._action_size + 2 + self._clock_size
         sizes = [observation_dim + self.recall_size, *hidden]
         self.encoder = nn.Sequential()
         if hidden:
             self.encoder = nn.Sequential(mlp(sizes, config.activation), ACTIVATIONS[config.activation]())
         self.recurrent = CELLS[config.cell](sizes[-1], units, config.memory_steps)
-        self.head = policy_for(action_space, units, replace(config, hidden=()))
-        self.value = mlp([units, 1], config.activation, final_gain=0.1)
+        width = units + (sizes[-1] if config.head_hidden else 0)
+        self.head = policy_for(action_space, width, replace(config, hidden=config.head_hidden))
+        width = units + (sizes[-1] if config.critic_hidden else 0)
+        self.value = mlp([width, *config.critic_hidden, 1], config.activation, final_gain=0.1)
+        self._sees_again = bool(config.head_hidden), bool(config.critic_hidden)
         self.reward = None
         self.state_size = self.recurrent.state_size
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
-    def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor) -> Tensor:
+    def statistics(self) -> Params:
+        """Those of observations, before the first step (see `meta_rl.core.normaliser`); none if not normalised."""
+        return normaliser.empty(self.normalised) if self.normalised else {}
+
+    def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor, clock: Tensor) -> Tensor:
         """What the next step reads of this one, ``[..., recall_size]``: the observation ``[..., obs]`` (if it is
         recalled), the action (one-hot where actions are discrete), the reward and whether the episode is over,
-        ``[...]`` each (done as a number)."""
+        ``[...]`` each (done as a number), and the time of the next step ``[..., 2]`` (see `tick`; if it is read)."""
         numbers = one_hot(action, self._actions) if self._actions else action
         step = [numbers.to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)]
+        if self._clock:
+            step.append(self._read(clock).to(reward.dtype))
         return torch.cat([observation, *step] if self._recalled else step, -1)
+
+    def _read(self, clock: Tensor) -> Tensor:
+        """As the network reads it ``[..., 2]``: the time in units of `clock_steps`, and n / (n + 1) for episode n."""
+        time, episode = clock.unbind(-1)
+        return torch.stack([time / self._clock, episode / (episode + 1)], -1)
 
     def add_reward_head(self, act_on_rewards: bool = False, everywhere: bool = False) -> None:
         """Have the policy expect rewards; see `RewardHead`.
@@ -266,25 +286,28 @@ class RecurrentPolicy(nn.Module):
             self.recurrent.units,
             self._observation_dim if everywhere else 0,
             self._actions,
-            self.recall_size - self._recalled - 2,
+            self._action_size,
             act_on_rewards,
             self.recurrent.weight_ih.dtype,
         )
         if act_on_rewards:
             self.head = None
 
-    def _value(self, features: Tensor) -> Tensor:
-        return self.value(features).squeeze(-1)  # type: ignore[no-any-return]
+    def _value(self, features: Tensor, encoded: Tensor) -> Tensor:
+        seen = torch.cat([features, encoded], -1) if self._sees_again[1] else features
+        return self.value(seen).squeeze(-1)  # type: ignore[no-any-return]
 
-    def _distribution(self, features: Tensor, inputs: Tensor, rewards: Tensor | None, value: Tensor | None) -> Any:
-        """Of actions, from features ``[..., units]``.
+    def _distribution(
+        self, features: Tensor, encoded: Tensor, inputs: Tensor, rewards: Tensor | None, value: Tensor | None
+    ) -> Any:
+        """Of actions, from features ``[..., units]`` and what the cell read last ``[..., width]``.
 
         The logits of a policy that acts on rewards are those expected of its actions plus a bonus for doubt, which
         shrinks with the value, of which less is left towards the end of a trial: what is to be explored early is to be
         left alone late. Its loss moves, through the memory, what is expected; doubts and value it leaves alone.
         """
         if self.head is not None:
-            return self.head(features)
+            return self.head(torch.cat([features, encoded], -1) if self._sees_again[0] else features)
         assert self.reward is not None
         assert rewards is not None
         assert value is not None
@@ -309,18 +332,20 @@ class RecurrentPolicy(nn.Module):
         Returns:
             Distribution ``[n]`` and the next state.
         """
-        state = self.recurrent.step(self.encoder(inputs), state)
+        encoded = self.encoder(inputs)
+        state = self.recurrent.step(encoded, state)
         features = self.recurrent.output(state)
         rewards = value = None
         if self.head is None and self.reward is not None:
-            rewards, value = self.reward(features), self._value(features)
-        return self._distribution(features, inputs, rewards, value), state
+            rewards, value = self.reward(features), self._value(features, encoded)
+        return self._distribution(features, encoded, inputs, rewards, value), state
 
     def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:
         """See `unroll`, which takes the parameters as an argument."""
-        features, state = self.recurrent.unroll(self.encoder(inputs), state)
-        rewards, value = None if self.reward is None else self.reward(features), self._value(features)
-        return Unrolled(self._distribution(features, inputs, rewards, value), value, rewards, state)
+        encoded = self.encoder(inputs)
+        features, state = self.recurrent.unroll(encoded, state)
+        rewards, value = None if self.reward is None else self.reward(features), self._value(features, encoded)
+        return Unrolled(self._distribution(features, encoded, inputs, rewards, value), value, rewards, state)
 
     def unroll(self, params: Params, inputs: Tensor, state: Tensor) -> Unrolled:
         """Whole sequences under `params` (the module's own are not used).
@@ -330,6 +355,24 @@ class RecurrentPolicy(nn.Module):
             state: ``[row, state_size]``, before the first step.
         """
         return functional.call(self, params, inputs, state)  # type: ignore[no-any-return]
+
+
+def tick(clock: Tensor, done: Tensor) -> Tensor:
+    """The time of the next step.
+
+    Args:
+        clock: ``[..., 2]`` of a step: steps of the episode and episodes of the trial before it.
+        done: ``[...]``, 1 where the episode is over after the step.
+    """
+    time, episode = clock.unbind(-1)
+    return torch.stack([(time + 1) * (1 - done), episode + done], -1)
+
+
+def ticks(done: Tensor) -> Tensor:
+    """The time of the step after each one, ``[trial, time, 2]``, from ``[trial, time]``: `tick` of whole trials."""
+    number = torch.arange(1, done.shape[1] + 1, dtype=done.dtype, device=done.device).expand_as(done)
+    began = (number * done).cummax(1).values
+    return torch.stack([number - began, done.cumsum(1)], -1)
 
 
 def make_policy(

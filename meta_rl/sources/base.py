@@ -1,7 +1,7 @@
 """What a source of meta-batches is, and how a meta-batch is cut into shards.
 
 The rule that makes every source give the same bits: **the config fixes the number of shards, and nothing else does.**
-A shard is a run of neighbouring tasks of the meta-batch, and a pure function of (params, iteration, its number): it
+A shard is a run of neighbouring tasks of the meta-batch, and a pure function of (weights, iteration, its number): it
 draws its own tasks and noise from the seed, always has the same number of tasks (outputs of a policy differ by about
 1e-7 between batch sizes) and, where there are several, computes on one torch thread (sums round differently on
 several). One process works through all of them or many share them out; a lost one is computed again; the meta-batch is
@@ -18,9 +18,11 @@ import torch
 
 from envs import NonFiniteError, Task, TaskDistribution, TaskVectorEnv
 from meta_rl.algorithms.base import MetaLearner
+from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.threads import one_thread
-from meta_rl.core.types import MetaBatch, Params
+from meta_rl.core.types import MetaBatch
+from meta_rl.core.weights import Weights
 from meta_rl.sources.collect import Shard, Streams, Watch, envs_per_task, sample_shard
 
 MAX_DISCARDED = 0.05
@@ -40,6 +42,11 @@ class Sampled(Protocol):
         """Environment steps it took; 0 for labelled examples."""
         ...
 
+    @property
+    def measured(self) -> Sequence[Moments]:
+        """Statistics of each task's observations, in the order of the tasks; none where they are not normalised."""
+        ...
+
     def describe(self) -> dict[str, float]:
         """Its part of the row of metrics."""
         ...
@@ -51,8 +58,8 @@ class Source(Protocol):
     restarts: int
     """Workers that were lost and replaced so far."""
 
-    def sample(self, params: Params, iteration: int) -> Sampled:
-        """The whole meta-batch of `iteration`, a pure function of the arguments; `params` on the CPU.
+    def sample(self, weights: Weights, iteration: int) -> Sampled:
+        """The whole meta-batch of `iteration`, a pure function of the arguments; `weights` on the CPU.
 
         Raises:
             NonFiniteError: an action is NaN or infinite; observations or rewards are in too many episodes.
@@ -109,7 +116,7 @@ class Sampler:
             self._envs[num_tasks] = self._distribution.make(num_tasks, episodes)
         return self._envs[num_tasks]
 
-    def sample(self, params: Params, iteration: int, shard: int, watch: Watch | None = None) -> Shard:
+    def sample(self, weights: Weights, iteration: int, shard: int, watch: Watch | None = None) -> Shard:
         """One shard of the meta-batch of `iteration`.
 
         Args:
@@ -120,7 +127,7 @@ class Sampler:
         streams = Streams(plan.seed, iteration)
         with one_thread(plan.shards > 1):
             return sample_shard(
-                self.env(len(indices)), self._learner, params, tasks, indices, plan.episodes_per_task, streams, watch
+                self.env(len(indices)), self._learner, weights, tasks, indices, plan.episodes_per_task, streams, watch
             )
 
     def close(self) -> None:
@@ -148,4 +155,5 @@ def join(shards: Sequence[Shard]) -> Shard:
         np.concatenate([s.solved for s in shards]),
         sum(s.env_steps for s in shards),
         discarded,
+        tuple(moments for shard in shards for moments in shard.measured),
     )

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from envs import NonFiniteError, Task, TaskVectorEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, Noise, draw_noise
+from meta_rl.core import normaliser
+from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator, integer
-from meta_rl.core.types import MetaBatch, Params, Rollout
+from meta_rl.core.types import MetaBatch, Rollout
+from meta_rl.core.weights import Weights
 
 Watch = Callable[[int, int, NDArray[Any]], None]
 """Told of every step before it is taken: stage, time and actions ``[task, env, ...]``."""
@@ -140,6 +143,8 @@ class Shard(NamedTuple):
     env_steps: int
     discarded: tuple[str, ...] = ()
     """What was wrong with each episode that was left out."""
+    measured: tuple[Moments, ...] = ()
+    """Statistics of each task's observations; none where they are not normalised."""
 
     def describe(self) -> dict[str, float]:
         """Mean return and success rate of each stage (named by the adaptation steps before it), and how many episodes
@@ -156,7 +161,7 @@ class Shard(NamedTuple):
 def sample_shard(
     env: TaskVectorEnv,
     learner: MetaLearner,
-    params: Params,
+    weights: Weights,
     tasks: Sequence[Task],
     task_indices: Sequence[int],
     episodes_per_task: int,
@@ -171,7 +176,7 @@ def sample_shard(
         NonFiniteError: an action is not finite, or nothing is left of a task's episodes to adapt on or to judge by.
     """
     env.set_tasks(tasks)
-    adapted = learner.start(params, len(tasks))
+    adapted = learner.start(weights, len(tasks))
     batches: list[Any] = []
     rollouts: list[Rollout] = []
     stages = learner.stages(episodes_per_task)
@@ -192,6 +197,7 @@ def sample_shard(
         np.stack([r.solved for r in rollouts], 1),
         sum(r.env_steps for r in rollouts),
         tuple(problem for r in rollouts for problem in r.discarded),
+        normaliser.measure([(r.observation, r.valid) for r in rollouts]) if weights.statistics else (),
     )
 
 

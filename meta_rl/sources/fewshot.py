@@ -16,7 +16,8 @@ import torch
 
 from meta_rl.config import EvaluateConfig, TrainConfig
 from meta_rl.core.seeding import Purpose, generator
-from meta_rl.core.types import Examples, MetaBatch, Params
+from meta_rl.core.types import Examples, MetaBatch
+from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot_config import SPLITS, FewShotName, parse_name
 from meta_rl.sources import fewshot_folder, fewshot_omniglot, fewshot_ratings, fewshot_sinusoid
@@ -124,6 +125,7 @@ class Episodes(NamedTuple):
 
     batch: MetaBatch
     env_steps: int = 0
+    measured: tuple[()] = ()
 
     def describe(self) -> dict[str, float]:
         """Nothing happened yet that a row of metrics could tell."""
@@ -143,8 +145,8 @@ class FewShotSource:
     def __init__(self, tasks: TaskSet, config: TrainConfig) -> None:
         self._tasks, self._config = tasks, config
 
-    def sample(self, params: Params, iteration: int) -> Episodes:
-        """The meta-batch of `iteration`; the parameters do not matter."""
+    def sample(self, weights: Weights, iteration: int) -> Episodes:
+        """The meta-batch of `iteration`; the weights do not matter."""
         rng = generator(self._config.seed, Purpose.TRAIN_TASKS, iteration)
         return Episodes(self._tasks.sample(rng, self._config.meta_batch_size, *sizes(self._config, "train")))
 

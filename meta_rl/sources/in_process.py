@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from envs import TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
-from meta_rl.core.types import Params
+from meta_rl.core.weights import Weights
 from meta_rl.sources.base import Plan, Sampler, join
 from meta_rl.sources.collect import Shard
 
@@ -23,9 +23,9 @@ class InProcess:
     def __init__(self, distribution: TaskDistribution, learner: MetaLearner, plan: Plan) -> None:
         self._sampler, self._shards = Sampler(distribution, learner, plan), plan.shards
 
-    def sample(self, params: Params, iteration: int) -> Shard:
+    def sample(self, weights: Weights, iteration: int) -> Shard:
         """See `Source.sample`."""
-        return join([self._sampler.sample(params, iteration, shard) for shard in range(self._shards)])
+        return join([self._sampler.sample(weights, iteration, shard) for shard in range(self._shards)])
 
     def close(self) -> None:
         """Free the environments."""

@@ -18,7 +18,7 @@ import torch
 
 from envs import TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
-from meta_rl.core.types import Params
+from meta_rl.core.weights import Weights
 from meta_rl.sources import worker
 from meta_rl.sources.base import Plan
 from meta_rl.sources.shared_memory import Segment
@@ -61,9 +61,9 @@ class Processes(Supervised["_Process"]):
         ]
         super().__init__(distribution, plan, handles, timeout, tries)
 
-    def publish(self, params: Params) -> Any:
+    def publish(self, weights: Weights) -> Any:
         """See `Supervised.publish`."""
-        return self._down.write(params)
+        return self._down.write(weights)
 
     def wait(self, waiting: Sequence[_Process], seconds: float) -> None:
         """See `Supervised.wait`."""

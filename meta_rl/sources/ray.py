@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from numpy.typing import NDArray
 from ray.exceptions import RayError
 from torch import Tensor
 
 import envs
 from envs import TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
-from meta_rl.core.types import Params, map_tensors
+from meta_rl.core.types import map_tensors
+from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
 from meta_rl.sources.base import Plan, Sampler
 from meta_rl.sources.collect import Shard
@@ -82,9 +82,9 @@ class Ray(Supervised["_Handle"]):
         handles = [_Handle(mine, cores, (payload, cores, threads)) for mine in parts]
         super().__init__(distribution, plan, handles, timeout, tries)
 
-    def publish(self, params: Params) -> Any:
+    def publish(self, weights: Weights) -> Any:
         """See `Supervised.publish`."""
-        return ray.put({name: p.numpy() for name, p in params.items()})
+        return ray.put(map_tensors(as_array, weights))
 
     def wait(self, waiting: Sequence[_Handle], seconds: float) -> None:
         """See `Supervised.wait`."""
@@ -175,9 +175,9 @@ class _Handle(Handle):
 
     def send(self) -> None:
         """See `Handle.send`."""
-        iteration, params = self.request
+        iteration, weights = self.request
         self._sight, self._look, self._done = NOWHERE, None, []
-        self.calls = [self._actor.sample.remote(params, iteration, shard) for shard in self._mine]
+        self.calls = [self._actor.sample.remote(weights, iteration, shard) for shard in self._mine]
 
     def answer(self) -> Done | Failed | str | None:
         """See `Handle.answer`."""
@@ -226,7 +226,7 @@ class Actor:
         self._black_box = BlackBox(Segment())
         self._black_box.begin(-1)
 
-    def sample(self, params: dict[str, NDArray[Any]], iteration: int, shard: int) -> Done | Failed:
+    def sample(self, weights: Weights, iteration: int, shard: int) -> Done | Failed:
         """One shard, with arrays for tensors: Ray hands arrays over without a copy."""
         started = time.perf_counter()
         try:
@@ -235,7 +235,7 @@ class Actor:
                 self._sampler = Sampler(*pickle.loads(self._payload))
             torch.set_num_threads(self._threads)  # counts for the calling thread
             self._black_box.begin(shard)
-            tensors = {name: torch.tensor(p) for name, p in params.items()}
+            tensors = torch.utils._pytree.tree_map_only(np.ndarray, torch.tensor, weights)
             sampled = self._sampler.sample(tensors, iteration, shard, self._black_box.watch)
             return Done([map_tensors(as_array, sampled)], time.perf_counter() - started)
         except BaseException as error:  # a dead actor could not say what it was
@@ -257,8 +257,8 @@ def as_array(tensor: Tensor) -> Any:
 
 def from_arrays(shard: Shard) -> Shard:
     """The shard whose batch holds arrays, with tensors again. Arrays from Ray are read-only."""
-    batch = torch.utils._pytree.tree_map_only(np.ndarray, torch.tensor, shard.batch)
-    return Shard(batch, shard.returns.copy(), shard.solved.copy(), shard.env_steps)
+    batch, measured = torch.utils._pytree.tree_map_only(np.ndarray, torch.tensor, (shard.batch, shard.measured))
+    return shard._replace(batch=batch, measured=measured, returns=shard.returns.copy(), solved=shard.solved.copy())
 
 
 def in_words(error: RayError) -> str:

@@ -22,7 +22,7 @@ import cloudpickle
 
 from envs import NonFiniteError, TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
-from meta_rl.core.types import Params
+from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.sources.base import Plan, join
 from meta_rl.sources.collect import Shard, Streams
@@ -131,17 +131,17 @@ class Supervised(ABC, Generic[H]):
         return [each.pid for each in self._handles if each.running]
 
     @abstractmethod
-    def publish(self, params: Params) -> Any:
+    def publish(self, weights: Weights) -> Any:
         """Put the parameters where all workers find them; what a request tells them about it."""
 
     @abstractmethod
     def wait(self, waiting: Sequence[H], seconds: float) -> None:
         """Wait until one of these workers answers or dies, or the time is over."""
 
-    def sample(self, params: Params, iteration: int) -> Shard:
+    def sample(self, weights: Weights, iteration: int) -> Shard:
         """See `Source.sample`. Whatever it raises, no worker is left behind."""
         try:
-            published = self.publish(params)
+            published = self.publish(weights)
             for each in self._handles:
                 each.failures, each.request = 0, (iteration, published)
                 if not each.running:

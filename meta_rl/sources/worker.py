@@ -104,7 +104,7 @@ def main(
     """The life of a worker.
 
     Args:
-        pipe: brings ``(iteration, params)``, params with places in `down`; takes a `Done` or a `Failed` for each.
+        pipe: brings ``(iteration, weights)``, weights with places in `down`; takes a `Done` or a `Failed` for each.
         down, up, box: shared memory: parameters, results, and the black box.
         payload: pickled arguments of `Sampler`.
         shards: the numbers of the shards to sample at every request.
@@ -120,12 +120,12 @@ def main(
         torch.set_num_threads(threads)
         sampler = Sampler(*pickle.loads(payload))
         while True:
-            iteration, params = pipe.recv()
+            iteration, weights = pipe.recv()
             started = time.perf_counter()
             results = []
             for shard in shards:
                 black_box.begin(shard)
-                results.append(sampler.sample(down.read(params), iteration, shard, black_box.watch))
+                results.append(sampler.sample(down.read(weights), iteration, shard, black_box.watch))
             pipe.send(Done(up.write(results), time.perf_counter() - started))
     except EOFError:  # the learner is gone
         return

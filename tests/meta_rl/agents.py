@@ -15,4 +15,4 @@ def untrained(recipe: str, env: str, changes: Mapping[str, Any]) -> Agent:
     """An agent with its first parameters; `changes` to the config, by dotted paths."""
     config = replace_paths(default_config(recipe, env), changes)
     learner = make_learner(config, envs.make(env))
-    return Agent(config, learner, learner.init().params, 0, 0)
+    return Agent(config, learner, learner.init().weights, 0, 0)

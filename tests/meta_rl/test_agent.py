@@ -96,7 +96,7 @@ def test_the_protocol_adapts_as_the_learner_does() -> None:
     before = mine.eval_action(observation)
     mine.adapt()
     after = mine.eval_action(observation)
-    spread = agent.learner.start(agent.params, 3)
+    spread = agent.learner.start(agent.weights, 3)
     adapted = agent.learner.adapt(spread, agent.learner.prepare(spread, episodes_of(steps)))
     expected = agent.learner.actor(adapted).act(observation[:, None], None)[:, 0]
     np.testing.assert_array_equal(after, expected.astype(np.float64))

@@ -32,7 +32,7 @@ CASES = [
 def test_a_meta_update_is_the_same_on_both_devices(arguments: list[str]) -> None:
     problem = open_problem(parse_train([*arguments, "--device", "cuda"]))
     learner, source = problem.learner, problem.source()
-    batch = source.sample(learner.init().params, 0).batch
+    batch = source.sample(learner.init().weights, 0).batch
     changes = []
     for name in ("cpu", "cuda"):
         state, device = learner.init(), torch.device(name)

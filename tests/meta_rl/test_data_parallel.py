@@ -45,7 +45,7 @@ def updated(recipe: str, changes: dict[str, Any], size: int) -> tuple[dict[str, 
     distribution = envs.make("navigation", horizon=20)
     learner = make_learner(config, distribution)
     state = learner.init()
-    batch = InProcess(distribution, learner, Plan(4, 3, seed=0)).sample(state.params, 0).batch
+    batch = InProcess(distribution, learner, Plan(4, 3, seed=0)).sample(state.weights, 0).batch
     state.params, batch = map_tensors(torch.Tensor.double, (state.params, batch))
     start = {name: p.clone() for name, p in state.params.items()}
     if size == 1:
@@ -92,7 +92,7 @@ def test_a_lost_process_stops_the_run_and_none_is_left(tiny: Callable[..., Train
     config = tiny(meta_batch_size=4)
     distribution = envs.make("navigation")
     learner = make_learner(config, distribution)
-    batch = InProcess(distribution, learner, Plan(4, 2, seed=0)).sample(learner.init().params, 0).batch
+    batch = InProcess(distribution, learner, Plan(4, 2, seed=0)).sample(learner.init().weights, 0).batch
     with closing(Shared(learner, 2, torch.device("cpu"))) as shared:
         (pid,) = shared.pids
         shared.meta_update(learner.init(), batch)

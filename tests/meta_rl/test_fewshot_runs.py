@@ -134,7 +134,7 @@ def curve(config: TrainConfig) -> list[float]:
     """Mean score after each adaptation step that is shown, inductive."""
     agent = load(train(config, lambda _: None))
     learner: Any = agent.learner
-    found = evaluate_fewshot(learner, agent.params, open_tasks(config, "test"), config, config.evaluate).inductive
+    found = evaluate_fewshot(learner, agent.weights, open_tasks(config, "test"), config, config.evaluate).inductive
     return next(iter(found.values())).mean(0).tolist()  # type: ignore[no-any-return]
 
 

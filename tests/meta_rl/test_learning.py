@@ -18,7 +18,7 @@ from meta_rl.train import train
 def adaptation_gain(config: TrainConfig) -> np.ndarray:
     """Mean return after 0, 1, ... adaptation steps on unseen navigation goals."""
     agent = load(train(config))
-    evaluation = evaluate(agent.learner, agent.params, envs.make("navigation", "test"), config.evaluate)
+    evaluation = evaluate(agent.learner, agent.weights, envs.make("navigation", "test"), config.evaluate)
     return evaluation.returns.mean((0, 2))
 
 

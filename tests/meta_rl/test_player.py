@@ -58,7 +58,7 @@ def test_earns_what_the_evaluator_found(recipe: str, env: str, steps: int) -> No
     agent = agent_for(recipe, env)
     test = envs.make(env, "test")
     protocol = replace(agent.config.evaluate, adaptation_steps=steps)
-    evaluation = evaluate(agent.learner, agent.params, test, protocol)
+    evaluation = evaluate(agent.learner, agent.weights, test, protocol)
     lone = Lone(test, evaluation.tasks[0])
     player = agent.player(seed=protocol.evaluation_seed)
     rollouts = 1 if agent.learner.parallel else protocol.adaptation_episodes

@@ -51,7 +51,7 @@ def untrained(recipe: str, env: str, tasks: int, **changes: Any) -> Agent:
 )
 def test_a_recording_is_the_evaluation(recipe: str, env: str, state: int | None) -> None:
     agent = untrained(recipe, env, 3)
-    expected = evaluate(agent.learner, agent.params, envs.make(env, "test"), agent.config.evaluate)
+    expected = evaluate(agent.learner, agent.weights, envs.make(env, "test"), agent.config.evaluate)
     played = record(agent, chosen=[2, 0])
     assert played.positions == [0, 2]
     assert played.tasks == [expected.tasks[0], expected.tasks[2]]
@@ -78,7 +78,7 @@ def test_metaworld_states_are_those_of_the_physics() -> None:
     agent = untrained("maml-trpo", "metaworld/reach-v3,drawer-open-v3", 4, adaptation_steps=1, adaptation_episodes=1)
     played = record(agent, chosen=[0, 3])
     assert [task.family for task in played.tasks] == ["reach-v3", "drawer-open-v3"]
-    expected = evaluate(agent.learner, agent.params, envs.make(agent.config.env, "test"), agent.config.evaluate)
+    expected = evaluate(agent.learner, agent.weights, envs.make(agent.config.env, "test"), agent.config.evaluate)
     assert np.array_equal(played.returns, expected.returns[[0, 3]])
     # The hand moves, and both families start from their reset.
     with envs.make(agent.config.env, "test").make(2, 1) as env:

@@ -33,10 +33,10 @@ def test_one_task_is_learned_from_scratch() -> None:
 
 def test_the_comparison_is_at_equal_env_steps(tmp_path: Path) -> None:
     learner = make_learner(TINY.training, envs.make("navigation"))
-    agent = Agent(TINY.training, learner, learner.init().params, 0, 0)
+    agent = Agent(TINY.training, learner, learner.init().weights, 0, 0)
     summary = compare_with_scratch(agent, TINY, say=lambda _: None)
     before, adapted, equal, end = summary["rows"]
-    expected = evaluate(learner, agent.params, envs.make("navigation", "test"), TINY.training.evaluate)
+    expected = evaluate(learner, agent.weights, envs.make("navigation", "test"), TINY.training.evaluate)
     assert before["return"] == pytest.approx(expected.returns[:, 0].mean())
     assert adapted["return"] == pytest.approx(expected.returns[:, 1].mean())
     assert adapted["env_steps"] == 4 * 100

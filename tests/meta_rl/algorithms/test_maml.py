@@ -182,11 +182,11 @@ def test_sampling_adapts_exactly_as_learning_does() -> None:
     assert isinstance(learner, Maml)
     source = InProcess(distribution, learner, Plan(4, 3, seed=0))
     state = learner.init()
-    batch = source.sample(state.params, 0).batch
+    batch = source.sample(state.weights, 0).batch
     policies = learner.adapted_policies(state.params, batch)
     torch.testing.assert_close(policies.log_prob(batch.query.action), batch.query.log_prob, rtol=0, atol=1e-5)
     first = map_tensors(lambda x: x, batch.support[0])
-    start = torch.vmap(learner.policy.apply)(learner.start(state.params, 4), first.observation)
+    start = torch.vmap(learner.policy.apply)(learner.start(state.weights, 4), first.observation)
     torch.testing.assert_close(start.log_prob(first.action), first.log_prob, rtol=0, atol=1e-5)
     source.close()
 

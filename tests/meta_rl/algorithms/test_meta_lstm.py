@@ -89,7 +89,7 @@ def test_gates_of_one_and_inner_lr_are_gradient_descent() -> None:
     learner, batch = make(), image_batch()
     with_fixed_gates(learner.rule, 0.2)
     (support,) = batch.support
-    adapted = learner.start(learner.init().params, 2)
+    adapted = learner.start(learner.init().weights, 2)
     for _ in range(3):
         adapted = learner.adapt(adapted, support)
     for task in range(2):

@@ -152,7 +152,7 @@ def test_learners_learn_and_answer(name: str, norm: str) -> None:
     losses = [learner.meta_update(state, batch)["update/loss_before"] for _ in range(40)]
     assert losses[-1] < 0.8 * losses[0]
     (support,) = batch.support
-    start = learner.start(state.params, 4)
+    start = learner.start(state.weights, 4)
     assert (learner.predict(start, support, batch.query.observation, False) == 0).all()
     adapted = learner.adapt(start, support)
     for inductive in (False, True):

@@ -67,7 +67,7 @@ def test_an_evaluation_repeats_exactly_and_shows_no_adaptation() -> None:
     config = replace_paths(config, {"evaluate.test_tasks": 30, "evaluate.adaptation_steps": 1})
     distribution = envs.make("navigation", "test")
     learner = make_learner(config, distribution)
-    first, second = (evaluate(learner, learner.init().params, distribution, config.evaluate) for _ in range(2))
+    first, second = (evaluate(learner, learner.init().weights, distribution, config.evaluate) for _ in range(2))
     np.testing.assert_array_equal(first.returns, second.returns)
     np.testing.assert_array_equal(first.practice_returns, second.practice_returns)
     np.testing.assert_array_equal(first.returns[:, 0], first.returns[:, 1])
@@ -87,5 +87,5 @@ def test_the_recipe_trains_evaluates_and_loads(tiny: Callable[..., TrainConfig],
         agent = load(run)
         assert agent.params == {}
         assert agent.iteration == iterations
-        result = evaluate(agent.learner, agent.params, envs.make("navigation", "test"), agent.config.evaluate)
+        result = evaluate(agent.learner, agent.weights, envs.make("navigation", "test"), agent.config.evaluate)
         assert result.returns.shape == (4, 2, 1)

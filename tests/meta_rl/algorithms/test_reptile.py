@@ -187,10 +187,10 @@ def test_learning_retraces_the_adaptation_that_sampling_made(settings: dict[str,
     assert isinstance(learner, Reptile)
     source = InProcess(distribution, learner, Plan(4, 3, seed=0))
     state = learner.init()
-    batch = source.sample(state.params, 0).batch
+    batch = source.sample(state.weights, 0).batch
     source.close()
     assert len(batch.support) == 2
-    adapted = learner.start(state.params, 4)
+    adapted = learner.start(state.weights, 4)
     for rollout in (*batch.support, batch.query):
         log_prob = torch.vmap(learner.policy.apply)(adapted, rollout.observation).log_prob(rollout.action)
         torch.testing.assert_close(log_prob, rollout.log_prob, rtol=0, atol=1e-4)

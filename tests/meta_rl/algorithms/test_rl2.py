@@ -415,7 +415,7 @@ def test_the_step_size_is_annealed() -> None:
 
 def test_an_environment_stands_still_from_the_end_of_its_episode_to_the_next() -> None:
     learner = make()
-    actor = learner.actor(learner.start(learner.init().params, 2))
+    actor = learner.actor(learner.start(learner.init().weights, 2))
     rng = np.random.default_rng(0)
 
     def advance(done: list[bool]) -> None:
@@ -438,7 +438,7 @@ def test_an_environment_stands_still_from_the_end_of_its_episode_to_the_next() -
 
 def test_one_memory_serves_several_environments() -> None:
     learner = make()
-    adapted = learner.start(learner.init().params, 2)
+    adapted = learner.start(learner.init().weights, 2)
     memory = adapted.memory._replace(state=torch.randn_like(adapted.memory.state))
     rng = np.random.default_rng(0)
     observation = rng.normal(size=(2, 3, 3))
@@ -496,7 +496,7 @@ def trained() -> tuple[Rl2, TrainState, list[list[float]]]:
     state, curve = learner.init(), []
     source = InProcess(TwoArmed(), learner, Plan(meta_batch_size=50, episodes_per_task=5, seed=0))
     for state.iteration in range(40):
-        shard = source.sample(state.params, state.iteration)
+        shard = source.sample(state.weights, state.iteration)
         learner.meta_update(state, shard.batch)
         curve.append(shard.returns.mean((0, 2)).tolist())
     source.close()
@@ -514,7 +514,7 @@ def test_it_learns_to_stay_with_the_arm_that_pays() -> None:
 def test_evaluation_puts_every_number_where_it_belongs() -> None:
     learner, state, _ = trained()
     protocol = EvaluateConfig(adaptation_episodes=1, adaptation_steps=3, evaluation_episodes=2, tasks_at_once=3)
-    result = evaluate(learner, state.params, TwoArmed(), protocol)
+    result = evaluate(learner, state.weights, TwoArmed(), protocol)
     assert result.returns.shape == (7, 4, 2)
     assert result.practice_returns.shape == (7, 3, 1)
     # Before any pull the policy has one favourite, which pays in every other task; afterwards it knows.
@@ -522,10 +522,10 @@ def test_evaluation_puts_every_number_where_it_belongs() -> None:
     assert len({tuple(row) for row in result.returns[::2, 0].tolist()}) == 1
     assert (result.returns[:, 1:] == 1).all()
     assert result.env_steps == 7 * (4 * 2 + 3)
-    one_by_one = evaluate(learner, state.params, TwoArmed(), replace_paths(protocol, {"tasks_at_once": 1}))
+    one_by_one = evaluate(learner, state.weights, TwoArmed(), replace_paths(protocol, {"tasks_at_once": 1}))
     np.testing.assert_array_equal(one_by_one.returns, result.returns)
     np.testing.assert_array_equal(one_by_one.practice_returns, result.practice_returns)
-    several = evaluate(learner, state.params, TwoArmed(), replace_paths(protocol, {"adaptation_episodes": 4}))
+    several = evaluate(learner, state.weights, TwoArmed(), replace_paths(protocol, {"adaptation_episodes": 4}))
     assert (several.practice_returns[:, 0, 1:] == 1).mean() > 0.8  # within an adaptation each episode follows another
 
 

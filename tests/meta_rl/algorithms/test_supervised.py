@@ -195,7 +195,7 @@ def test_reptile_equals_a_loop_with_torchs_optimizers(backend: str, optimizer: s
     theta = {name: p.detach().clone() for name, p in net.named_parameters()}
     moments = {name: torch.zeros_like(p) for name, p in theta.items()}
     for update in range(2):
-        adapted = learner.start(state.params, 2)
+        adapted = learner.start(state.weights, 2)
         for _ in range(4):
             adapted = learner.adapt(adapted, batch.support[0])
         answers = learner.predict(adapted, batch.support[0], batch.query.observation, False).argmax(-1)
@@ -238,7 +238,7 @@ def test_reptile_equals_a_loop_with_torchs_optimizers(backend: str, optimizer: s
 def test_inductive_answers_do_not_depend_on_the_other_queries() -> None:
     learner, batch = maml(network()), image_batch()
     (support,) = batch.support
-    adapted = learner.adapt(learner.start(learner.init().params, 2), support)
+    adapted = learner.adapt(learner.start(learner.init().weights, 2), support)
     queries = batch.query.observation
     other = queries.clone()
     other[:, 1:] += 0.5
@@ -252,6 +252,6 @@ def test_inductive_answers_do_not_depend_on_the_other_queries() -> None:
             alone = learner.policy.apply(params, torch.cat([support.observation[task], query[None]]))[-1]
             torch.testing.assert_close(found[task, i], alone, rtol=0, atol=1e-12)
     plain = maml(network("group"))
-    start = plain.start(plain.init().params, 2)
+    start = plain.start(plain.init().weights, 2)
     a, b = (plain.predict(start, support, queries, inductive) for inductive in (True, False))
     assert torch.equal(a, b)

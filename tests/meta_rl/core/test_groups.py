@@ -66,7 +66,7 @@ def test_sampling_and_update_do_not_depend_on_the_size_of_groups(
         learner = make_learner(config, distribution)
         source = InProcess(distribution, learner, Plan(5, 4, seed=0))
         state = learner.init()
-        shard = source.sample(state.params, 0)
+        shard = source.sample(state.weights, 0)
         source.close()
         # In double precision: conjugate gradient amplifies the rounding of different orders of summation.
         batch = map_tensors(lambda x: x.double() if x.is_floating_point() else x, shard.batch)
@@ -91,7 +91,7 @@ def test_the_update_has_the_same_bits_on_any_number_of_threads(recipe: str, monk
     distribution = envs.make("navigation")
     learner = make_learner(config, distribution)
     source = InProcess(distribution, learner, Plan(5, 4, seed=0))
-    batch = source.sample(learner.init().params, 0).batch
+    batch = source.sample(learner.init().weights, 0).batch
     source.close()
     monkeypatch.setattr(groups, "CACHED_BYTES", 2 * 4 * 100 * 16 * 4)
     threads, results = torch.get_num_threads(), []

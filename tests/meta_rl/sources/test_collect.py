@@ -121,7 +121,7 @@ def test_an_episode_with_a_nan_is_left_out_and_the_others_are_as_ever() -> None:
     for env in (sick, sound):
         env.set_tasks(tasks)
         learner = make_learner(default_config("maml-trpo", "navigation"), distribution)
-        actor = learner.actor(learner.start(learner.init().params, 2))
+        actor = learner.actor(learner.start(learner.init().weights, 2))
         recorded.append(rollout(env, actor, noise, [3, 4], discard=True))
     a, b = recorded
     assert a.discarded == (f"non-finite observation or reward from the environment, task {tasks[1].to_json()}, step 3",)
@@ -186,7 +186,7 @@ def test_an_episode_that_begins_with_a_nan_is_left_out(recipe: str) -> None:
     for kind in (Unborn, NavigationVectorEnv):
         env = kind(2, 2, distribution)
         env.set_tasks(tasks)
-        actor = learner.actor(learner.start(learner.init().params, 2))
+        actor = learner.actor(learner.start(learner.init().weights, 2))
         recorded.append(rollout(env, actor, noise, [3, 4], discard=True))
     a, b = recorded
     told = f"non-finite observation or reward from the environment, task {tasks[1].to_json()}, at reset"

@@ -110,7 +110,7 @@ class Training:
     def run(self, source: Source) -> tuple[list[Any], TrainState]:
         state, shards = self.learner.init(), []
         for iteration in range(2):
-            shards.append(source.sample(state.params, iteration))
+            shards.append(source.sample(state.weights, iteration))
             self.learner.meta_update(state, shards[-1].batch)
         source.close()
         return shards, state

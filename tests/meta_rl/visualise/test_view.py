@@ -36,7 +36,7 @@ def test_every_press_is_one_adaptation_step(run: Path) -> None:
     live = Live(agent, "test")
     assert live.families == {"navigation": [0, 1, 2, 3]}
     live.choose("navigation", 2)
-    expected = evaluate(agent.learner, agent.params, envs.make("navigation", "test"), agent.config.evaluate)
+    expected = evaluate(agent.learner, agent.weights, envs.make("navigation", "test"), agent.config.evaluate)
     assert live.task == expected.tasks[2]
     assert (live.steps, live.score(0)[0]) == (0, pytest.approx(expected.returns[2, 0, 0]))
     live.adapt()
