@@ -62,6 +62,9 @@ class NetworkConfig:
     linear in the memory."""
     critic_hidden: tuple[int, ...] = ()
     """rl2: the same of the value head."""
+    context: int = 0
+    """Numbers that a feed-forward policy reads beside every observation: parameters, 0 at first, that adaptation moves
+    (maml with --adapt context; Zintgraf et al. 2019)."""
     mean_bound: float = 0.0
     """Actions in a box: largest absolute mean, reached through a tanh; 0: none."""
     init_std: float = 1.0
@@ -82,6 +85,9 @@ class NetworkConfig:
 class MamlConfig(AlgorithmConfig):
     """Policy-gradient MAML: inner loss, outer loss and outer step (see `meta_rl.algorithms.maml`)."""
 
+    adapt: Literal["all", "context"] = "all"
+    """What the adaptation moves: all parameters, or only the context that the policy reads (CAVIA, Zintgraf et al.
+    2019; give the network a --context). The other parameters are learned by meta-updates alone."""
     inner_lr: float = 0.1
     """Step size of the adaptation; with learn-inner-lr its initial value."""
     inner_steps: int = 1
@@ -764,7 +770,7 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations workers worker_cores test_tasks adaptation_steps stock_goals evaluation_seed inner_steps "
         "cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef reward_coef final_meta_lr meta_lr_iterations "
-        "final_learning_rate learning_rate_iterations clock_steps mean_bound target_kl inner_batch train_ways "
+        "final_learning_rate learning_rate_iterations clock_steps context mean_bound target_kl inner_batch train_ways "
         "train_shots",
         lambda x: x >= 0,
         "must be at least 0",
