@@ -47,7 +47,7 @@ def normalise(statistics: Params, observation: Tensor) -> Tensor:
     moments = Moments(**statistics)
     if not bool(moments.seen > 0):
         return observation
-    std = moments.std
+    std = (moments.square / moments.seen).sqrt()
     constant = std <= CONSTANT * moments.mean.abs().clamp(min=1)
     scale = torch.where(constant, torch.ones_like(std), std.clamp(min=FLOOR))
     return ((observation.double() - moments.mean) / scale).clamp(-CLIP, CLIP).to(observation.dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from meta_rl.core.types import Params
-from meta_rl.core.weights import Weights
+from meta_rl.core.weights import Weights, adopt, name_now
 
 GROUPS = ("params", "shared", "statistics", "optimizer", "extras")
 """Names of the groups of tensors of a state."""
@@ -39,6 +39,16 @@ class TrainState:
     def weights(self) -> Weights:
         """What sampling, evaluation and export take of it."""
         return Weights(self.params, self.shared, self.statistics)
+
+    def adopt(self, fresh: Weights) -> None:
+        """Sort and name everything as `fresh` (what the learner begins with) is: see `meta_rl.core.weights.adopt`.
+
+        Raises:
+            ValueError: it is of another network.
+        """
+        self.params, self.shared, self.statistics = adopt(self.weights, fresh)
+        parts = ((key.partition("/"), tensor) for key, tensor in self.optimizer.items())
+        self.optimizer = {f"{kind}/{name_now(name, fresh)}": tensor for (kind, _, name), tensor in parts}
 
     def copy(self) -> TrainState:
         """The same state in tensors of its own."""

@@ -60,14 +60,17 @@ def adopt(found: Weights, fresh: Weights) -> Weights:
     Raises:
         ValueError: names or shapes differ; in one line that says which.
     """
-    params, shared = dict(found.params), dict(found.shared)
-    for name in list(params):
-        short = next((name.removeprefix(prefix) for prefix in _BEFORE if name.startswith(prefix)), name)
-        if name not in fresh.params and short in fresh.shared:
-            shared[short] = params.pop(name)
-    for group, expected in ((params, fresh.params), (shared, fresh.shared)):
-        _require_equal(group, expected)
-    return Weights(params, shared, found.statistics)
+    together = {name_now(name, fresh): p for name, p in joined(found.params, found.shared).items()}
+    expected = joined(fresh.params, fresh.shared)
+    _require_equal(together, expected)
+    _require_equal(found.statistics, fresh.statistics)
+    return Weights(*parted({name: together[name] for name in expected}), found.statistics)
+
+
+def name_now(name: str, fresh: Weights) -> str:
+    """What `joined` calls a parameter that is `name` to it, or was in an earlier version."""
+    short = next((name.removeprefix(prefix) for prefix in _BEFORE if name.startswith(prefix)), "")
+    return f"{_SHARED}{short}" if short in fresh.shared and name not in fresh.params else name
 
 
 def _require_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

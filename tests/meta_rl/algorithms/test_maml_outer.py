@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from meta_rl.algorithms import maml
-from meta_rl.algorithms.maml import RATE, Maml, mean_weight
+from meta_rl.algorithms.maml import Maml, mean_weight
 from meta_rl.config import RECIPES, MamlConfig, TrainConfig
 from meta_rl.core import gradient_step, losses, trust_region
 from meta_rl.core.distributions import Distribution
 from meta_rl.core.gradient_step import Descent
-from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors, split
+from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
+from meta_rl.core.weights import Weights, joined, parted
 from meta_rl.train import train
 from tests.meta_rl.algorithms.test_maml import make, random_batch
 from tests.meta_rl.mdp import HORIZON, Mdp, Tabular, detached, stack
@@ -37,9 +38,15 @@ def outer_loss(monkeypatch: pytest.MonkeyPatch, learner: Maml, params: Params, b
     with monkeypatch.context() as patch:
         patch.setattr(maml.gradient_step, "descend", catch)
         state = learner.init()
-        state.params = map_tensors(Tensor.detach, params)
+        state.params, state.shared = parted(map_tensors(Tensor.detach, params))
         learner.meta_update(state, batch)
     return caught[0]
+
+
+def together(learner: Maml) -> Params:
+    """All that meta-updates learn, the network's parameters and the step sizes, at first."""
+    state = learner.init()
+    return detached(joined(state.params, state.shared))
 
 
 def gradient(loss: Loss, params: Params) -> Tensor:
@@ -116,8 +123,8 @@ def exact_meta_objective(params: Params, inner_steps: int) -> Tensor:
 
 def expectation(learner: Maml, params: Params) -> MetaBatch:
     """Every trajectory of every task and stage with its probability under the policy that collects it."""
-    adapted, support = learner.start(map_tensors(Tensor.detach, params), len(TASKS)), []
-    every = lambda: stack([m.batch(p) for m, p in zip(TASKS, adapted["logits"], strict=True)])  # noqa: E731
+    adapted, support = learner.start(Weights(map_tensors(Tensor.detach, params)), len(TASKS)), []
+    every = lambda: stack([m.batch(p) for m, p in zip(TASKS, adapted.params["logits"], strict=True)])  # noqa: E731
     for _ in range(learner.config.inner_steps):
         support.append(every())
         adapted = learner.adapt(adapted, support[-1])
@@ -201,8 +208,8 @@ def looped_step(learner: Maml, params: Params, batch: Batch) -> Params:
 @pytest.mark.parametrize("outer_step", ["vpg", "ppo"])
 def test_gradient_of_learned_step_sizes(monkeypatch: pytest.MonkeyPatch, outer_step: str, inner_steps: int) -> None:
     learner, _ = make(outer_step=outer_step, inner_steps=inner_steps, learn_inner_lr=True)
-    params = detached(learner.init().params)
-    policy, rates = split(params, RATE)
+    params = together(learner)
+    policy, rates = parted(params)
     assert policy.keys() == rates.keys()
     assert all(bool((rate == 0.3).all()) for rate in rates.values())
     batch = random_batch(learner, policy)
@@ -213,18 +220,19 @@ def test_gradient_of_learned_step_sizes(monkeypatch: pytest.MonkeyPatch, outer_s
     assert analytic[-sizes:].norm() > 1e-3
     metrics = learner.meta_update(state := learner.init(), batch)
     assert metrics["guard/non_finite_gradient"] == 0
-    assert all(bool((state.params[name] != 0.3).any()) for name in rates)
+    assert all(bool((state.shared[name] != 0.3).any()) for name in rates)
 
 
 def test_learned_step_sizes_move_under_the_trust_region_and_count_in_its_curvature() -> None:
     learner, _ = make(learn_inner_lr=True)
     state = learner.init()
-    batch = random_batch(learner, split(state.params, RATE)[0])
-    old = learner.adapted_policies(state.params, batch)
+    batch = random_batch(learner, state.params)
+    old = learner.adapted_policies(joined(state.params, state.shared), batch)
     metrics = learner.meta_update(state, batch)
     assert metrics["update/accepted"] == 1
-    assert all(bool((rate != 0.3).any()) for rate in split(state.params, RATE)[1].values())
-    kl = float((old.kl(learner.adapted_policies(state.params, batch)) * mean_weight(batch.query)).sum())
+    assert all(bool((rate != 0.3).any()) for rate in state.shared.values())
+    new = learner.adapted_policies(joined(state.params, state.shared), batch)
+    kl = float((old.kl(new) * mean_weight(batch.query)).sum())
     assert kl == pytest.approx(metrics["update/kl"])
 
 
@@ -234,15 +242,15 @@ def test_adaptation_uses_the_learned_step_sizes() -> None:
     plain, params = make()
     batch = random_batch(plain, params).support[0]
     rng = torch.Generator().manual_seed(5)
-    rates = {f"{RATE}{k}": torch.rand(p.shape, dtype=p.dtype, generator=rng) for k, p in params.items()}
+    rates = {k: torch.rand(p.shape, dtype=p.dtype, generator=rng) for k, p in params.items()}
     start = map_tensors(Tensor.detach, params)
-    adapted = learner.adapt(learner.start(start | rates, 3), batch)
+    adapted = learner.adapt(learner.start(Weights(start, rates), 3), batch)
     for task in range(3):
         mine = Batch(*(x[task] for x in batch))
         for name, unit in looped_step(plain, params, mine).items():
             grads = (start[name] - unit) / 0.3
-            torch.testing.assert_close(adapted[name][task], start[name] - rates[f"{RATE}{name}"] * grads)
-            assert torch.equal(adapted[f"{RATE}{name}"][task], rates[f"{RATE}{name}"])
+            torch.testing.assert_close(adapted.params[name][task], start[name] - rates[name] * grads)
+            assert torch.equal(adapted.shared[name], rates[name])
 
 
 @pytest.mark.parametrize("outer_step", ["vpg", "ppo"])
@@ -253,12 +261,12 @@ def test_first_order_drops_second_derivatives_and_nothing_else(
     sizes is still minus the inner gradient."""
     learner, _ = make(outer_step=outer_step, first_order=True, learn_inner_lr=True)
     second, _ = make(outer_step=outer_step, learn_inner_lr=True)
-    params = detached(learner.init().params)
-    batch = random_batch(learner, split(params, RATE)[0])
+    params = together(learner)
+    policy = parted(params)[0]
+    batch = random_batch(learner, policy)
     losses_at = [outer_loss(monkeypatch, each, params, batch) for each in (learner, second)]
     assert torch.equal(losses_at[0](params), losses_at[1](params))
 
-    policy = split(params, RATE)[0]
     outer = {"vpg": losses.score, "ppo": lambda d, b: losses.clipped(d, b, 0.2)}[outer_step]
     expected: dict[str, Tensor] = {name: torch.zeros_like(p) for name, p in params.items()}
     for task in range(3):
@@ -267,7 +275,7 @@ def test_first_order_drops_second_derivatives_and_nothing_else(
         value = outer(learner.policy.apply(adapted, query.observation), query)
         for (name, p), g in zip(adapted.items(), torch.autograd.grad(value, list(adapted.values())), strict=True):
             expected[name] += g / 3
-            expected[f"{RATE}{name}"] -= g * (policy[name].detach() - p.detach()) / 0.3 / 3
+            expected[f"shared.{name}"] -= g * (policy[name].detach() - p.detach()) / 0.3 / 3
     found = gradient(losses_at[0], params)
     torch.testing.assert_close(found, trust_region.ravel(list(expected.values())), rtol=1e-9, atol=1e-12)
     assert (found - gradient(losses_at[1], params)).norm() > 1e-3 * found.norm()

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from meta_rl.algorithms.meta_lstm import RULE, MetaLstm, UpdateRule, preprocess, ravel
+from meta_rl.algorithms.meta_lstm import MetaLstm, UpdateRule, preprocess, ravel
 from meta_rl.config import NetworkConfig
 from meta_rl.core import inner_loop, losses
-from meta_rl.core.types import Examples, Params, split
+from meta_rl.core.types import Examples, Params
+from meta_rl.core.weights import joined, parted
 from meta_rl.fewshot_config import MetaLstmConfig
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import make_network
@@ -96,7 +97,7 @@ def test_gates_of_one_and_inner_lr_are_gradient_descent() -> None:
         mine = Examples(*(x[task] for x in support))
         descended = inner_loop.adapt(
             lambda p, b: losses.cross_entropy(learner.policy.apply(p, b.observation), b),
-            split(learner.init().params, RULE)[0],
+            learner.init().params,
             [mine] * 3,
             0.2,
         )
@@ -131,9 +132,10 @@ def test_the_rule_starts_by_keeping_nearly_everything() -> None:
 def test_meta_gradient_treats_gradients_as_constants_and_reaches_the_initial_state() -> None:
     """Against a plain loop, with the inner gradients and losses detached, through one task's updates."""
     learner, batch = make(inner_steps=2), image_batch(tasks=1)
-    params = {name: p.detach().requires_grad_() for name, p in learner.init().params.items()}
+    state = learner.init()
+    params = {name: p.detach().requires_grad_() for name, p in joined(state.params, state.shared).items()}
     support, query = (Examples(*(x[0] for x in e)) for e in (batch.support[0], batch.query))
-    network, rule = split(params, RULE)
+    network, rule = parted(params)
     moved = learner._updates(network, learner.rule.start(ravel(network)), rule, support, 0, 2)[0]
     fast = losses.cross_entropy(learner.policy.apply(moved, query.observation), query)
 
@@ -154,7 +156,7 @@ def test_meta_gradient_treats_gradients_as_constants_and_reaches_the_initial_sta
     grads = [torch.autograd.grad(v, list(params.values()), allow_unused=True) for v in (fast, slow)]
     for name, a, b in zip(params, *grads, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12, msg=name)
-    assert any(g.abs().max() > 0 for name, g in zip(params, grads[0], strict=True) if not name.startswith(RULE))
+    assert any(g.abs().max() > 0 for name, g in zip(params, grads[0], strict=True) if name in network)
 
 
 def test_it_learns_on_a_fixed_batch() -> None:
@@ -162,4 +164,4 @@ def test_it_learns_on_a_fixed_batch() -> None:
     state = learner.init()
     metrics = [learner.meta_update(state, batch) for _ in range(60)]
     assert metrics[-1]["update/loss_before"] < 0.8 * metrics[0]["update/loss_before"]
-    assert any(not torch.equal(p, state.params[name]) for name, p in learner.init().params.items() if RULE in name)
+    assert any(not torch.equal(p, state.shared[name]) for name, p in learner.init().shared.items())

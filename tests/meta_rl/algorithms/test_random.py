@@ -15,6 +15,7 @@ from meta_rl.agent import load
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.random import Random, make_policy
 from meta_rl.config import NetworkConfig, RandomConfig, TrainConfig, default_config, replace_paths
+from meta_rl.core.weights import Weights
 from meta_rl.evaluate import evaluate
 from meta_rl.train import train
 
@@ -24,7 +25,7 @@ BOX = gym.spaces.Box(np.array([-1, 0, 5], np.float32), np.array([1, 0.5, 5.25], 
 
 def actions(space: gym.Space[Any], noise: np.ndarray | None = None) -> np.ndarray:
     learner = Random(RandomConfig(), make_policy(OBSERVATION, space, NetworkConfig(), 0))
-    return learner.actor(learner.start({}, 40)).act(np.zeros((40, 250, 3)), noise)
+    return learner.actor(learner.start(Weights({}), 40)).act(np.zeros((40, 250, 3)), noise)
 
 
 def test_continuous_actions_are_uniform_within_their_bounds() -> None:
@@ -85,7 +86,7 @@ def test_the_recipe_trains_evaluates_and_loads(tiny: Callable[..., TrainConfig],
             tiny(f"run{iterations}", recipe="random", algorithm=RandomConfig(), iterations=iterations), lambda _: None
         )
         agent = load(run)
-        assert agent.params == {}
+        assert agent.weights == Weights({})
         assert agent.iteration == iterations
         result = evaluate(agent.learner, agent.weights, envs.make("navigation", "test"), agent.config.evaluate)
         assert result.returns.shape == (4, 2, 1)

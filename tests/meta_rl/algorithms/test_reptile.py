@@ -28,10 +28,10 @@ START = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
 
 
 class Quadratic(Reptile):
-    """The loss of a task is 0.5 (theta - c)^T A (theta - c); its "rollouts" hold the centre c."""
+    """The loss of a task is 0.5 (theta - c)^T A (theta - c); its "rollouts" of one step hold the centre c."""
 
     def _loss(self, params: Params, batch: Batch) -> Tensor:
-        offset = params["theta"] - batch.observation
+        offset = params["theta"] - batch.observation[0, 0]
         return 0.5 * offset @ CURVATURE @ offset
 
 
@@ -45,8 +45,8 @@ def centres(tasks: int, seed: int = 0) -> Tensor:
 
 
 def rollouts(learner: Quadratic, centre: Tensor) -> MetaBatch:
-    unused = torch.zeros(len(centre))
-    batch = Batch(centre, unused, unused, unused, unused)
+    unused = torch.zeros(len(centre), 1, 1)
+    batch = Batch(centre[:, None, None], unused, unused, unused, unused)
     return MetaBatch((batch,) * learner.config.inner_steps, batch)
 
 
@@ -192,13 +192,13 @@ def test_learning_retraces_the_adaptation_that_sampling_made(settings: dict[str,
     assert len(batch.support) == 2
     adapted = learner.start(state.weights, 4)
     for rollout in (*batch.support, batch.query):
-        log_prob = torch.vmap(learner.policy.apply)(adapted, rollout.observation).log_prob(rollout.action)
-        torch.testing.assert_close(log_prob, rollout.log_prob, rtol=0, atol=1e-4)
+        policies = torch.vmap(learner.policy.apply)(adapted.weights.params, rollout.observation)
+        torch.testing.assert_close(policies.log_prob(rollout.action), rollout.log_prob, rtol=0, atol=1e-4)
         adapted = learner.adapt(adapted, rollout)
     before = state.params
     learner.meta_update(state, batch)
     for name, p in state.params.items():
-        torch.testing.assert_close(p, adapted[name].mean(0), rtol=0, atol=1e-5)
+        torch.testing.assert_close(p, adapted.weights.params[name].mean(0), rtol=0, atol=1e-5)
         assert not torch.equal(p, before[name])
 
 

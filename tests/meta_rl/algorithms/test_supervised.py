@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from meta_rl.algorithms import fewshot
-from meta_rl.algorithms.maml import RATE, SupervisedMaml
-from meta_rl.algorithms.reptile import OPTIMIZER, SupervisedReptile
+from meta_rl.algorithms.maml import SupervisedMaml
+from meta_rl.algorithms.reptile import SupervisedReptile
 from meta_rl.config import NetworkConfig
 from meta_rl.core import losses
 from meta_rl.core.task_map import BACKENDS
-from meta_rl.core.types import Examples, MetaBatch, Params, split
+from meta_rl.core.types import Examples, MetaBatch, Params
 from meta_rl.fewshot_config import SupervisedMamlConfig, SupervisedReptileConfig
 from meta_rl.networks.conv import NORMS, BatchNorm
 from meta_rl.networks.fewshot import Network, make_network
@@ -150,7 +150,7 @@ def test_learned_step_sizes_are_learned() -> None:
     learner = maml(network(), learn_inner_lr=True)
     state = learner.init()
     learner.meta_update(state, image_batch())
-    rates = split(state.params, RATE)[1]
+    rates = state.shared
     assert len(rates) == len(list(learner.policy.parameters()))
     # What batch norm cancels, the biases before it, has no gradient; all other step sizes move.
     assert all((rates[name] != 0.3).any() for name in rates if name.endswith("weight"))
@@ -216,7 +216,7 @@ def test_reptile_equals_a_loop_with_torchs_optimizers(backend: str, optimizer: s
                 nn.functional.cross_entropy(torch.func.functional_call(net, params, (images,)), target).backward()
                 inner.step()
             for name, p in params.items():
-                torch.testing.assert_close(adapted.params[name][task], p.detach(), rtol=0, atol=1e-7)
+                torch.testing.assert_close(adapted.weights.params[name][task], p.detach(), rtol=0, atol=1e-7)
             second = {name: inner.state[p].get("exp_avg_sq", moments[name]) for name, p in params.items()}
             ended.append(({name: p.detach() for name, p in params.items()}, second))
         before = theta
@@ -225,11 +225,11 @@ def test_reptile_equals_a_loop_with_torchs_optimizers(backend: str, optimizer: s
         for name, p in theta.items():
             torch.testing.assert_close(state.params[name], p, rtol=0, atol=1e-7)
             if optimizer == "adam":
-                torch.testing.assert_close(state.params[f"{OPTIMIZER}moment.{name}"], moments[name])
+                torch.testing.assert_close(state.shared[f"moment.{name}"], moments[name])
         moved = torch.cat([(theta[name] - p).flatten() for name, p in before.items()])
         assert metrics["update/displacement"] == pytest.approx(float(moved.norm()) / 0.7, rel=1e-6)
     counts = {"steps": 8.0} if optimizer == "adam" else {}
-    assert {name[-5:]: float(p) for name, p in state.params.items() if name.endswith(".steps")} == counts
+    assert {name: float(p) for name, p in state.shared.items() if name == "steps"} == counts
 
 
 # -- transduction ----------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_inductive_answers_do_not_depend_on_the_other_queries() -> None:
         assert torch.allclose(a, b, atol=1e-12) == inductive
     found = learner.predict(adapted, support, queries, True)
     assert found.shape[1] > fewshot.QUERIES_AT_ONCE  # so that there are two chunks
-    for task, params in enumerate({name: p[i] for name, p in adapted.items()} for i in range(2)):
+    for task, params in enumerate({name: p[i] for name, p in adapted.params.items()} for i in range(2)):
         for i, query in enumerate(queries[task]):
             alone = learner.policy.apply(params, torch.cat([support.observation[task], query[None]]))[-1]
             torch.testing.assert_close(found[task, i], alone, rtol=0, atol=1e-12)
