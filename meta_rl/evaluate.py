@@ -22,7 +22,7 @@ from meta_rl.algorithms.base import MetaLearner
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
-from meta_rl.core.types import Params, Rollout
+from meta_rl.core.types import Adapted, Params, Rollout
 from meta_rl.sources.collect import Streams, envs_per_task, rollout
 
 DEFAULT_TEST_TASKS = 40
@@ -195,15 +195,10 @@ def evaluate(
             if practice is None or step == steps:
                 continue
             practice.set_tasks(chunk)
-            collected = []
-            for stage in range(step * rollouts, (step + 1) * rollouts):
-                actor = learner.actor(adapted)
-                noise = streams.action_noise(stage, indices, practice, learner.policy)
-                recorded = rollout(practice, actor, noise, streams.env_seeds(2 * stage + 1, indices))
-                adapted = learner.adapt(adapted, learner.prepare(adapted, recorded), actor)
-                collected.append(recorded.returns[kept])
-                env_steps += int(recorded.valid[kept].sum())
-            practice_returns[rows, step] = np.concatenate(collected, 1)
+            stages = range(step * rollouts, (step + 1) * rollouts)
+            adapted, played = _practise(learner, adapted, practice, stages, indices, streams)
+            practice_returns[rows, step] = np.concatenate([recorded.returns[kept] for recorded in played], 1)
+            env_steps += sum(int(recorded.valid[kept].sum()) for recorded in played)
     for env in (judge, practice, noisy if noisy is not judge else None):
         if env is not None:
             env.close()
@@ -216,6 +211,30 @@ def evaluate(
         practice_returns=practice_returns[positions],
         env_steps=env_steps + by_mode.env_steps + by_sample.env_steps,
     )
+
+
+def _practise(
+    learner: MetaLearner,
+    adapted: Adapted,
+    env: TaskVectorEnv,
+    stages: Sequence[int],
+    task_indices: Sequence[int],
+    streams: Streams,
+) -> tuple[Adapted, list[Rollout]]:
+    """One rollout with sampled actions, and an adaptation to it, for each of `stages`, which key the random streams.
+
+    Args:
+        env: with its tasks set.
+    Returns:
+        What the learner has adapted then, and the rollouts.
+    """
+    played = []
+    for stage in stages:
+        actor = learner.actor(adapted)
+        noise = streams.action_noise(stage, task_indices, env, learner.policy)
+        played.append(rollout(env, actor, noise, streams.env_seeds(2 * stage + 1, task_indices)))
+        adapted = learner.adapt(adapted, learner.prepare(adapted, played[-1]), actor)
+    return adapted, played
 
 
 def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:
