@@ -16,7 +16,7 @@ from meta_rl.config import default_config, load_config
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.errors import ConfigError
-from meta_rl.evaluation_file import read_evaluation
+from meta_rl.evaluation_file import read_evaluation, ways_judged
 from meta_rl.logging import read_rows
 from meta_rl.train import write_json
 
@@ -26,7 +26,8 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
 
     Returns:
         JSON-able: per group its seeds, env steps, and per adaptation step the mean success and return over seeds and
-        tasks with 95 % stratified-bootstrap intervals, the interquartile mean of the return, and each seed's mean.
+        tasks with 95 % stratified-bootstrap intervals, the interquartile mean of the return, and each seed's mean; of
+        sampled actions too, under ``sampled_...``, where all runs were judged by equally many episodes of them.
     Raises:
         ConfigError: a run has no evaluation, or runs were evaluated on different tasks or for a different number of
             episodes; or those of one recipe practised differently.
@@ -38,13 +39,14 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
         _require_same(runs, _practice, what)
     for run in every:
         run["rows"] = read_rows(run["folder"] / "metrics.jsonl")
+    prefixes = ("", "sampled_") if _all_judged_sampled(every) else ("",)
     return {
         "env": every[0]["config"].env,
         "tasks": every[0]["tasks"],
         "task_distribution": every[0]["task_distribution"],
         "versions": every[0]["versions"],
         "has_success": every[0]["has_success"],
-        "groups": {label: _summarise(runs) for label, runs in groups.items()},
+        "groups": {label: _summarise(runs, prefixes) for label, runs in groups.items()},
     }
 
 
@@ -89,24 +91,26 @@ def _judged_on(run: dict[str, Any]) -> list[Any]:
     return [(task["family"], task["vector"], len(task["returns"][0])) for task in run["per_task"]]
 
 
-def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    families = [task["family"] for _ in runs for task in runs[0]["per_task"]]
-    # [seed, task, stage, episode] -> mean over episodes
-    returns, solved = (
-        np.array([[task[key] for task in run["per_task"]] for run in runs], dtype=np.float64).mean(-1)
-        for key in ("returns", "solved")
-    )
-    stages = []
-    for stage in range(returns.shape[-1]):
-        practice = stage * runs[0]["protocol"]["adaptation_episodes"]
-        entry: dict[str, Any] = {"adaptation_steps": stage, "practice_episodes": practice}
-        for name, values in (("success", solved[..., stage]), ("return", returns[..., stage])):
-            rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
-            entry[name] = float(values.mean())
-            entry[f"{name}_interval"] = bootstrap_interval(values.ravel(), families, rng)
-            entry[f"{name}_by_seed"] = values.mean(1).tolist()
-        entry["return_iqm"] = interquartile_mean(returns[..., stage])
-        stages.append(entry)
+def _all_judged_sampled(runs: list[dict[str, Any]]) -> bool:
+    """Whether all were judged by sampled actions, too, and by as many episodes."""
+    episodes = {len(task.get("sampled_returns", [[]])[0]) for run in runs for task in run["per_task"]}
+    return len(episodes) == 1 and 0 not in episodes
+
+
+def _summarise(runs: list[dict[str, Any]], prefixes: Sequence[str]) -> dict[str, Any]:
+    """One group.
+
+    Args:
+        prefixes: of the keys of each way in which the runs were judged.
+    """
+    practice = runs[0]["protocol"]["adaptation_episodes"]
+    stages = [
+        {"adaptation_steps": stage, "practice_episodes": stage * practice}
+        for stage in range(len(runs[0]["per_task"][0]["returns"]))
+    ]
+    for prefix in prefixes:
+        for entry, scores in zip(stages, _scores(runs, prefix), strict=True):
+            entry |= {f"{prefix}{name}": value for name, value in scores.items()}
     curves = [[(r["env_steps"], *_stage_values(r)) for r in run["rows"]] for run in runs]
     return {
         "seeds": [run["config"].seed for run in runs],
@@ -119,25 +123,50 @@ def _summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _scores(runs: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+    """Success and return of each stage, over the seeds and tasks of a group."""
+    families = [task["family"] for _ in runs for task in runs[0]["per_task"]]
+    # [seed, task, stage, episode] -> mean over episodes
+    returns, solved = (
+        np.array([[task[prefix + key] for task in run["per_task"]] for run in runs], dtype=np.float64).mean(-1)
+        for key in ("returns", "solved")
+    )
+    stages = []
+    for stage in range(returns.shape[-1]):
+        entry: dict[str, Any] = {}
+        for name, values in (("success", solved[..., stage]), ("return", returns[..., stage])):
+            rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
+            entry[name] = float(values.mean())
+            entry[f"{name}_interval"] = bootstrap_interval(values.ravel(), families, rng)
+            entry[f"{name}_by_seed"] = values.mean(1).tolist()
+        entry["return_iqm"] = interquartile_mean(returns[..., stage])
+        stages.append(entry)
+    return stages
+
+
 def _stage_values(row: dict[str, float]) -> list[float]:
     stages = range(sum(key.startswith("return/stage_") for key in row))
     return [row[f"{group}/stage_{stage}"] for group in ("return", "success") for stage in stages]
 
 
 def table(summary: dict[str, Any]) -> str:
-    """The summary as a Markdown table."""
-    has_success = summary["has_success"]
-    columns = ["group", "seeds", "train env steps", "adaptation steps", "practice episodes"]
-    columns += [*(["success (95 % interval)"] if has_success else []), "return (95 % interval)", "return by seed"]
-    rows = [columns]
+    """The summary as a Markdown table: success and return by mode actions, which are the headline, and the first of
+    the two that the tasks have by sampled actions, where it has those."""
+    names = ("success", "return") if summary["has_success"] else ("return",)
+    ways = ways_judged([stage for group in summary["groups"].values() for stage in group["stages"]])
+    columns = [(prefix, names[0]) for prefix in ways] + [("", name) for name in names[1:]]
+    rows = [
+        [
+            *("group", "seeds", "train env steps", "adaptation steps", "practice episodes"),
+            *(f"{name}{ways[prefix]} (95 % interval)" for prefix, name in columns),
+            "return by seed",
+        ]
+    ]
     for label, group in summary["groups"].items():
         for stage in group["stages"]:
-            low, high = stage["success_interval"]
-            bottom, top = stage["return_interval"]
             row = [label, str(len(group["seeds"])), f"{group['train_env_steps']:,.0f}"]
             row += [str(stage["adaptation_steps"]), str(stage["practice_episodes"])]
-            row += [f"{stage['success']:.1%} ({low:.1%} to {high:.1%})"] if has_success else []
-            row += [f"{stage['return']:.2f} ({bottom:.2f} to {top:.2f})"]
+            row += [markdown.score(stage, prefix, name) for prefix, name in columns]
             rows.append([*row, ", ".join(f"{value:.1f}" for value in stage["return_by_seed"])])
     title = f"{summary['env']}, {summary['tasks']} test tasks"
     return "\n".join([title, "", *markdown.table(rows), *_training_and_stock(summary)])

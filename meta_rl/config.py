@@ -235,8 +235,8 @@ class EvaluateConfig:
     adaptation_episodes: int = 10
     """Episodes each adaptation step learns from, with sampled actions."""
     evaluation_episodes: int = 3
-    """Episodes each policy is judged on, with mode actions; one suffices, and is used, where the environment is
-    deterministic."""
+    """Episodes each policy is judged on: with mode actions, where one suffices, and is used, if the environment is
+    deterministic; and as many with sampled actions."""
     adaptation_steps: int = 1
     """Adaptation steps at test time; the curve has one point more."""
     shown_steps: tuple[int, ...] = ()
@@ -248,6 +248,9 @@ class EvaluateConfig:
     stock_goals: int = 0
     """Also run Meta-World's own (biased) evaluator on so many goals per family and print its number beside ours;
     0: no."""
+    judge_sampled: bool = True
+    """Also judge each policy by sampled actions, beside mode actions, which are the headline. False saves the time.
+    Few-shot tasks have no such thing."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def learn_from_scratch(distribution: TaskDistribution, task: Task, config: Train
     alone = FixedTask(distribution, task)
     learner = make_learner(config, alone)
     state = learner.init()
-    protocol = replace(config.evaluate, adaptation_steps=0, test_tasks=1)
+    protocol = replace(config.evaluate, adaptation_steps=0, test_tasks=1, judge_sampled=False)
     with closing(InProcess(alone, learner, Plan(1, config.episodes_per_task, config.seed))) as source:
         while True:
             judged = evaluate(learner, state.weights, alone, protocol)

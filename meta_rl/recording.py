@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,8 +216,8 @@ def record(
         wrong = [position for position in chosen if not 0 <= position < len(tasks)]
         if wrong or not chosen:
             raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
-    recorder = Recorder()
-    evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, chosen, recorder, tasks)
+    recorder, seen = Recorder(), replace(protocol, judge_sampled=False)  # which nobody looks at
+    evaluation = evaluate(agent.learner, agent.weights, distribution, seen, chosen, recorder, tasks)
     return recorder.recording(about(agent, protocol, distribution), evaluation)
 
 

@@ -15,6 +15,7 @@ from meta_rl.checkpoint import replace_durably
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, to_dict
 from meta_rl.evaluate import evaluate
 from meta_rl.evaluate_fewshot import evaluate_fewshot
+from meta_rl.evaluation_file import judged_sampled, ways_judged
 from meta_rl.logging import read_rows
 from meta_rl.recording import Recorder, Recording, about, replayed
 from meta_rl.report_fewshot import closing, report_fewshot
@@ -113,24 +114,30 @@ def _judge_examples(
 
 
 def stage_cells(result: dict[str, Any], first: str, names: Sequence[str]) -> list[list[str]]:
-    """A table of all stages, heads first: their names, success (where the tasks have one) and return."""
-    rows = [[first, "success (95 % interval)", "return (95 % interval)", "return, IQM"]]
+    """A table of all stages, heads first: their names, success (where the tasks have one) and return, by mode actions
+    and, where they were judged, by sampled actions."""
+    shown = ("success", "return") if result["has_success"] else ("return",)
+    ways = ways_judged(result["stages"])
+    columns = [(prefix, name) for name in shown for prefix in ways]
+    rows = [[first, *(f"{name}{ways[prefix]} (95 % interval)" for prefix, name in columns), f"return{ways['']}, IQM"]]
     for name, stage in zip(names, result["stages"], strict=True):
-        low, high = stage["success_interval"]
-        bottom, top = stage["return_interval"]
-        success = f"{stage['success']:.1%} ({low:.1%} to {high:.1%})"
-        returns = f"{stage['return']:.2f} ({bottom:.2f} to {top:.2f})"
-        rows.append([name, success, returns, f"{stage['return_iqm']:.2f}"])
-    return rows if result["has_success"] else [[row[0], *row[2:]] for row in rows]
+        cells = [markdown.score(stage, prefix, column) for prefix, column in columns]
+        rows.append([name, *cells, f"{stage['return_iqm']:.2f}"])
+    return rows
 
 
 def family_cells(result: dict[str, Any], heads: Sequence[str]) -> list[list[str]]:
     """A table of each family's success at the first and the last stage, heads first; empty where there is but one
     family, or no success."""
-    before, after = (result["stages"][stage]["success_by_family"] for stage in (0, -1))
-    if not result["has_success"] or len(before) < 2:
+    stages, ways = (result["stages"][0], result["stages"][-1]), ways_judged(result["stages"])
+    families = list(stages[0]["success_by_family"])
+    if not result["has_success"] or len(families) < 2:
         return []
-    return [["family", *heads], *([family, f"{before[family]:.1%}", f"{after[family]:.1%}"] for family in before)]
+    columns = [stage[f"{prefix}success_by_family"] for prefix in ways for stage in stages]
+    return [
+        ["family", *(f"{head}{way}" for way in ways.values() for head in heads)],
+        *([family, *(f"{column[family]:.1%}" for column in columns)] for family in families),
+    ]
 
 
 def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
@@ -148,7 +155,8 @@ def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
     ]
     solved = f"success {stages[0]['success']:.1%} -> {stages[-1]['success']:.1%}, " if result["has_success"] else ""
     lines += ["", f"Before adaptation -> after: {solved}"
-              f"return {stages[0]['return']:.2f} -> {stages[-1]['return']:.2f}."]  # fmt: skip
+              f"return {stages[0]['return']:.2f} -> {stages[-1]['return']:.2f}"
+              + (" (mode actions)." if judged_sampled(stages) else ".")]  # fmt: skip
     if families := family_cells(result, ["success before", "success after"]):
         lines += ["", *markdown.table(families)]
     if result["stock"]:
@@ -157,17 +165,22 @@ def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
         theirs = f"{stock['success']:.1%} on {stock['goals_per_family']} goals per family"
         heads = ["after adaptation", "ours (unbiased, per goal)", "Meta-World's own evaluator (biased upward)"]
         lines += ["", *markdown.table([heads, ["success", ours, theirs]])]
-    protocol = result["protocol"]
-    lines += [
-        "",
+    return "\n".join([*lines, "", _protocol(result), *closing(run_dir, result)])
+
+
+def _protocol(result: dict[str, Any]) -> str:
+    """How it was judged, in a sentence."""
+    protocol, both = result["protocol"], judged_sampled(result["stages"])
+    episodes = "1 episode" if result["deterministic_episodes"] else f"{protocol['evaluation_episodes']} episodes"
+    sampled = (
+        f" (the headline), and {protocol['evaluation_episodes']} with sampled actions, as many published tables have it"
+    )
+    return (
         f"Protocol: {protocol['adaptation_episodes']} adaptation episodes per step with sampled actions, then "
-        + ("1 episode" if result["deterministic_episodes"] else f"{protocol['evaluation_episodes']} episodes")
-        + " with mode actions; "
+        + f"{episodes} with mode actions{sampled if both else ''}; "
         + ("success at any step of an episode; " if result["has_success"] else "")
-        + "every task starts from the meta-parameters.",
-        *closing(run_dir, result),
-    ]
-    return "\n".join(lines)
+        + "every task starts from the meta-parameters."
+    )
 
 
 _KINDS = {

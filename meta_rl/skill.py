@@ -77,7 +77,7 @@ def compare_with_scratch(agent: Agent, config: SkillConfig, say: Callable[[str],
         ``curves`` of learning from scratch, and what identifies it all.
     """
     test = envs.make(config.env, "test")
-    adapted = evaluate(agent.learner, agent.weights, test, config.training.evaluate)
+    adapted = evaluate(agent.learner, agent.weights, test, replace(config.training.evaluate, judge_sampled=False))
     families = [task.family for task in adapted.tasks]
     curves: list[list[Progress]] = []
     for number, task in enumerate(adapted.tasks):

@@ -77,7 +77,7 @@ def play(agent: Any, row: Row, num_tasks: int) -> tuple[np.ndarray, np.ndarray]:
     from meta_rl.evaluate import evaluate
 
     protocol = EvaluateConfig(test_tasks=num_tasks, adaptation_steps=1, adaptation_episodes=row.episodes,
-                              tasks_at_once=TASKS_AT_ONCE, evaluation_episodes=1)  # fmt: skip
+                              tasks_at_once=TASKS_AT_ONCE, evaluation_episodes=1, judge_sampled=False)  # fmt: skip
     result = evaluate(agent.learner, agent.weights, envs.make(row.env, "test"), protocol)
     return result.practice_returns.sum((1, 2)), result.returns[:, 0].sum(1)
 

@@ -24,6 +24,7 @@ class Purpose(enum.IntEnum):
     BOOTSTRAP = 7
     MINIBATCHES = 8
     DATA = 9
+    JUDGED_NOISE = 10
 
 
 def sequence(seed: int, purpose: Purpose, iteration: int = 0, task: int = 0, stage: int = 0) -> np.random.SeedSequence:

@@ -16,6 +16,7 @@ from meta_rl.config import EvaluateConfig, TrainConfig, from_dict
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.errors import ConfigError
+from meta_rl.evaluation_file import judged_sampled
 from meta_rl.logging import read_rows
 from meta_rl.recording import REPLAYED, Recording, first_of_each, record, replayed, training_tasks
 from meta_rl.visualise import side_by_side, video
@@ -123,7 +124,7 @@ def _stats(result: dict[str, Any], has_success: bool) -> list[dict[str, str]]:
                 "name": "Success",
                 "before": f"{first['success']:.0%}",
                 "after": f"{last['success']:.0%}",
-                "note": f"mean over tasks; 95 % intervals {edges[0]}, then {edges[1]}",
+                "note": f"mean over tasks; 95 % intervals {edges[0]}, then {edges[1]}" + _beside(result),
             }
         )
     edges = [f"{low:,.1f} to {high:,.1f}" for low, high in intervals]
@@ -136,6 +137,14 @@ def _stats(result: dict[str, Any], has_success: bool) -> list[dict[str, str]]:
         }
     )
     return stats
+
+
+def _beside(result: dict[str, Any]) -> str:
+    """Success by sampled actions, where they were judged."""
+    if not judged_sampled(result["stages"]):
+        return ""
+    before, after = (result["stages"][stage]["sampled_success"] for stage in (0, -1))
+    return f"; with sampled actions {before:.0%}, then {after:.0%}"
 
 
 def brief(value: float) -> str:

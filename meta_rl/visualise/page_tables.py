@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from meta_rl.evaluation_file import judged_sampled
 from meta_rl.logging import Row, read_rows
 from meta_rl.report import family_cells, stage_cells
 
@@ -13,6 +14,7 @@ PROTOCOL = (
     "Adaptation episodes have sampled actions, judged ones mode actions. Every task starts from the meta-parameters; "
     "every episode counts once."
 )
+BOTH = " The headline is that of mode actions; sampled ones are judged beside them, as many published tables have it."
 SUCCESS = " Success is success at any step of an episode."
 STOCK = "Meta-World's evaluator counts the first episodes to finish, and successes finish early: it reads too high."
 
@@ -41,7 +43,7 @@ def tables(run_dir: Path, result: dict[str, Any], rows: list[Row], names: list[s
         found.append({"title": "Beside the usual number", "head": head, "rows": [row], "note": STOCK})
     protocol = [[key.replace("_", " "), str(value)] for key, value in result["protocol"].items()]
     fingerprint = [[key.replace("_", " "), str(value)] for key, value in result["task_distribution"].items()]
-    note = PROTOCOL + SUCCESS * result["has_success"]
+    note = PROTOCOL + BOTH * judged_sampled(result["stages"]) + SUCCESS * result["has_success"]
     found.append({"title": "Protocol", "rows": protocol + fingerprint, "note": note})
     return [*found, robustness(run_dir, rows), versions_table(result)]
 

@@ -283,6 +283,49 @@ def test_learners_that_practise_in_their_own_way_compare(folder: Path, capsys: p
     assert groups["untrained"]["protocol"]["adaptation_steps"] == 2
 
 
+def forget_sampled(run_dir: Path) -> None:
+    """Leave of an evaluation what was written before sampled actions were judged."""
+    result = json.loads((run_dir / "evaluation.json").read_text())
+    del result["protocol"]["judge_sampled"]
+    for part in [*result["stages"], *result["per_task"]]:
+        for name in [name for name in part if name.startswith("sampled_")]:
+            del part[name]
+    (run_dir / "evaluation.json").write_text(json.dumps(result))
+
+
+def test_sampled_actions_are_compared_where_all_runs_have_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in ("0", "1"):
+        assert main([*TINY_OPTIONS, "--iterations", "1", "--seed", seed, "--run-dir", f"r{seed}"]) == 0
+
+    def compared() -> tuple[str, dict[str, float]]:
+        capsys.readouterr()
+        assert main(["compare", "r0", "r1", "--out", "both"]) == 0
+        summary = json.loads((folder / "both.json").read_text())
+        return capsys.readouterr().out, summary["groups"]["maml-trpo"]["stages"][1]
+
+    said, both = compared()
+    assert "success, sampled actions (95 % interval)" in said
+    for name in ("success", "return"):
+        runs = [json.loads((folder / f"r{s}" / "evaluation.json").read_text())["stages"][1] for s in (0, 1)]
+        assert both[f"sampled_{name}"] == pytest.approx(sum(run[f"sampled_{name}"] for run in runs) / 2)
+        assert both[f"sampled_{name}_by_seed"] == pytest.approx([run[f"sampled_{name}"] for run in runs])
+    kept = (folder / "r1" / "evaluation.json").read_text()
+    # Each of these leaves r1 with the same mode numbers and other sampled ones, or none: an evaluation of before, one
+    # without, one by more episodes (navigation is deterministic: its mode has but one).
+    forget_sampled(folder / "r1")
+    said, mode_alone = compared()
+    assert "sampled" not in said
+    assert mode_alone == {name: value for name, value in both.items() if not name.startswith("sampled_")}
+    assert main(["report", "r1"]) == 0
+    assert main(["report", "r0", "r1"]) == 0
+    (folder / "r1" / "evaluation.json").write_text(kept)
+    for options in (["--judge-sampled", "False"], ["--evaluation-episodes", "4"]):
+        assert main(["evaluate", "r1", *options]) == 0
+        assert compared()[1] == mode_alone
+
+
 def test_an_evaluation_of_an_earlier_version_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TINY_OPTIONS, "--iterations", "0", "--run-dir", "r"]) == 0
     path = folder / "r" / "evaluation.json"

@@ -39,3 +39,38 @@ def test_the_stock_metric_stands_beside_ours_where_it_was_taken() -> None:
     assert not any(line.startswith("| rl2 |") for line in lines[lines.index("| maml-trpo | 60.0% | 25.0% | 40.0% |") :])
     del groups["maml-trpo"], groups["untrained"]
     assert "Meta-World" not in table(summary)
+
+
+SAMPLED = {"sampled_success": 0.5, "sampled_success_interval": (0.25, 1.0)}
+SAMPLED |= {"sampled_return": 4.0, "sampled_return_interval": (3.0, 6.0)}
+
+
+def cells(summary: dict[str, Any]) -> dict[str, str]:
+    """The first row of the table, by the heads of its columns."""
+    heads, _, row = (line.strip("| ").split(" | ") for line in table(summary).splitlines()[2:5])
+    return dict(zip(heads, row, strict=True))
+
+
+def test_sampled_actions_stand_beside_the_mode_where_all_groups_have_them() -> None:
+    groups = {name: group([None], [[]]) for name in ("maml-trpo", "rl2")}
+    summary = {"env": "metaworld/ml10", "tasks": 250, "has_success": True, "groups": groups}
+    groups["maml-trpo"]["stages"][0] |= SAMPLED
+    mode_alone = cells(summary)
+    assert mode_alone["success (95 % interval)"] == "25.0% (0.0% to 100.0%)"
+    assert mode_alone["return (95 % interval)"] == "5.00 (0.00 to 9.00)"
+    assert not any("sampled" in head for head in mode_alone)
+    groups["rl2"]["stages"][0] |= SAMPLED
+    both = cells(summary)
+    assert both["success, mode actions (95 % interval)"] == "25.0% (0.0% to 100.0%)"
+    assert both["success, sampled actions (95 % interval)"] == "50.0% (25.0% to 100.0%)"
+    assert both["return, mode actions (95 % interval)"] == "5.00 (0.00 to 9.00)"
+    assert sum("sampled" in head for head in both) == 1
+
+
+def test_without_success_the_return_of_sampled_actions_is_shown() -> None:
+    groups = {"maml-trpo": group([None], [[]])}
+    groups["maml-trpo"]["stages"][0] |= SAMPLED
+    both = cells({"env": "navigation", "tasks": 40, "has_success": False, "groups": groups})
+    assert both["return, mode actions (95 % interval)"] == "5.00 (0.00 to 9.00)"
+    assert both["return, sampled actions (95 % interval)"] == "4.00 (3.00 to 6.00)"
+    assert not any("success" in head for head in both)

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
-from meta_rl.algorithms.base import make_learner
+from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.config import EvaluateConfig, default_config, replace_paths
+from meta_rl.core.distributions import Categorical
+from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Batch, Params, Rollout
-from meta_rl.evaluate import evaluate, test_tasks
+from meta_rl.evaluate import Evaluation, evaluate, test_tasks
 
 test_tasks.__test__ = False  # a function of the package, not a test
 
@@ -94,6 +96,23 @@ class Stage:
         return Actor()
 
 
+def start(recipe: str, env: str) -> tuple[MetaLearner, Params, TaskDistribution]:
+    """A small learner that nobody trained, and the test split of `env`."""
+    config = default_config(recipe, env)
+    if recipe != "random":
+        config = replace_paths(config, {"network.hidden": (8,)})
+    distribution = envs.make(env, "test")
+    learner = make_learner(config, distribution)
+    return learner, learner.init().params, distribution
+
+
+def assert_same_mode(one: Evaluation, other: Evaluation) -> None:
+    """Bit for bit, in all but sampled actions."""
+    assert one.tasks == other.tasks
+    for name in ("returns", "solved", "practice_returns"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
 PROTOCOL = EvaluateConfig(adaptation_episodes=4, evaluation_episodes=3, adaptation_steps=2, tasks_at_once=3)
 
 
@@ -108,8 +127,121 @@ def test_every_number_is_where_it_belongs(deterministic: bool) -> None:
             assert (result.returns[task, stage] == 2 * (100 * task + stage)).all()
             assert (result.solved[task, stage] == ((100 * task + stage) % 3 == 0)).all()
     assert [t.vector[0] for t in result.tasks] == list(range(7))
-    # 7 tasks x 2 steps x (3 stages of evaluation episodes + 2 stages of 4 adaptation episodes)
-    assert result.env_steps == 7 * 2 * (3 * episodes + 2 * 4)
+    # 7 tasks x 2 steps x (3 stages of evaluation episodes, and of 3 sampled ones, + 2 stages of 4 adaptation episodes)
+    assert result.env_steps == 7 * 2 * (3 * (episodes + 3) + 2 * 4)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_sampled_actions_are_judged_beside_the_mode(deterministic: bool) -> None:
+    """A return is twice that of the mode's step, plus the noise of two steps, which nothing else in the evaluation has
+    in common with it."""
+    result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, deterministic), PROTOCOL)  # type: ignore[arg-type]
+    assert result.sampled_returns.shape == result.sampled_solved.shape == (7, 3, 3)
+    noise = result.sampled_returns - result.returns[..., :1]
+    for task in range(7):
+        for stage in range(3):
+            drawn = generator(0, Purpose.JUDGED_NOISE, 0, task, stage).standard_normal((3, 2, 1), dtype=np.float32)
+            np.testing.assert_allclose(noise[task, stage], drawn.sum((1, 2)), atol=1e-3)  # float32 near 1000
+            steps = np.round(100 * task + stage + drawn[..., 0]) % 3 == 0
+            np.testing.assert_array_equal(result.sampled_solved[task, stage], steps.any(1))
+    assert len(np.unique(noise.round(3))) == noise.size
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_sampled_actions_change_nothing_else(deterministic: bool) -> None:
+    distribution, params, stage = Numbers(True, deterministic), {"k": torch.zeros(())}, Stage()
+    alone = dataclasses.replace(PROTOCOL, judge_sampled=False)
+    both, mode = (evaluate(stage, params, distribution, p) for p in (PROTOCOL, alone))  # type: ignore[arg-type]
+    assert_same_mode(both, mode)
+    assert mode.sampled_returns.shape == mode.sampled_solved.shape == (7, 3, 0)
+    assert not any(name.startswith("sampled") for name in [*mode.summary()["stages"][0], *mode.details()[0]])
+    assert mode.env_steps == both.env_steps - 7 * 2 * 3 * 3
+    for ours, theirs in zip(both.summary()["stages"], mode.summary()["stages"], strict=True):
+        assert {name: ours[name] for name in theirs} == theirs
+
+
+@pytest.mark.parametrize(
+    ("recipe", "env"),
+    [("maml-trpo", "navigation"), ("rl2", "bandit/k5-n10"), ("rl2", "tabular"), ("random", "navigation")],
+)
+def test_sampled_actions_change_nothing_else_of_real_learners(recipe: str, env: str) -> None:
+    """Neither what is adapted or remembered, nor the noise of the environments."""
+    learner, params, distribution = start(recipe, env)
+    protocol = EvaluateConfig(test_tasks=3, adaptation_episodes=2, adaptation_steps=2, tasks_at_once=2)
+    both, again, mode = (
+        evaluate(learner, params, distribution, dataclasses.replace(protocol, judge_sampled=sampled))
+        for sampled in (True, True, False)
+    )
+    assert_same_mode(both, mode)
+    np.testing.assert_array_equal(both.sampled_returns, again.sampled_returns)
+    assert (both.sampled_returns != both.returns).any()
+
+
+def test_without_noise_sampled_actions_are_the_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same starts and the same luck in the environments: only the noise of the actions tells the two apart."""
+    learner, params, distribution = start("rl2", "bandit/k5-n10")
+    monkeypatch.setattr(Categorical, "sample", lambda self, noise: self.mode())
+    result = evaluate(learner, params, distribution, EvaluateConfig(test_tasks=3, adaptation_episodes=2))
+    assert len(np.unique(result.returns)) > 1
+    np.testing.assert_array_equal(result.sampled_returns, result.returns)
+
+
+class Coins(Plain):
+    """Action 1 is a success, for a reward of 1."""
+
+    def __init__(self, num_tasks: int, envs_per_task: int) -> None:
+        super().__init__(num_tasks, envs_per_task)
+        self.action_space = gym.spaces.Discrete(2)
+
+    def _step(self, action: NDArray[Any], active: NDArray[np.bool_]) -> Any:
+        return np.zeros((*self.shape, 1)), action.astype(np.float64), np.zeros(self.shape, bool), action == 1
+
+
+class Wavering(Stage):
+    """Takes action 1 with probability 1/4."""
+
+    class policy:
+        noise_shape = (1,)
+        noise_kind = "uniform"
+
+    def actor(self, params: Params) -> Any:
+        actor = super().actor(params)
+
+        def act(observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
+            choice = Categorical(torch.log(torch.tensor([0.75, 0.25])).expand(*observation.shape[:2], 2))
+            return (choice.mode() if noise is None else choice.sample(torch.from_numpy(noise))).numpy()
+
+        actor.act = act
+        return actor
+
+
+def test_noise_alone_may_reach_a_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mode never succeeds; one of two sampled actions does with probability 1 - (3/4)^2 = 7/16."""
+    distribution = Numbers(True, True)
+    monkeypatch.setattr(distribution, "make", Coins)
+    protocol = EvaluateConfig(adaptation_steps=0, evaluation_episodes=2000)
+    result = evaluate(Wavering(), {"k": torch.zeros(())}, distribution, protocol)  # type: ignore[arg-type]
+    assert not result.solved.any()
+    stage = json.loads(json.dumps(result.summary()))["stages"][0]
+    assert stage["success"] == stage["return"] == 0
+    assert stage["sampled_success"] == pytest.approx(7 / 16, abs=0.02)  # 14,000 episodes: 5 standard errors
+    assert stage["sampled_return"] == pytest.approx(2 / 4, abs=0.03)
+    assert list(stage["sampled_success_by_family"]) == ["low", "high"]
+    assert stage["sampled_success_by_family"]["high"] == pytest.approx(7 / 16, abs=0.04)
+    for name in ("sampled_success", "sampled_return"):
+        low, high = stage[f"{name}_interval"]
+        assert low < stage[name] < high
+    details = json.loads(json.dumps(result.details()))[3]
+    assert np.mean(details["sampled_solved"][0]) == np.mean(np.greater(details["sampled_returns"][0], 0))
+    assert details["returns"] == [[0.0]]
+
+
+@pytest.mark.parametrize("chosen", [[6], [0, 4], [5, 2]])
+def test_a_task_has_the_same_numbers_whichever_others_are_chosen(chosen: list[int]) -> None:
+    arguments: Any = Stage(), {"k": torch.zeros(())}, Numbers(True, True), PROTOCOL
+    every, some = evaluate(*arguments), evaluate(*arguments, chosen)
+    for name in ("returns", "practice_returns", "sampled_returns", "sampled_solved"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(every, name)[chosen])
 
 
 def test_summary_and_details() -> None:
@@ -124,7 +256,9 @@ def test_summary_and_details() -> None:
             low, high = stage[f"{name}_interval"]
             assert low <= stage[name] <= high
             assert low < high
-    assert json.loads(json.dumps(result.details()))[5]["returns"] == [[1000.0], [1002.0], [1004.0]]
+    details = json.loads(json.dumps(result.details()))[5]
+    assert details["returns"] == [[1000.0], [1002.0], [1004.0]]
+    assert details["sampled_returns"] == result.sampled_returns[5].tolist()
 
 
 def test_which_tasks() -> None:
@@ -144,7 +278,7 @@ def test_more_places_than_tasks_and_no_adaptation() -> None:
     protocol = EvaluateConfig(adaptation_steps=0, tasks_at_once=50)
     result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, True), protocol)  # type: ignore[arg-type]
     assert result.returns[:, 0, 0].tolist() == [200.0 * task for task in range(7)]
-    assert result.env_steps == 7 * 2
+    assert result.env_steps == 7 * 2 * (1 + 3)
 
 
 class Early(Plain):
@@ -170,16 +304,14 @@ def test_success_at_any_step_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_results_do_not_depend_on_how_tasks_are_batched() -> None:
     """Each task has its own noise: 5 tasks, 2 or 5 at once, on a real learner. (Not bitwise: matrix products of other
     sizes round differently.)"""
-    config = replace_paths(default_config("maml-trpo", "navigation"), {"network.hidden": (8,)})
-    distribution = envs.make("navigation", "test")
-    learner = make_learner(config, distribution)
-    params = learner.init().params
+    learner, params, distribution = start("maml-trpo", "navigation")
     protocol = EvaluateConfig(test_tasks=5, adaptation_episodes=2, adaptation_steps=1)
     two, five = (
         evaluate(learner, params, distribution, dataclasses.replace(protocol, tasks_at_once=n)) for n in (2, 5)
     )
     assert two.tasks == five.tasks
     np.testing.assert_allclose(two.returns, five.returns, rtol=1e-3)
+    np.testing.assert_allclose(two.sampled_returns, five.sampled_returns, rtol=1e-3)
     assert not np.allclose(two.returns[:, 0], two.returns[:, 1], rtol=1e-2)  # adaptation does change them
     other = evaluate(learner, params, distribution, dataclasses.replace(protocol, evaluation_seed=1))
     assert other.tasks != two.tasks

@@ -521,10 +521,13 @@ def test_evaluation_puts_every_number_where_it_belongs() -> None:
     assert {tuple(row) for row in result.returns[:, 0].tolist()} == {(0, 0), (1, 1)}
     assert len({tuple(row) for row in result.returns[::2, 0].tolist()}) == 1
     assert (result.returns[:, 1:] == 1).all()
-    assert result.env_steps == 7 * (4 * 2 + 3)
+    assert result.env_steps == 7 * (4 * 2 * 2 + 3)
+    assert (result.sampled_returns[:, 1:] == 1).mean() > 0.9  # it acts from its memory there, too
+    assert 0.2 < result.sampled_returns[:, 0].mean() < 0.8
     one_by_one = evaluate(learner, state.weights, TwoArmed(), replace_paths(protocol, {"tasks_at_once": 1}))
     np.testing.assert_array_equal(one_by_one.returns, result.returns)
     np.testing.assert_array_equal(one_by_one.practice_returns, result.practice_returns)
+    np.testing.assert_array_equal(one_by_one.sampled_returns, result.sampled_returns)
     several = evaluate(learner, state.weights, TwoArmed(), replace_paths(protocol, {"adaptation_episodes": 4}))
     assert (several.practice_returns[:, 0, 1:] == 1).mean() > 0.8  # within an adaptation each episode follows another
 
