@@ -93,8 +93,8 @@ class MamlConfig(AlgorithmConfig):
     cg_damping: float = 1e-5
     """trpo: added to the curvature matrix."""
     curvature_stride: int = 10
-    """trpo: curvature products use every n-th step of each episode (the line search checks the KL on all of them); see
-    results/curvature.md for what that costs and saves."""
+    """trpo: curvature products use every n-th step of each episode, of a short one ten or all it has (the line search
+    checks the KL on all of them); see results/curvature.md for what that costs and saves."""
     backtrack_ratio: float = 0.8
     """trpo: factor between the candidates of the line search."""
     max_backtracks: int = 15

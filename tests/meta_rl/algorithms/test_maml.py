@@ -164,13 +164,70 @@ def test_a_nan_in_one_task_skips_the_update_bitwise() -> None:
     assert all(torch.equal(before[k], state.params[k]) for k in before)
 
 
-def test_thin_keeps_every_nth_step() -> None:
-    learner, params = make()
+def identifiable(lengths: list[list[int]], horizon: int) -> Batch:
+    """Every number tells where it stands, ``10_000 * task + 1000 * env + time``; episodes as long as `lengths` say."""
+    length = torch.tensor(lengths).unsqueeze(-1)
+    task, env = (torch.arange(n) for n in length.shape[:2])
+    time = torch.arange(horizon)
+    place = (10_000 * task[:, None, None] + 1000 * env[:, None] + time).double()
+    weight = (time < length).double()
+    return Batch(place.unsqueeze(-1).expand(-1, -1, -1, 3), place.unsqueeze(-1), place, place, weight)
+
+
+def test_thin_keeps_every_nth_step_of_whole_episodes() -> None:
+    """Bit for bit what a slice gives, with weight 1; also in the support, whose episodes may be of another length."""
+    whole, other = identifiable([[500, 500], [500, 500]], 500), identifiable([[120, 120]], 120)
+    thinned = thin(MetaBatch((other, whole), whole), 10)
+    for before, after in ((whole, thinned.query), (other, thinned.support[0]), (whole, thinned.support[1])):
+        for x, y in zip(before, after, strict=True):
+            assert torch.equal(x[:, :, ::10], y)
+
+
+def test_thin_sees_several_states_of_every_episode_however_short() -> None:
+    """50 of a horizon of 500 by a stride of 10. An episode of 99 steps gives 50 too, each for 1.98 steps where those of
+    a whole episode stand for 10; one of 7 steps gives all, each for itself; one that was left out gives none."""
+    query = identifiable([[500, 99], [7, 0]], 500)
+    thinned = thin(MetaBatch((), query), 10).query
+    assert thinned.weight.shape == (2, 2, 50)
+    expected = {(0, 1): ([i * 99 // 50 for i in range(50)], 0.198), (1, 0): (list(range(7)), 0.1), (1, 1): ([], 0.0)}
+    for (task, env), (times, weight) in expected.items():
+        kept = thinned.weight[task, env] > 0
+        assert (thinned.advantage[task, env, kept] - 10_000 * task - 1000 * env).tolist() == times
+        torch.testing.assert_close(thinned.weight[task, env, kept], torch.full((len(times),), weight).double())
+    # Valid steps count alike: an episode's weight is its share of the steps, whatever was left out.
+    torch.testing.assert_close(thinned.weight.sum(-1), query.weight.sum(-1) / 10)
+
+
+@pytest.mark.parametrize("horizon", [1, 6, 10])
+def test_thin_leaves_short_horizons_alone(horizon: int) -> None:
+    batch = MetaBatch((), identifiable([[horizon, 1]], horizon))
+    assert all(torch.equal(x, y) for x, y in zip(thin(batch, 10).query, batch.query, strict=True))
+    assert thin(MetaBatch((), identifiable([[500]], 500)), 1).query.weight.shape == (1, 1, 500)
+
+
+@pytest.mark.parametrize("inner_loss", ["lvc", "dice", "score"])
+def test_dice_and_the_others_tell_weights_from_log_probabilities(inner_loss: str) -> None:
+    """A weight scales how much a step counts, never its log-probability: half of all weights is the same objective."""
+    learner, params = make(inner_loss=inner_loss)
     batch = random_batch(learner, params)
-    thinned = thin(batch, 2)
-    assert torch.equal(thinned.query.observation, batch.query.observation[:, :, [0, 2, 4]])
-    assert torch.equal(thinned.support[0].weight, batch.support[0].weight[:, :, [0, 2, 4]])
-    assert thin(batch, 1) is batch
+    half = map_tensors(lambda x: x, batch.support[0])._replace(weight=batch.support[0].weight / 2)
+    a, b = (learner.adapted_policies(params, batch._replace(support=(s,))) for s in (batch.support[0], half))
+    gradients = [trust_region.ravel(torch.autograd.grad(x.mean.sum(), list(params.values()))) for x in (a, b)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "maml-dice-trpo", "multitask-trpo"])
+def test_episodes_of_few_steps_are_learned_from(recipe: str) -> None:
+    """Ten steps an episode: curvature of first states alone promises steps that no line search can keep."""
+    distribution, config = envs.make("tabular"), default_config(recipe, "tabular")
+    learner = make_learner(config, distribution)
+    source, state = InProcess(distribution, learner, Plan(10, 10, seed=0)), learner.init()
+    accepted = []
+    for _ in range(4):
+        accepted.append(learner.meta_update(state, source.sample(state.params, state.iteration).batch))
+        state.iteration += 1
+    source.close()
+    assert sum(metrics["update/accepted"] for metrics in accepted) >= 3
 
 
 def test_sampling_adapts_exactly_as_learning_does() -> None:
