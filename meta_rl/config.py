@@ -102,7 +102,10 @@ class MamlConfig(AlgorithmConfig):
     meta_lr: float = 1e-3
     """ppo, vpg: step size of Adam."""
     epochs: int = 5
-    """ppo: Adam steps per iteration."""
+    """ppo: passes over the batch per iteration."""
+    minibatches: int = 1
+    """ppo: parts of each pass, an Adam step each: cut between tasks, or without adaptation (inner-steps 0) between the
+    steps of every task."""
     clip_eps: float = 0.2
     """ppo: probability ratios count up to 1 +- this."""
     inner_kl_coef: float = 0.0

@@ -26,8 +26,10 @@ SupervisedLoss = Callable[[Tensor, Examples], Tensor]
 
 
 def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `value`, each position by its weight."""
-    return (value * weight).sum() / weight.sum()
+    """Mean of `value`, each position by its weight; 0 where nothing counts, as for a task in a minibatch that has none
+    of its steps."""
+    total = weight.sum()
+    return (value * weight).sum() / torch.where(total > 0, total, 1)
 
 
 def likelihood_ratio(distribution: Distribution, batch: Batch) -> Tensor:
