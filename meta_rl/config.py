@@ -112,8 +112,8 @@ class MamlConfig(AlgorithmConfig):
     cg_damping: float = 1e-5
     """trpo: added to the curvature matrix."""
     curvature_stride: int = 10
-    """trpo: curvature products use every n-th step of each episode (the line search checks the KL on all of them); see
-    results/curvature.md for what that costs and saves."""
+    """trpo: curvature products use every n-th step of each episode, of a short one ten or all it has (the line search
+    checks the KL on all of them); see results/curvature.md for what that costs and saves."""
     backtrack_ratio: float = 0.8
     """trpo: factor between the candidates of the line search."""
     max_backtracks: int = 15
@@ -121,7 +121,10 @@ class MamlConfig(AlgorithmConfig):
     meta_lr: float = 1e-3
     """ppo, vpg: step size of Adam."""
     epochs: int = 5
-    """ppo: Adam steps per iteration."""
+    """ppo: passes over the batch per iteration."""
+    minibatches: int = 1
+    """ppo: parts of each pass, an Adam step each: cut between tasks, or without adaptation (inner-steps 0) between the
+    steps of every task."""
     clip_eps: float = 0.2
     """ppo: probability ratios count up to 1 +- this."""
     inner_kl_coef: float = 0.0

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -72,8 +74,31 @@ def _complete_lines(path: Path) -> list[str]:
     return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
+class Refusal(NamedTuple):
+    """Why an update changed nothing: what the metrics call it, in words, and the options to look at."""
+
+    guard: str
+    words: str
+    options: str
+
+
+REFUSALS = (
+    Refusal("guard/non_finite_gradient", "the gradient was not finite", "--inner-lr, --meta-lr, --learning-rate"),
+    Refusal("guard/line_search_failed", "no step within --max-kl lowered the loss", "--curvature-stride, --inner-lr"),
+    Refusal("guard/bad_curvature", "the curvature was not positive", "--cg-damping, --curvature-stride"),
+)
+
+
+def refusal(row: Row) -> Refusal | None:
+    """Why the update of this iteration was refused, if it was. Bad curvature may also just shorten a step."""
+    if row.get("update/accepted"):
+        return None
+    return next((one for one in REFUSALS if row.get(one.guard)), None)
+
+
 class Display:
-    """Progress of the training loop: a live bar on a terminal, one plain line per iteration elsewhere.
+    """Progress of the training loop: a live bar on a terminal, one plain line per iteration elsewhere; at the end, a
+    line about updates that were refused.
 
     Args:
         success: whether there is one to show.
@@ -82,6 +107,7 @@ class Display:
     def __init__(self, iterations: int, done: int, success: bool, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._iterations, self._success = iterations, success
+        self._shown, self._refused = 0, Counter[Refusal]()
         self._progress = Progress(
             BarColumn(20),
             MofNCompleteColumn(),
@@ -100,10 +126,18 @@ class Display:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        if self._refused:
+            reasons = [f"{one.words} ({n}; see {one.options})" for one, n in self._refused.most_common()]
+            count = f"{self._refused.total()} of {self._shown} updates were refused"
+            self._console.print(f"{count}: {', '.join(reasons)}")
 
     def show(self, row: Row, timing: Row) -> None:
         """One iteration's numbers; stages are numbered by the adaptation steps behind them."""
-        text = _describe(row, timing, self._success)
+        text, refused = _describe(row, timing, self._success), refusal(row)
+        self._shown += 1
+        if refused:
+            self._refused[refused] += 1
+            text += f" | update refused: {refused.words}"
         if self._console.is_terminal:
             self._progress.update(self._task, completed=int(row["iteration"]), description=text)
         else:

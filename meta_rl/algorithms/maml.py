@@ -11,8 +11,8 @@ choices differ in their second derivatives (`meta_rl.core.losses`). The outer st
 
 * trpo: likelihood ratio, within a trust region on the post-adaptation policies, KL(pi_old_i || pi_theta_i) averaged
   over tasks (`meta_rl.core.trust_region`);
-* ppo: clipped likelihood ratio, several Adam epochs. With a penalty on the KL divergence of the pre-adaptation
-  policies and low-variance curvature this is ProMP (Rothfuss et al. 2019);
+* ppo: clipped likelihood ratio, several epochs of Adam steps on minibatches. With a penalty on the KL divergence of
+  the pre-adaptation policies and low-variance curvature this is ProMP (Rothfuss et al. 2019);
 * vpg: the policy gradient, one Adam step.
 
 With ``first_order`` the adaptation's own derivative counts as the identity (FOMAML). With ``learn_inner_lr`` the
@@ -26,9 +26,10 @@ given, and the outer step is Adam's.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,6 +39,7 @@ from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
 from meta_rl.config import MamlConfig
 from meta_rl.core import gradient_step, inner_loop, losses, parallel, trust_region
 from meta_rl.core.groups import task_groups
+from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import part_map
@@ -212,18 +214,37 @@ class Maml(MamlBase):
 
             return loss
 
-        return self._descend(state, batch, objective, c.epochs)
+        return self._descend(state, batch, objective, c.epochs, c.minibatches)
 
     def _vpg_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        return self._descend(state, batch, self._objective(losses.score), epochs=1)
+        return self._descend(state, batch, self._objective(losses.score), epochs=1, minibatches=1)
 
     def _descend(
-        self, state: TrainState, batch: MetaBatch, objective: Callable[[MetaBatch], gradient_step.Loss], epochs: int
+        self,
+        state: TrainState,
+        batch: MetaBatch,
+        objective: Callable[[MetaBatch], gradient_step.Loss],
+        epochs: int,
+        minibatches: int,
     ) -> Metrics:
         start, c = joined(state.params, state.shared), self.config
         groups = self._groups(start, batch)
+
+        def cut(epoch: int) -> Iterator[list[gradient_step.Loss]]:
+            # The order of data that are random themselves needs no seed of its own.
+            rng = generator(0, Purpose.MINIBATCHES, state.iteration, stage=epoch)
+            for part, weight in (between_tasks if batch.support else between_steps)(batch, minibatches, rng):
+                mine = self._groups(start, part) if weight else []
+                yield gradient_step.shares(objective, [(group, share * weight) for group, share in mine])
+
         moved, state.optimizer, metrics, old, new = gradient_step.descend(
-            start, state.optimizer, gradient_step.shares(objective, groups), c.meta_lr, epochs, c.max_grad_norm
+            start,
+            state.optimizer,
+            gradient_step.shares(objective, groups),
+            c.meta_lr,
+            epochs,
+            c.max_grad_norm,
+            minibatches=cut if minibatches > 1 else None,
         )
         state.params, state.shared = parted(moved)
         kl = sum(float(mean_kl(*policies)) for policies in zip(old, new, groups, strict=True))
@@ -339,7 +360,64 @@ def mean_weight(batch: Batch) -> Tensor:
     return batch.weight / batch.weight.sum((-2, -1), keepdim=True) / len(batch.weight)
 
 
+def between_tasks(batch: MetaBatch, count: int, rng: np.random.Generator) -> Iterator[tuple[MetaBatch, float]]:
+    """The tasks of all processes that share the update in a new order, cut into `count` minibatches (or one per task).
+
+    Returns:
+        This process's own tasks of each minibatch, maybe none, and the weight that makes the mean of the processes'
+        weighted means the mean over the minibatch.
+    """
+    tasks = len(batch.query.weight)
+    everyone, first = tasks * parallel.size(), tasks * parallel.rank()
+    for part in np.array_split(rng.permutation(everyone), min(count, everyone)):
+        index = torch.from_numpy(part[(part >= first) & (part < first + tasks)] - first)
+        yield _at(batch, index.to(batch.query.weight.device)), len(index) * parallel.size() / len(part)
+
+
+def between_steps(batch: MetaBatch, count: int, rng: np.random.Generator) -> Iterator[tuple[MetaBatch, float]]:
+    """The query's valid steps of each task in a new order, cut into `count` minibatches (or one per step) that all have
+    all tasks, ``[task, 1, step, ...]``; each with the weight of this process among all, 1."""
+    query = Batch(*(x.flatten(1, 2) for x in batch.query))
+    tasks, steps = query.weight.shape
+    everyone, first = tasks * parallel.size(), tasks * parallel.rank()
+    key = torch.from_numpy(rng.random((everyone, steps))[first : first + tasks]).to(query.weight.device)
+    order = (key + (query.weight == 0)).argsort(1)  # padding last, so that all minibatches have as many valid steps
+    for i in range(min(count, steps)):
+        index = order[:, i::count]
+        picked = (x.take_along_dim(index.reshape(*index.shape, *[1] * (x.dim() - 2)), 1) for x in query)
+        yield MetaBatch((), Batch(*(x.unsqueeze(1) for x in picked))), 1.0
+
+
+def _at(batch: MetaBatch, tasks: Tensor) -> MetaBatch:
+    return map_tensors(lambda x: x[tasks], batch)  # type: ignore[no-any-return]
+
+
+FEWEST_STATES = 10
+"""States of an episode that `thin` keeps whatever the stride, if there are so many."""
+
+
 def thin(batch: MetaBatch, stride: int) -> MetaBatch:
-    """Every `stride`-th step of every episode. Neighbouring states are nearly alike, so the curvature estimated on
-    them is nearly the same at a fraction of the cost; loss, gradient and line search always see all steps."""
-    return batch if stride == 1 else map_tensors(lambda x: x[:, :, ::stride], batch)  # type: ignore[no-any-return]
+    """About every `stride`-th step of every episode. Neighbouring states are nearly alike, so the curvature estimated
+    on them is nearly the same at a fraction of the cost; loss, gradient and line search always see all steps.
+
+    An episode gives as many steps as one up to the horizon would, or all it has, at even distances: the curvature has
+    to see several states of every episode, however short. What they weigh stands for the steps left out.
+    """
+    return MetaBatch(tuple(_thinned(support, stride) for support in batch.support), _thinned(batch.query, stride))
+
+
+def _thinned(batch: Batch, stride: int) -> Batch:
+    horizon = batch.weight.shape[-1]
+    count = max(-(-horizon // stride), min(horizon, FEWEST_STATES))
+    if count == horizon:
+        return batch
+    length = batch.weight.sum(-1, keepdim=True).long()
+    position, kept = torch.arange(count, device=length.device), length.clamp(min=1, max=count)
+    index = position * length // kept
+    # length / kept for every step kept, relative to that of a whole episode: in whole numbers first, to be exactly 1.
+    weight = torch.where(position < length, length * count / (horizon * kept), 0).to(batch.weight.dtype)
+
+    def pick(x: Tensor) -> Tensor:
+        return x.take_along_dim(index.reshape(*index.shape, *[1] * (x.dim() - index.dim())), index.dim() - 1)
+
+    return Batch(*map(pick, batch))._replace(weight=weight)

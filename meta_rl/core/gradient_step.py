@@ -95,16 +95,25 @@ class Descent(NamedTuple):
 def accumulate(params: Params, parts: Sequence[Loss]) -> tuple[Tensor, list[Tensor], list[Any]]:
     """Value and gradient, with respect to `params` (which require grad), of the sum of `parts`, the mean over the
     processes that share the update; and what each part told beside its value. At any time there are as many graphs as
-    threads (`meta_rl.core.threads.part_map`)."""
+    threads (`meta_rl.core.threads.part_map`). Of processes that share the update, some may have no parts."""
 
     def gradient_of(part: Loss) -> tuple[list[Tensor], Any]:
         value, told = part(params)
         return [value.detach(), *torch.autograd.grad(value, list(params.values()))], told
 
-    found, told = zip(*part_map(gradient_of, parts, _device(params)), strict=True)
+    zeros = [torch.zeros((), device=_device(params)), *(torch.zeros_like(p) for p in params.values())]
+    results = part_map(gradient_of, parts, _device(params)) if parts else [(zeros, None)]
+    found, told = zip(*results, strict=True)
     # In order, however many threads there are.
     total, *gradient = parallel.means([functools.reduce(torch.add, terms) for terms in zip(*found, strict=True)])
     return total, gradient, list(told)
+
+
+@torch.no_grad()
+def measure(params: Params, parts: Sequence[Loss]) -> tuple[float, Sequence[Any]]:
+    """The value of the sum of `parts`, the mean over the processes that share the update, and what each part told."""
+    values, told = zip(*part_map(lambda part: part(params), parts, _device(params)), strict=True)
+    return parallel.mean_number(float(sum(values))), told
 
 
 def descend(
@@ -115,29 +124,35 @@ def descend(
     epochs: int,
     max_norm: float = 0.0,
     measure_after: bool = True,
+    minibatches: Callable[[int], Iterable[Sequence[Loss]]] | None = None,
 ) -> Descent:
-    """`epochs` Adam steps on the sum of `parts`, functions of the parameters.
+    """`epochs` times, an Adam step on the sum of `parts`, functions of the parameters, or on each of the `minibatches`.
 
     A loss or gradient that is not finite abandons the update: parameters and optimizer stay as they were, bit for bit.
 
     Args:
         measure_after: also compute the loss after the last step, for the metrics and the guard.
+        minibatches: of an epoch (counted from 0), each the parts of an objective of its own, as many in every process;
+            then `parts` serve the metrics alone.
     """
     adam = Adam(params, optimizer, learning_rate)
     losses, norms = [], []
     before: Sequence[Any] = ()
-    after: Sequence[Any] = ()
+    if minibatches:
+        value, before = measure(adam.params, parts)
+        losses.append(value)
     for epoch in range(epochs):
-        value, gradient, told = accumulate(adam.params, parts)
-        norms.append(adam.step(gradient, max_norm))
-        losses.append(float(value))
-        before = before if epoch else told
+        for step in minibatches(epoch) if minibatches else [parts]:
+            total, gradient, told = accumulate(adam.params, step)
+            norms.append(adam.step(gradient, max_norm))
+            losses.append(float(total))
+            before = before or told
     metrics = {"update/loss_before": losses[0]}
+    after: Sequence[Any] = ()
     if measure_after:
-        with torch.no_grad():
-            values, after = zip(*part_map(lambda part: part(adam.params), parts, _device(params)), strict=True)
-        losses.append(parallel.mean_number(float(sum(values))))
-        metrics["update/loss_after"] = losses[-1]
+        value, after = measure(adam.params, parts)
+        losses.append(value)
+        metrics["update/loss_after"] = value
     metrics |= {"update/gradient_norm": norms[0], "guard/non_finite_gradient": 0.0}
     if not torch.tensor(losses + norms).isfinite().all():
         return Descent(params, optimizer, metrics | {"guard/non_finite_gradient": 1.0}, before, before)

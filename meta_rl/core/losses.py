@@ -1,4 +1,4 @@
-"""Policy losses over a `Batch`, all means over its valid steps; last, the supervised losses over `Examples`.
+"""Policy losses over a `Batch`, all weighted means over its steps; last, the supervised losses over `Examples`.
 
 The three inner objectives have the same first derivative where the policy is the one that acted, the policy gradient
 ``-mean(grad log pi(a_t|s_t) * A_t)``. They differ in the second derivative, which second-order MAML needs:
@@ -26,8 +26,10 @@ SupervisedLoss = Callable[[Tensor, Examples], Tensor]
 
 
 def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `value` over positions with weight 1; 0 where nothing counts (a minibatch may hold padding only)."""
-    return (value * weight).sum() / weight.sum().clamp(min=1e-6)
+    """Mean of `value`, each position by its weight; 0 where nothing counts, as for a task in a minibatch that has none
+    of its steps."""
+    total = weight.sum()
+    return (value * weight).sum() / torch.where(total > 0, total, 1)
 
 
 def likelihood_ratio(distribution: Distribution, batch: Batch) -> Tensor:
@@ -39,7 +41,7 @@ def likelihood_ratio(distribution: Distribution, batch: Batch) -> Tensor:
 def dice(distribution: Distribution, batch: Batch) -> Tensor:
     """``-mean((box(sum_{s<=t} log pi_s) - box(sum_{s<t} log pi_s)) * A_t)`` with ``box(x) = exp(x - stop(x))``, whose
     value is 1 and whose derivatives are those of the likelihood ratio of the whole past."""
-    log_prob = distribution.log_prob(batch.action) * batch.weight
+    log_prob = distribution.log_prob(batch.action) * (batch.weight > 0)
     through = log_prob.cumsum(-1)
     before = through - log_prob
     difference = (through - through.detach()).exp() - (before - before.detach()).exp()

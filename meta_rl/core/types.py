@@ -66,7 +66,8 @@ class Batch(NamedTuple):
     log_prob: Tensor
     advantage: Tensor
     weight: Tensor
-    """float: 1 for valid steps, 0 for padding."""
+    """float: 1 for valid steps, 0 for padding; where steps stand for others too (`meta_rl.algorithms.maml.thin`), for
+    how many."""
 
 
 class Examples(NamedTuple):

@@ -30,8 +30,10 @@ from tests.meta_rl.test_train import assert_same_run, quiet
 CASES = {
     "maml-trpo": {"algorithm.cg_iters": 4},
     "maml-ppo": {"algorithm.epochs": 2},
+    "maml-ppo minibatches": {"algorithm.epochs": 2, "algorithm.minibatches": 4},  # a task each
+    "multitask-ppo minibatches": {"algorithm.epochs": 2, "algorithm.minibatches": 4},
     "maml-vpg": {},
-    "promp": {"algorithm.epochs": 2},
+    "promp": {"algorithm.epochs": 2, "algorithm.minibatches": 2},
     "rl2": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20},
     "rl2-gru": {"algorithm.epochs": 2, "algorithm.minibatches": 4},  # a trial each: all but one process have none
     "reptile": {"algorithm.meta_optimizer": "adam", "algorithm.meta_lr": 1e-3},
@@ -56,9 +58,9 @@ def updated(recipe: str, changes: dict[str, Any], size: int) -> tuple[dict[str, 
     return {name: p - start[name] for name, p in state.params.items()}, metrics
 
 
-@pytest.mark.parametrize("recipe", CASES)
-def test_two_processes_equal_one(recipe: str) -> None:
-    one, two = (updated(recipe, CASES[recipe], size) for size in (1, 2))
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_equal_one(case: str) -> None:
+    one, two = (updated(case.split()[0], CASES[case], size) for size in (1, 2))
     assert max(float(p.abs().max()) for p in one[0].values()) > 1e-4  # it did move
     for name, moved in one[0].items():
         torch.testing.assert_close(two[0][name], moved, rtol=0, atol=1e-6)

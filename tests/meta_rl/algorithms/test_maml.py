@@ -8,9 +8,10 @@ from torch import Tensor
 
 import envs
 from meta_rl.algorithms.base import make_learner
-from meta_rl.algorithms.maml import Maml, thin
+from meta_rl.algorithms.maml import Maml, between_steps, between_tasks, thin
 from meta_rl.config import MamlConfig, NetworkConfig, default_config, replace_paths
-from meta_rl.core import losses, trust_region
+from meta_rl.core import losses, parallel, trust_region
+from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
 from meta_rl.networks.policy import make_policy
 from meta_rl.sources.base import Plan
@@ -164,13 +165,157 @@ def test_a_nan_in_one_task_skips_the_update_bitwise() -> None:
     assert all(torch.equal(before[k], state.params[k]) for k in before)
 
 
-def test_thin_keeps_every_nth_step() -> None:
-    learner, params = make()
+def identifiable(lengths: list[list[int]], horizon: int) -> Batch:
+    """Every number tells where it stands, ``10_000 * task + 1000 * env + time``; episodes as long as `lengths` say."""
+    length = torch.tensor(lengths).unsqueeze(-1)
+    task, env = (torch.arange(n) for n in length.shape[:2])
+    time = torch.arange(horizon)
+    place = (10_000 * task[:, None, None] + 1000 * env[:, None] + time).double()
+    weight = (time < length).double()
+    return Batch(place.unsqueeze(-1).expand(-1, -1, -1, 3), place.unsqueeze(-1), place, place, weight)
+
+
+def test_thin_keeps_every_nth_step_of_whole_episodes() -> None:
+    """Bit for bit what a slice gives, with weight 1; also in the support, whose episodes may be of another length."""
+    whole, other = identifiable([[500, 500], [500, 500]], 500), identifiable([[120, 120]], 120)
+    thinned = thin(MetaBatch((other, whole), whole), 10)
+    for before, after in ((whole, thinned.query), (other, thinned.support[0]), (whole, thinned.support[1])):
+        for x, y in zip(before, after, strict=True):
+            assert torch.equal(x[:, :, ::10], y)
+
+
+def test_thin_sees_several_states_of_every_episode_however_short() -> None:
+    """50 of a horizon of 500 by a stride of 10. An episode of 99 steps gives 50 too, each for 1.98 steps where those of
+    a whole episode stand for 10; one of 7 steps gives all, each for itself; one that was left out gives none."""
+    query = identifiable([[500, 99], [7, 0]], 500)
+    thinned = thin(MetaBatch((), query), 10).query
+    assert thinned.weight.shape == (2, 2, 50)
+    expected = {(0, 1): ([i * 99 // 50 for i in range(50)], 0.198), (1, 0): (list(range(7)), 0.1), (1, 1): ([], 0.0)}
+    for (task, env), (times, weight) in expected.items():
+        kept = thinned.weight[task, env] > 0
+        assert (thinned.advantage[task, env, kept] - 10_000 * task - 1000 * env).tolist() == times
+        torch.testing.assert_close(thinned.weight[task, env, kept], torch.full((len(times),), weight).double())
+    # Valid steps count alike: an episode's weight is its share of the steps, whatever was left out.
+    torch.testing.assert_close(thinned.weight.sum(-1), query.weight.sum(-1) / 10)
+
+
+@pytest.mark.parametrize("horizon", [1, 6, 10])
+def test_thin_leaves_short_horizons_alone(horizon: int) -> None:
+    batch = MetaBatch((), identifiable([[horizon, 1]], horizon))
+    assert all(torch.equal(x, y) for x, y in zip(thin(batch, 10).query, batch.query, strict=True))
+    assert thin(MetaBatch((), identifiable([[500]], 500)), 1).query.weight.shape == (1, 1, 500)
+
+
+@pytest.mark.parametrize("inner_loss", ["lvc", "dice", "score"])
+def test_dice_and_the_others_tell_weights_from_log_probabilities(inner_loss: str) -> None:
+    """A weight scales how much a step counts, never its log-probability: half of all weights is the same objective."""
+    learner, params = make(inner_loss=inner_loss)
     batch = random_batch(learner, params)
-    thinned = thin(batch, 2)
-    assert torch.equal(thinned.query.observation, batch.query.observation[:, :, [0, 2, 4]])
-    assert torch.equal(thinned.support[0].weight, batch.support[0].weight[:, :, [0, 2, 4]])
-    assert thin(batch, 1) is batch
+    half = map_tensors(lambda x: x, batch.support[0])._replace(weight=batch.support[0].weight / 2)
+    a, b = (learner.adapted_policies(params, batch._replace(support=(s,))) for s in (batch.support[0], half))
+    gradients = [trust_region.ravel(torch.autograd.grad(x.mean.sum(), list(params.values()))) for x in (a, b)]
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "maml-dice-trpo", "multitask-trpo"])
+def test_episodes_of_few_steps_are_learned_from(recipe: str) -> None:
+    """Ten steps an episode: curvature of first states alone promises steps that no line search can keep."""
+    distribution, config = envs.make("tabular"), default_config(recipe, "tabular")
+    learner = make_learner(config, distribution)
+    source, state = InProcess(distribution, learner, Plan(10, 10, seed=0)), learner.init()
+    accepted = []
+    for _ in range(4):
+        accepted.append(learner.meta_update(state, source.sample(state.params, state.iteration).batch))
+        state.iteration += 1
+    source.close()
+    assert sum(metrics["update/accepted"] for metrics in accepted) >= 3
+
+
+def test_minibatches_of_tasks_take_every_task_once_with_its_support() -> None:
+    batch = MetaBatch((identifiable([[5, 3]] * 7, 5),), identifiable([[4, 4]] * 7, 4))
+    parts = list(between_tasks(batch, 3, np.random.default_rng(0)))
+    assert [weight for _, weight in parts] == [1, 1, 1]
+    tasks = [(part.query.advantage[:, 0, 0] / 10_000).tolist() for part, _ in parts]
+    assert [len(part) for part in tasks] == [3, 2, 2]
+    seen = [task for part in tasks for task in part]
+    assert sorted(seen) == list(range(7)) != seen
+    for part, _ in parts:
+        assert torch.equal(part.query.advantage[:, 0, 0], part.support[0].advantage[:, 0, 0])
+    assert len(list(between_tasks(batch, 100, np.random.default_rng(0)))) == 7
+
+
+def test_minibatches_of_tasks_of_several_processes_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the processes' weighted means give on average is the mean over the minibatch, though one has none of it."""
+    whole = identifiable([[4]] * 6, 4)
+    tasks = torch.arange(6)
+    expected = [float(part.query.advantage[:, 0, 0].mean()) for part, _ in
+                between_tasks(MetaBatch((), whole), 3, np.random.default_rng(1))]  # fmt: skip
+    found = torch.zeros(3)
+    monkeypatch.setattr(parallel, "size", lambda: 3)
+    for rank in range(3):
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        mine = map_tensors(lambda x, rank=rank: x[tasks // 2 == rank], MetaBatch((), whole))
+        for i, (part, weight) in enumerate(between_tasks(mine, 3, np.random.default_rng(1))):
+            found[i] += float(part.query.advantage[:, 0, 0].mean()) * weight / 3 if weight else 0
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_minibatches_of_steps_hold_all_tasks_and_every_valid_step_once() -> None:
+    query = identifiable([[10, 4], [10, 0], [1, 0]], 10)
+    parts = [part.query for part, _ in between_steps(MetaBatch((), query), 4, np.random.default_rng(0))]
+    assert {part.weight.shape for part in parts} == {(3, 1, 5)}
+    # 14, 10 and 1 valid steps in four parts: as evenly as it goes.
+    assert [part.weight.sum((1, 2)).tolist() for part in parts] == [[4, 3, 1], [4, 3, 0], [3, 2, 0], [3, 2, 0]]
+    for task in range(3):
+        seen = torch.cat([part.advantage[task][part.weight[task] > 0] for part in parts]).tolist()
+        everything = query.advantage[task][query.weight[task] > 0].tolist()
+        assert sorted(seen) == everything
+        assert seen != everything or len(seen) == 1
+    for part in parts:  # the fields stay together
+        assert torch.equal(part.observation[..., 0], part.advantage)
+        assert torch.equal(part.action[..., 0], part.log_prob)
+
+
+@pytest.mark.parametrize(("inner_steps", "minibatches"), [(1, 2), (1, 3), (0, 2), (0, 12)])
+def test_ppo_takes_an_adam_step_on_every_minibatch(inner_steps: int, minibatches: int) -> None:
+    """Against a plain loop. With 12 minibatches, the task with 10 valid steps has none in two of them."""
+    changes = {"outer_step": "ppo", "inner_steps": inner_steps, "epochs": 2, "minibatches": minibatches}
+    learner, params = make(**changes)
+    batch, state = random_batch(learner, params), learner.init()
+    state.iteration = 5
+    expected = {name: p.clone().requires_grad_() for name, p in state.params.items()}
+    adam = torch.optim.Adam(expected.values(), lr=1e-3)
+    for epoch in range(2):
+        rng = generator(0, Purpose.MINIBATCHES, 5, stage=epoch)
+        for part, _ in (between_tasks if inner_steps else between_steps)(batch, minibatches, rng):
+            policies = learner.adapted_policies(expected, part)
+            ratio = (policies.log_prob(part.query.action) - part.query.log_prob).exp()
+            gain = torch.minimum(ratio * part.query.advantage, ratio.clamp(0.8, 1.2) * part.query.advantage)
+            weight = part.query.weight / part.query.weight.sum((1, 2), keepdim=True).clamp(min=1)
+            adam.zero_grad()
+            (-(gain * weight).sum((1, 2)).mean()).backward()
+            adam.step()
+    metrics = learner.meta_update(state, batch)
+    for name, p in state.params.items():
+        torch.testing.assert_close(p, expected[name].detach(), rtol=1e-7, atol=1e-9)
+    assert metrics["update/loss_after"] < metrics["update/loss_before"]
+    assert metrics["update/kl"] > 0
+
+
+@pytest.mark.parametrize("recipe", ["maml-ppo", "multitask-ppo", "promp"])
+def test_a_nan_in_one_minibatch_abandons_the_update_bitwise(recipe: str) -> None:
+    changes = {"outer_step": "ppo", "inner_steps": int(recipe != "multitask-ppo"), "minibatches": 3, "epochs": 2}
+    learner, params = make(**changes, inner_kl_coef=5e-4 * (recipe == "promp"))
+    state = learner.init()
+    learner.meta_update(state, random_batch(learner, params))
+    before = [{k: v.clone() for k, v in group.items()} for group in (state.params, state.optimizer)]
+    assert before[1]
+    batch = random_batch(learner, params)
+    batch.query.advantage[1, 0, 0] = torch.nan
+    assert learner.meta_update(state, batch)["guard/non_finite_gradient"] == 1
+    for group, values in zip((state.params, state.optimizer), before, strict=True):
+        assert group.keys() == values.keys()
+        assert all(torch.equal(group[k], values[k]) for k in values)
 
 
 def test_sampling_adapts_exactly_as_learning_does() -> None:
