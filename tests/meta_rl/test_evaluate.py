@@ -103,7 +103,7 @@ def start(recipe: str, env: str) -> tuple[MetaLearner, Params, TaskDistribution]
         config = replace_paths(config, {"network.hidden": (8,)})
     distribution = envs.make(env, "test")
     learner = make_learner(config, distribution)
-    return learner, learner.init().params, distribution
+    return learner, learner.init().weights, distribution
 
 
 def assert_same_mode(one: Evaluation, other: Evaluation) -> None:

@@ -225,7 +225,7 @@ def test_episodes_of_few_steps_are_learned_from(recipe: str) -> None:
     source, state = InProcess(distribution, learner, Plan(10, 10, seed=0)), learner.init()
     accepted = []
     for _ in range(4):
-        accepted.append(learner.meta_update(state, source.sample(state.params, state.iteration).batch))
+        accepted.append(learner.meta_update(state, source.sample(state.weights, state.iteration).batch))
         state.iteration += 1
     source.close()
     assert sum(metrics["update/accepted"] for metrics in accepted) >= 3
