@@ -85,9 +85,6 @@ class NetworkConfig:
 class MamlConfig(AlgorithmConfig):
     """Policy-gradient MAML: inner loss, outer loss and outer step (see `meta_rl.algorithms.maml`)."""
 
-    adapt: Literal["all", "context"] = "all"
-    """What the adaptation moves: all parameters, or only the context that the policy reads (CAVIA, Zintgraf et al.
-    2019; give the network a --context). The other parameters are learned by meta-updates alone."""
     inner_lr: float = 0.1
     """Step size of the adaptation; with learn-inner-lr its initial value."""
     inner_steps: int = 1
@@ -99,6 +96,9 @@ class MamlConfig(AlgorithmConfig):
     """Ignore second derivatives (FOMAML)."""
     learn_inner_lr: bool = False
     """Meta-learn a step size for every single parameter (Meta-SGD)."""
+    adapt: Literal["all", "context"] = "all"
+    """What the adaptation moves: all parameters, or only the context that the policy reads (CAVIA, Zintgraf et al.
+    2019; give the network a --context). The other parameters are learned by meta-updates alone."""
     outer_step: Literal["trpo", "ppo", "vpg"] = "trpo"
     """Trust region; clipped surrogate, several Adam epochs; one Adam step on the policy gradient."""
     discount: float = 0.99
