@@ -38,7 +38,7 @@ from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.evaluation_file import read_evaluation
 from meta_rl.fewshot_config import SPLITS, parse_name
 from meta_rl.loggers import check_loggers
-from meta_rl.run_dir import holds_run
+from meta_rl.run_dir import check_start, holds_run
 
 USAGE = """usage: meta-rl COMMAND ...
 
@@ -89,6 +89,7 @@ def train_command(argv: list[str]) -> int:
     check_loggers(config.logger)
     check_device(config.device)
     holds_run(config)  # refuses early; `train` asks again under its lock
+    check_start(config)
     from meta_rl.report import evaluate_run, is_evaluated  # torch comes in here, after the checks
     from meta_rl.train import train
 

@@ -73,7 +73,8 @@ class NetworkConfig:
     """Lower bound on the standard deviation."""
     normalise_observations: bool = False
     """Policies: every number of an observation is shifted and scaled by its mean and standard deviation over all
-    training steps so far, and cut off at 10 deviations (see `meta_rl.core.normaliser`)."""
+    training steps so far, and cut off at 10 deviations (see `meta_rl.core.normaliser`). For observations in a flat box,
+    the only ones that policies read; few-shot tasks have none."""
     norm: Literal["batch", "group", "none"] = "batch"
     """Images: normalise over the batch (its own statistics, never running ones), over groups of channels of one image,
     or not."""
@@ -675,6 +676,9 @@ def validate(config: TrainConfig) -> None:
     if config.evaluate.shown_steps and parse_name(config.env) is None:
         raise ConfigError(f"--shown-steps: for few-shot tasks, not {config.env}, where every step is scored; valid: "
                           "none")  # fmt: skip
+    if config.network.normalise_observations and parse_name(config.env):
+        raise ConfigError(f"--normalise-observations: for policies; few-shot tasks like {config.env} have none; valid: "
+                          "False")  # fmt: skip
     expected = type(RECIPES[config.recipe].algorithm)
     if type(config.algorithm) is not expected:
         raise ConfigError(f"recipe: {config.recipe} takes a {expected.__name__}, got {config.algorithm}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meta_rl.config import TrainConfig, changed_fields, load_config
+from meta_rl.config import RECIPES, TrainConfig, changed_fields, load_config
 from meta_rl.errors import ConfigError
 
 MANIFEST = "agent.json"
@@ -14,6 +14,36 @@ MANIFEST = "agent.json"
 def is_exported(folder: Path) -> bool:
     """Whether `folder` is an exported agent (a run is not)."""
     return (folder / MANIFEST).exists()
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether the run in `folder` has one, be it sound or not."""
+    return any((folder / "checkpoints").glob("[0-9]*"))
+
+
+def check_start(config: TrainConfig) -> None:
+    """Refuse a folder to start from that holds no agent, or one that has learned from something else. A run with a
+    checkpoint of its own does not look there any more.
+
+    Raises:
+        ConfigError: in one line that names the option.
+    """
+    if not config.start_from or has_checkpoint(config.path):
+        return
+    folder = Path(config.start_from)
+    if not (folder / "config.json").exists():
+        raise ConfigError(f"--start-from: {folder} is not a run directory (no config.json), nor an exported agent")
+    if not is_exported(folder) and not has_checkpoint(folder):
+        raise ConfigError(f"--start-from: {folder} holds no checkpoint yet")
+    try:
+        recipe = load_config(folder / "config.json").recipe
+    except ConfigError as error:
+        raise ConfigError(f"--start-from: {folder}: {error}") from None
+    acts, mine = (RECIPES[name].learns == "rl" for name in (recipe, config.recipe))
+    if acts != mine:
+        kinds = {True: "to act in environments", False: "from labelled examples"}
+        raise ConfigError(f"--start-from: {folder} ({recipe}) has learned {kinds[acts]}; valid for {config.recipe}: an "
+                          f"agent that has learned {kinds[mine]}")  # fmt: skip
 
 
 def holds_run(config: TrainConfig) -> bool:

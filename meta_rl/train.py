@@ -18,6 +18,7 @@ from meta_rl import checkpoint
 from meta_rl.agent import Agent
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.algorithms.fewshot import FewShotLearner
+from meta_rl.checkpoint import CheckpointError
 from meta_rl.config import TrainConfig, to_dict, validate
 from meta_rl.core import normaliser
 from meta_rl.core.state import TrainState
@@ -27,7 +28,7 @@ from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.loggers import check_loggers, open_loggers
 from meta_rl.logging import Display, Row, RunLog, note_resume
 from meta_rl.problem import Problem, open_problem
-from meta_rl.run_dir import holds_run
+from meta_rl.run_dir import has_checkpoint, holds_run
 from meta_rl.signals import Stop
 from meta_rl.sources.base import Source
 from meta_rl.warm_start import begin_with, load_start
@@ -53,7 +54,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     problem = open_problem(config)
     with closing(problem.source()) as source:
         start = None
-        if config.start_from and not (config.path / "checkpoints").exists():  # a resumed run has its own by now
+        if config.start_from and not has_checkpoint(config.path):  # a resumed run has its own by now
             start = load_start(config, problem.interface, problem.learner.init().weights)
         run_dir = open_run(config)
         with checkpoint.lock(run_dir):
@@ -86,6 +87,10 @@ def _train(
             about["start"] = begin_with(state, start)
         write_json(run_dir / "environment.json", about)
     else:
+        try:
+            state.adopt(learner.init().weights)
+        except ValueError as error:
+            raise CheckpointError(f"{run_dir}: {error}") from None
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
         if state.iteration < config.iterations:
             note_resume(run_dir, state.iteration)

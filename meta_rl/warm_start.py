@@ -1,7 +1,7 @@
 """Begin a run with what another agent has learned: multi-task -> MAML, one family -> ten, somebody's agent -> my tasks.
 
 Taken over are the network's parameters, parameters that all tasks share (learned step sizes; the new run's own first
-ones where the agent has none) and the statistics of observations. The optimizer begins anew.
+ones where the agent has none of their names) and the statistics of observations. The optimizer begins anew.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.agent import Agent, load
-from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.config import TrainConfig
 from meta_rl.core.state import TrainState
 from meta_rl.core.weights import Weights, adopt
 from meta_rl.errors import ConfigError
 from meta_rl.interface import Interface
+from meta_rl.run_dir import check_start
 
 
 def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Agent:
@@ -27,10 +28,9 @@ def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Age
         ConfigError: there is no agent, or it does not fit, in one line that says why.
         CheckpointError: it is damaged.
     """
+    check_start(config)
     folder = Path(config.start_from)
     agent = load(folder)
-    if RECIPES[agent.config.recipe].learns != "rl" and RECIPES[config.recipe].learns == "rl":
-        raise ConfigError(f"--start-from: {folder} has learned from labelled examples; valid: an agent that acts")
     for what, mine, its in zip(("observations", "actions"), interface.forms, agent.interface.forms, strict=True):
         if mine != its:
             raise ConfigError(f"--start-from: {folder} has {what} {its}, {config.env} has {mine}")
@@ -38,9 +38,9 @@ def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Age
         theirs = agent.config.network.normalise_observations
         raise ConfigError(f"--start-from: {folder} was trained with --normalise-observations {theirs}; valid here: the "
                           "same")  # fmt: skip
-    shared = agent.weights.shared or fresh.shared
+    shared = agent.weights.shared if agent.weights.shared.keys() == fresh.shared.keys() else fresh.shared
     try:
-        agent.weights = adopt(agent.weights._replace(shared=shared if fresh.shared else {}), fresh)
+        agent.weights = adopt(agent.weights._replace(shared=shared), fresh)
     except ValueError as error:
         raise ConfigError(
             f"--start-from: {folder} ({agent.config.recipe}) does not fit {config.recipe}: {error}"

@@ -366,19 +366,17 @@ class Rl2:
     def _minibatches(self, rows: Rows, trials: Trials, iteration: int) -> Iterator[Rows]:
         """For every epoch, the chunks of all trials in a new order, cut into minibatches; without those that are all
         padding. Of processes that share the update, each gives its own chunks of a minibatch, maybe none."""
-        count, length = len(trials.weight), rows.batch.weight.shape[1]
-        most = -(-trials.longest // length)  # chunks per trial, the same in all processes; here there may be fewer
-        place = torch.full((count, most), -1)
-        place[:, : len(rows.start) // count] = torch.arange(len(rows.start)).reshape(count, -1)
-        place[place >= 0] = torch.where(rows.batch.weight.cpu().any(1), place[place >= 0], -1)
-        everyone, first = count * most * parallel.size(), count * most * parallel.rank()
+        count, chunks = len(trials.weight), len(rows.start) // len(trials.weight)
+        most = -(-trials.longest // self.config.chunk)  # the same in all processes; in this one there may be fewer
+        used = rows.start.new_zeros(parallel.size(), count, most)
+        used[parallel.rank(), :, :chunks] = rows.batch.weight.any(1).reshape(count, chunks)
+        places = parallel.sum_of(used).cpu().nonzero()  # process, trial and chunk of each
         for epoch in range(self.config.epochs):
             # The order of trials that are random themselves needs no seed of its own.
-            order = generator(0, Purpose.MINIBATCHES, iteration, stage=epoch).permutation(everyone)
-            for part in np.array_split(order, min(self.config.minibatches, everyone)):
-                mine = part[(part >= first) & (part < first + count * most)] - first
-                index = place.flatten()[torch.from_numpy(mine)]
-                yield select(rows, index[index >= 0])
+            order = generator(0, Purpose.MINIBATCHES, iteration, stage=epoch).permutation(len(places))
+            for part in np.array_split(order, min(self.config.minibatches, len(places))):
+                process, trial, chunk = places[torch.from_numpy(part)].unbind(1)
+                yield select(rows, (trial * chunks + chunk)[process == parallel.rank()])
 
     def gradient(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[list[Tensor], Metrics]:
         """Gradient of `loss` over all `rows` of all processes with respect to `params` (which require grad), and

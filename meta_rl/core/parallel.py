@@ -35,8 +35,9 @@ def sums(tensors: Sequence[Tensor]) -> list[Tensor]:
     flat = torch.cat([t.detach().reshape(-1) for t in tensors])
     dist.all_reduce(flat)
     pieces = torch.split(flat, [t.numel() for t in tensors])
-    # Own memory for each tensor, as where nothing is shared: see `types.from_numpy` for why that matters.
-    return [piece.view_as(t).clone() for piece, t in zip(pieces, tensors, strict=True)]
+    # Own memory for each tensor, as where nothing is shared: see `types.from_numpy` for why that matters. Its own dtype
+    # too: together they take the widest of all.
+    return [piece.view_as(t).to(t.dtype, copy=True) for piece, t in zip(pieces, tensors, strict=True)]
 
 
 def size() -> int:

@@ -67,8 +67,8 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "")
     result = read_evaluation(run_dir) if evaluation.exists() else None
     replay_name = f"replay{replay.suffix}" if replay else ""
     card = model_card(run_dir, config, agent, result, replay_name, name)
-    # Where its run and data lay on this machine is nobody else's business.
-    handed = replace_paths(config, {"run_dir": "", "fewshot.data": ""})
+    # Where its run, its start and its data lay on this machine is nobody else's business.
+    handed = replace_paths(config, {"run_dir": "", "start_from": "", "fewshot.data": ""})
     try:
         bundle.write(out, handed, agent)
         for left in (evaluation.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here

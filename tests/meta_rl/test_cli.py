@@ -60,6 +60,18 @@ BAD = {
     "train --inner-lr abc": ["--inner-lr", "'abc'"],
     "train --inner-steps -1": ["--inner-steps", "at least 0"],
     "train rl2 --memory-steps 2": ["--memory-steps", "0 or at least 3"],
+    "train rl2 --clock-steps -1": ["--clock-steps", "at least 0"],
+    "train rl2 --head-hidden 16 0": ["--head-hidden", "at least 1"],
+    "train rl2 --critic-hidden 0": ["--critic-hidden", "at least 1"],
+    "train rl2 --target-kl -0.1": ["--target-kl", "at least 0"],
+    "train --mean-bound -1": ["--mean-bound", "at least 0"],
+    "train reptile --inner-epochs 0": ["--inner-epochs", "at least 1"],
+    "train reptile --inner-minibatches 0": ["--inner-minibatches", "at least 1"],
+    "train reptile --inner-optimizer adagrad": ["--inner-optimizer", "'sgd', 'adam'"],
+    "train --normalise-observations perhaps": ["--normalise-observations", "'perhaps'"],
+    "train maml --env sinusoid-5shot --normalise-observations True": ["--normalise-observations", "few-shot", "False"],
+    "train --start-from nowhere": ["--start-from", "nowhere", "not a run directory"],
+    "train --start-from .": ["--start-from", "not a run directory"],
     "train --reward-coef 1": ["--reward-coef", "not an option of maml-trpo; of rl2, rl2-gru"],
     "train rl2 --reward-coef -1": ["--reward-coef", "at least 0"],
     "train rl2 --env navigation --reward-coef 1 --act-on-rewards True": ["--act-on-rewards", "discrete"],
@@ -170,7 +182,14 @@ def test_a_bad_option_of_a_sound_run(folder: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize(
     "arguments",
-    ["train --env navigatoin", "train --iner-lr 1", "train --inner-lr x", "evaluate nowhere", "train --help"],
+    [
+        "train --env navigatoin",
+        "train --iner-lr 1",
+        "train --inner-lr x",
+        "train --start-from nowhere",
+        "evaluate nowhere",
+        "train --help",
+    ],
 )
 def test_refusals_need_neither_torch_nor_metaworld(arguments: str, tmp_path: Path) -> None:
     code = f"""

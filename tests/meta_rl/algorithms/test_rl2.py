@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import cache
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,8 +19,9 @@ from torch import Tensor
 import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agent import Agent, MetaWorldAgent
-from meta_rl.algorithms.rl2 import Episode, RecurrentActor, Remembered, Rl2, Rows, Trials, without_gaps
+from meta_rl.algorithms.rl2 import Episode, RecurrentActor, Remembered, Rl2, Rows, Trials, following, without_gaps
 from meta_rl.config import EvaluateConfig, NetworkConfig, Rl2Config, TrainConfig, default_config, replace_paths
+from meta_rl.core import parallel
 from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params
@@ -64,11 +66,11 @@ def make(
     space: gym.Space = CONTINUOUS,
     cell: str = "lstm",
     dtype: torch.dtype = torch.float64,
-    recall_observation: bool = False,
+    network: dict[str, Any] | None = None,
     **config: Any,
 ) -> Rl2:
-    network = NetworkConfig(hidden=(7, 6), cell=cell, recall_observation=recall_observation)  # type: ignore[arg-type]
-    policy = make_policy(OBSERVATION, space, network, seed=0)
+    options = NetworkConfig(hidden=(7, 6), cell=cell, **network or {})  # type: ignore[arg-type]
+    policy = make_policy(OBSERVATION, space, options, seed=0)
     learner = Rl2(Rl2Config(**{"chunk": 4, "reward_scale": 0.5, **config}), policy)
     for p in policy.parameters():  # away from the small or zero initial values
         p.data += 0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
@@ -77,10 +79,14 @@ def make(
 
 
 def collect(learner: Rl2, space: gym.Space, episodes: int = 4) -> Shard:
-    """Trials of 5 tasks whose episodes are of different lengths."""
+    """Trials of 5 tasks whose episodes are of different lengths. Observations are normalised, if they are, by what is
+    not so far from their own statistics."""
     tasks = [Task("uneven", (i,)) for i in range(5)]
-    params = learner.init().params
-    return sample_shard(Uneven(5, space), learner, params, tasks, range(5), episodes, Streams(0, 0))
+    weights = learner.init().weights
+    if weights.statistics:
+        numbers = torch.tensor([[0.3, -0.2, 0.1], [500.0, 200.0, 90.0]], dtype=torch.float64)
+        weights = weights._replace(statistics=Moments(torch.tensor(100.0).double(), *numbers)._asdict())
+    return sample_shard(Uneven(5, space), learner, weights, tasks, range(5), episodes, Streams(0, 0))
 
 
 def as_dtype(batch: MetaBatch, dtype: torch.dtype) -> MetaBatch:
@@ -96,6 +102,23 @@ def recorded(learner: Rl2, space: gym.Space = CONTINUOUS) -> tuple[Trials, Rows,
     trials = learner.trials(as_dtype(collect(learner, space).batch, torch.float64))
     rows, moments, _ = learner.rows(learner.init().params, trials, Moments.empty(), 0.95)
     return trials, rows, moments
+
+
+NETWORKS: list[dict[str, Any]] = [
+    {},
+    {"recall_observation": True},
+    {"clock_steps": 3},
+    {"head_hidden": (5,), "critic_hidden": (4,)},
+    {"normalise_observations": True},
+    {
+        "recall_observation": True,
+        "clock_steps": 3,
+        "head_hidden": (5, 4),
+        "critic_hidden": (4,),
+        "mean_bound": 0.7,
+        "normalise_observations": True,
+    },
+]
 
 
 class Recorder(Rl2):
@@ -118,11 +141,11 @@ class Recorder(Rl2):
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
-@pytest.mark.parametrize("recall_observation", [False, True])
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "+".join(network) or "plain")
 def test_recomputed_log_probs_equal_those_of_the_actor(
-    space: gym.Space, cell: str, dtype: torch.dtype, tolerance: float, recall_observation: bool
+    space: gym.Space, cell: str, dtype: torch.dtype, tolerance: float, network: dict[str, Any]
 ) -> None:
-    plain = make(space, cell, dtype, recall_observation)
+    plain = make(space, cell, dtype, network)
     learner = Recorder(plain.config, plain.policy)
     batch = as_dtype(collect(learner, space).batch, dtype)
     trials = learner.trials(batch)
@@ -142,19 +165,24 @@ def test_recomputed_log_probs_equal_those_of_the_actor(
         assert not trials.weight[task, t:].any()
 
 
+@pytest.mark.parametrize("clock_steps", [0, 5])
 @pytest.mark.parametrize("recall_observation", [False, True])
-def test_the_network_reads_the_previous_step(recall_observation: bool) -> None:
-    learner = make(reward_scale=0.5, recall_observation=recall_observation)
+def test_the_network_reads_the_previous_step(recall_observation: bool, clock_steps: int) -> None:
+    """And what time it is: fifths of an episode, and n / (n + 1) in the episode after n others."""
+    network = {"recall_observation": recall_observation, "clock_steps": clock_steps}
+    learner = make(network=network, reward_scale=0.5)
     batch = as_dtype(collect(learner, CONTINUOUS).batch, torch.float64)
     trials = learner.trials(batch)
     first, second = batch.support[:2]
-    # Task 1: an episode of 2 steps, then one of 4. Recall: maybe the observation (3), action (2), reward / 2, done.
+    # Task 1: an episode of 2 steps, then one of 4. Recall: maybe the observation (3), action (2), reward / 2, done, and
+    # maybe the clock (2).
     recall = trials.inputs[1, :, 3:]
-    assert recall[0].tolist() == [0] * (7 if recall_observation else 4)
-    for t, (episode, step, done) in enumerate([(first, 0, 0), (first, 1, 1), (second, 0, 0), (second, 1, 0)]):
+    assert recall[0].tolist() == [0] * (4 + 3 * recall_observation + 2 * bool(clock_steps))
+    steps = [(first, 0, 0, (0.2, 0)), (first, 1, 1, (0, 0.5)), (second, 0, 0, (0.2, 0.5)), (second, 1, 0, (0.4, 0.5))]
+    for t, (episode, step, done, clock) in enumerate(steps):
         expected = episode.observation[1, 0, step].tolist() if recall_observation else []
         expected += [*episode.action[1, 0, step].tolist(), episode.reward[1, 0, step].item() / 2, done]
-        assert recall[t + 1].tolist() == expected
+        assert recall[t + 1].tolist() == [*expected, *(clock if clock_steps else ())]
     assert torch.equal(trials.inputs[1, 2, :3], second.observation[1, 0, 0])
 
 
@@ -289,11 +317,11 @@ def test_learning_from_means_is_learning_from_rewards_without_their_noise() -> N
 
     def trials(means: bool) -> tuple[Rl2, Trials, Rows]:
         learner = Rl2(Rl2Config(learn_from_means=means, discount=1.0, reward_scale=0.5), copy.deepcopy(policy))
-        params = learner.init().params
+        weights = learner.init().weights
         with distribution.make(2, 1) as env:
-            shard = sample_shard(env, learner, params, tasks, range(2), 2, Streams(0, 0))
+            shard = sample_shard(env, learner, weights, tasks, range(2), 2, Streams(0, 0))
         played = learner.trials(shard.batch)
-        return learner, played, learner.rows(params, played, Moments.empty(), 1.0)[0]
+        return learner, played, learner.rows(weights.params, played, Moments.empty(), 1.0)[0]
 
     noisy, clean = trials(False), trials(True)
     assert torch.equal(noisy[1].inputs, clean[1].inputs)
@@ -309,29 +337,66 @@ def test_learning_from_means_is_learning_from_rewards_without_their_noise() -> N
         torch.testing.assert_close(rows.earned, 0.5 * played.earned)
 
 
-def test_minibatches_are_whole_trials_in_a_new_order_every_epoch() -> None:
-    """5 trials of 3 chunks, of which the last of trials 1 and 3 is padding, in 2 minibatches."""
-    learner = make(epochs=3, minibatches=2)
-    number = torch.arange(15.0)
-    weight = torch.ones(15, 4)
-    weight[[5, 11]] = 0
-    ids = number.unsqueeze(1).expand(15, 4)
-    rows = Rows(Batch(ids, ids, ids, ids, weight), ids, ids, ids)
+def numbered(lengths: list[int], first: int = 0) -> tuple[Rows, Trials]:
+    """Trials of up to 12 steps in chunks of 4, as a process that has these alone cuts them: the row of chunk c of trial
+    i is numbered 10 * i + c, with the first trial's i given."""
+    longest = max(lengths)
+    padded = longest if longest < 4 else -(-longest // 4) * 4
+    weight = (torch.arange(padded) < torch.tensor(lengths).unsqueeze(1)).float()
+    ids = 10.0 * (first + torch.arange(len(lengths))).unsqueeze(1) + torch.arange(max(1, padded // 4))
+    ids = ids.reshape(-1, 1).expand(-1, min(4, padded))
+    rows = Rows(Batch(ids, ids, ids, ids, weight.reshape(ids.shape)), ids, ids, ids)
+    return rows, Trials(weight, weight, weight, weight, longest=12)
 
-    def order(iteration: int) -> list[list[float]]:
-        return [part.start[:, 0].tolist() for part in learner._minibatches(rows, 5, iteration)]
 
-    parts = order(0)
-    assert len(parts) == 6
-    whole = [[0, 1, 2], [3, 4], [6, 7, 8], [9, 10], [12, 13, 14]]
-    for epoch in range(3):
-        both = parts[2 * epoch] + parts[2 * epoch + 1]
-        assert sorted(both) == [i for i in range(15) if i not in (5, 11)]
-        for part in parts[2 * epoch : 2 * epoch + 2]:
-            assert all(set(trial) <= set(part) or not set(trial) & set(part) for trial in whole)
-    assert parts[:2] != parts[2:4]
-    assert order(0) == parts
-    assert order(1) != parts
+def minibatches(learner: Rl2, made: tuple[Rows, Trials], iteration: int = 0) -> list[list[int]]:
+    return [part.start[:, 0].int().tolist() for part in learner._minibatches(*made, iteration)]
+
+
+UNEVEN, CHUNKS = [9, 1, 12, 8, 3, 5], [0, 1, 2, 10, 20, 21, 22, 30, 31, 40, 50, 51]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12, 40])
+def test_every_epoch_takes_every_used_chunk_once_in_a_new_order(count: int) -> None:
+    """12 chunks hold something, 6 are padding; minibatches are as large as each other, and none is empty."""
+    learner = make(epochs=3, minibatches=count)
+    parts, each = minibatches(learner, numbered(UNEVEN)), min(count, 12)
+    assert len(parts) == 3 * each
+    epochs = [parts[epoch * each : (epoch + 1) * each] for epoch in range(3)]
+    for epoch in epochs:
+        assert sorted(chain.from_iterable(epoch)) == CHUNKS
+        assert {len(part) for part in epoch} <= {12 // each, -(-12 // each)}
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert minibatches(learner, numbered(UNEVEN)) == parts
+    assert minibatches(learner, numbered(UNEVEN), 1) != parts
+
+
+@pytest.mark.parametrize("lengths", [UNEVEN, [3, 1, 2, 12, 8, 3], [12, 12, 9, 2, 2, 1], [12] * 6], ids=str)
+@pytest.mark.parametrize("size", [2, 3, 6])
+def test_minibatches_are_the_same_whatever_the_number_of_processes(
+    lengths: list[int], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the processes with its part of the trials; one may have short trials only, fewer chunks of each, or rows
+    shorter than a chunk."""
+    learner, each = make(epochs=2, minibatches=4), 6 // size
+    whole = minibatches(learner, numbered(lengths))
+    said: list[Tensor] = []
+
+    def run() -> list[list[list[int]]]:
+        parts = []
+        for rank in range(size):
+            monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+            parts.append(minibatches(learner, numbered(lengths[rank * each : (rank + 1) * each], rank * each)))
+        return parts
+
+    monkeypatch.setattr(parallel, "size", lambda: size)
+    monkeypatch.setattr(parallel, "sum_of", lambda x: said.append(x) or x)  # what each process has to say
+    run()
+    monkeypatch.setattr(parallel, "sum_of", lambda x: sum(said))
+    parts = run()
+    assert [len(mine) for mine in parts] == [len(whole)] * size
+    for together, *split in zip(whole, *parts, strict=True):
+        assert sorted(together) == sorted(chain.from_iterable(split))
 
 
 @pytest.mark.parametrize("where", ["reward", "observation"])
@@ -371,6 +436,55 @@ def test_an_iteration_stops_once_the_policy_has_moved_far_enough(max_kl: float, 
     assert metrics["update/stopped_early"] == (taken < 8)
     assert metrics["update/kl"] <= max_kl
     assert {float(v) for name, v in state.optimizer.items() if name.startswith("step/")} == {taken}
+
+
+@pytest.mark.parametrize(
+    ("rate", "kl", "expected"),
+    [
+        (3e-4, 0.021, 2e-4),  # above twice the target of 0.01
+        (3e-4, 0.02, 3e-4),
+        (3e-4, 0.005, 3e-4),
+        (3e-4, 0.0049, 4.5e-4),  # below half of it
+        (3e-4, 0.0, 4.5e-4),
+        (1.2e-5, 9.0, 1e-5),  # no lower
+        (9e-3, 0.0, 1e-2),  # no higher
+    ],
+)
+def test_a_learning_rate_follows_the_divergence(rate: float, kl: float, expected: float) -> None:
+    assert following(rate, kl, 0.01) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_state_remembers_the_learning_rate_that_follows() -> None:
+    """A target out of reach: 1.5 times as much after every iteration. One that every iteration overshoots: as much
+    less. After a NaN it stays."""
+    options = {"epochs": 2, "learning_rate": 1e-3, "max_kl": 1e9}
+    timid, bold = (make(dtype=torch.float32, target_kl=target, **options) for target in (1e9, 1e-9))
+    state, batch, rates = timid.init(), collect(timid, CONTINUOUS).batch, []
+    for learner in (timid, timid, bold):
+        rates.append(learner.meta_update(state, batch)["update/learning_rate"])
+    assert rates == pytest.approx([1e-3, 1.5e-3, 2.25e-3])
+    assert float(state.extras["learning_rate"]) == pytest.approx(1.5e-3)
+    nothing = torch.full_like(batch.query.reward, torch.nan)
+    poisoned = batch._replace(query=batch.query._replace(reward=nothing, earned=nothing))
+    assert timid.meta_update(state, poisoned)["guard/non_finite_gradient"] == 1
+    assert float(state.extras["learning_rate"]) == pytest.approx(1.5e-3)
+
+
+def test_the_learning_rate_that_follows_is_the_one_that_is_used() -> None:
+    """Adam's first step moves a parameter by it."""
+    learner = make(dtype=torch.float32, epochs=1, target_kl=0.1, learning_rate=1e-3)
+    state = learner.init()
+    state.extras["learning_rate"] = torch.tensor(2e-3, dtype=torch.float64)
+    before = state.params["head.log_std"].clone()
+    learner.meta_update(state, collect(learner, CONTINUOUS).batch)
+    assert float((state.params["head.log_std"] - before).abs().max()) == pytest.approx(2e-3, rel=1e-3)
+
+
+def test_without_a_target_the_learning_rate_is_no_part_of_the_state() -> None:
+    learner = make(dtype=torch.float32, epochs=1)
+    state = learner.init()
+    learner.meta_update(state, collect(learner, CONTINUOUS).batch)
+    assert state.extras.keys() == {"seen", "mean", "square"}
 
 
 def test_the_bias_of_advantages_is_annealed() -> None:

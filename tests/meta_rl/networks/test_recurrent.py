@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from meta_rl.config import NetworkConfig
 from meta_rl.errors import ConfigError
-from meta_rl.networks.recurrent import CELLS, make_policy
+from meta_rl.networks.recurrent import CELLS, make_policy, tick, ticks
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
 CONTINUOUS = gym.spaces.Box(-1, 1, (2,), np.float32)
@@ -63,8 +63,12 @@ def test_memory_steps_are_how_long_a_cell_remembers(cell: str) -> None:
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
 @pytest.mark.parametrize("reward_head", ["none", "here", "everywhere"])
-def test_a_policy_unrolls_what_it_steps(hidden: tuple[int, ...], cell: str, space: gym.Space, reward_head: str) -> None:
-    policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=hidden, cell=cell), seed=0).double()  # type: ignore[arg-type]
+@pytest.mark.parametrize("heads", [(), (5,)])
+def test_a_policy_unrolls_what_it_steps(
+    hidden: tuple[int, ...], cell: str, space: gym.Space, reward_head: str, heads: tuple[int, ...]
+) -> None:
+    config = NetworkConfig(hidden=hidden, cell=cell, head_hidden=heads, critic_hidden=heads)  # type: ignore[arg-type]
+    policy = make_policy(OBSERVATION, space, config, seed=0).double()
     if reward_head != "none":
         policy.add_reward_head(space is DISCRETE, reward_head == "everywhere")
     params = {name: p.detach() + 0.3 * torch.randn_like(p) for name, p in policy.named_parameters()}
@@ -79,6 +83,33 @@ def test_a_policy_unrolls_what_it_steps(hidden: tuple[int, ...], cell: str, spac
         for stepped, unrolled in zip(one, distribution, strict=True):
             torch.testing.assert_close(stepped, unrolled[:, t])
     torch.testing.assert_close(state, last)
+
+
+@pytest.mark.parametrize("hidden", [(8,), (6, 8)])
+@pytest.mark.parametrize("head", [(), (5,)])
+@pytest.mark.parametrize("critic", [(), (5,)])
+def test_heads_with_layers_of_their_own_see_again_what_the_cell_reads(
+    hidden: tuple[int, ...], head: tuple[int, ...], critic: tuple[int, ...]
+) -> None:
+    """A cell whose weights are zero tells nothing of what it reads."""
+    policy = make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden, head_hidden=head, critic_hidden=critic), seed=0)
+    for p in policy.recurrent.parameters():
+        p.data.zero_()
+    inputs = torch.randn(1, 2, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
+    distribution, value, _, _ = policy(inputs, torch.zeros(1, policy.state_size))
+    assert torch.equal(distribution.mean[0, 0], distribution.mean[0, 1]) == (not head)
+    assert torch.equal(value[0, 0], value[0, 1]) == (not critic)
+
+
+def test_the_time_of_whole_trials_is_that_of_one_step_after_another() -> None:
+    """Episodes of all lengths, those of one step too."""
+    done = (torch.rand(50, 30, generator=torch.Generator().manual_seed(0)) < torch.linspace(0, 1, 50)[:, None]).double()
+    clock, expected = torch.zeros(50, 2, dtype=torch.float64), []
+    for t in range(30):
+        clock = tick(clock, done[:, t])
+        expected.append(clock)
+    assert torch.equal(ticks(done), torch.stack(expected, 1))
+    assert ticks(torch.tensor([[0.0, 0, 1, 1, 0]])).tolist() == [[[1, 0], [2, 0], [0, 1], [0, 2], [1, 2]]]
 
 
 def test_a_policy_may_act_on_the_rewards_it_expects_and_its_doubts_alone() -> None:
@@ -141,13 +172,24 @@ def test_a_policy_that_was_not_asked_to_does_not(space: gym.Space) -> None:
 def test_the_recall_of_a_step() -> None:
     def recall(space: gym.Space, action: Tensor, observation: bool = False) -> list[list[float]]:
         policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=(4,), recall_observation=observation), seed=0)
-        after = policy.recall(torch.full((2, 3), 7.0), action, torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]))
+        reward, done, clock = torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]), torch.zeros(2, 2)
+        after = policy.recall(torch.full((2, 3), 7.0), action, reward, done, clock)
         assert after.shape[-1] == policy.recall_size
         return policy.inputs(torch.zeros(2, 3), after)[:, 3:].tolist()  # type: ignore[no-any-return]
 
     assert recall(CONTINUOUS, torch.tensor([[3.0, 4.0], [5.0, 6.0]])) == [[3, 4, 0.5, 0], [5, 6, 2, 1]]
     assert recall(DISCRETE, torch.tensor([2, 0])) == [[0, 0, 1, 0, 0.5, 0], [1, 0, 0, 0, 2, 1]]
     assert recall(DISCRETE, torch.tensor([2, 0]), True) == [[7, 7, 7, 0, 0, 1, 0, 0.5, 0], [7, 7, 7, 1, 0, 0, 0, 2, 1]]
+
+
+def test_the_clock_as_it_is_read() -> None:
+    """Time in units of 50 steps; n / (n + 1) after n episodes, which the thousandth still leaves below 1."""
+    policy = make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=(4,), clock_steps=50), seed=0)
+    clock, zeros = torch.tensor([[0.0, 0.0], [10.0, 1.0], [75.0, 3.0], [0.0, 1000.0]]), torch.zeros(4)
+    after = policy.recall(torch.zeros(4, 3), torch.zeros(4, 2), zeros, zeros, clock)
+    assert after.shape[-1] == policy.recall_size == 6
+    expected = torch.tensor([[0.0, 0.0], [0.2, 0.5], [1.5, 0.75], [0.0, 1000 / 1001]])
+    torch.testing.assert_close(after[:, 4:], expected)
 
 
 def test_the_seed_makes_the_parameters_and_torchs_generator_stays() -> None:
