@@ -62,9 +62,6 @@ class NetworkConfig:
     linear in the memory."""
     critic_hidden: tuple[int, ...] = ()
     """rl2: the same of the value head."""
-    context: int = 0
-    """Numbers that a feed-forward policy reads beside every observation: parameters, 0 at first, that adaptation moves
-    (maml with --adapt context; Zintgraf et al. 2019)."""
     mean_bound: float = 0.0
     """Actions in a box: largest absolute mean, reached through a tanh; 0: none."""
     init_std: float = 1.0
@@ -97,9 +94,6 @@ class MamlConfig(AlgorithmConfig):
     """Ignore second derivatives (FOMAML)."""
     learn_inner_lr: bool = False
     """Meta-learn a step size for every single parameter (Meta-SGD)."""
-    adapt: Literal["all", "context"] = "all"
-    """What the adaptation moves: all parameters, or only the context that the policy reads (CAVIA, Zintgraf et al.
-    2019; give the network a --context). The other parameters are learned by meta-updates alone."""
     outer_step: Literal["trpo", "ppo", "vpg"] = "trpo"
     """Trust region; clipped surrogate, several Adam epochs; one Adam step on the policy gradient."""
     discount: float = 0.99
@@ -528,9 +522,54 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.max_grad_norm": 0.5,
         },
     ),
-    # Positions are read in metres, where millimetres decide.
-    ("*", "metaworld/*", {"network.normalise_observations": True}),
-    ("rl2*", "metaworld/*", {"algorithm.reward_scale": 0.1}),  # rewards are in [0, 10]
+    # Positions are read in metres, where millimetres decide. Actions are clipped to 1. See results/ablations.md.
+    ("*", "metaworld/*", {"network.normalise_observations": True, "network.init_std": 0.7}),
+    ("*", "metaworld/ml25", {"meta_batch_size": 25}),
+    ("*", "metaworld/ml45", {"meta_batch_size": 45}),
+    *[
+        (
+            recipes,
+            "metaworld/*",
+            {"algorithm.inner_lr": 0.03, "algorithm.gae_lambda": 0.95, "algorithm.max_kl": 0.03},
+        )
+        for recipes in ("*maml-*", "metasgd-*", "promp", "multitask-*")
+    ],
+    (
+        "reptile",
+        "metaworld/*",
+        {
+            "algorithm.inner_loss": "ppo",
+            "algorithm.inner_optimizer": "adam",
+            "algorithm.inner_lr": 1e-3,
+            "algorithm.inner_steps": 2,
+            "algorithm.inner_epochs": 4,
+            "algorithm.inner_minibatches": 10,
+            "algorithm.gae_lambda": 0.95,
+        },
+    ),
+    (
+        "rl2*",
+        "metaworld/*",
+        {
+            # Short trials and many gradient steps: nine tenths of a trial of ten episodes teach what three can.
+            "meta_batch_size": 30,
+            "episodes_per_task": 3,
+            "evaluate.adaptation_steps": 2,
+            "network.hidden": (128, 128),
+            "network.head_hidden": (128,),
+            "network.critic_hidden": (128,),
+            "network.clock_steps": 500,
+            "network.mean_bound": 1.0,
+            "algorithm.epochs": 4,
+            "algorithm.minibatches": 15,
+            "algorithm.target_kl": 0.015,
+            "algorithm.max_kl": 0.1,
+            "algorithm.entropy_coef": 1e-3,
+            "algorithm.reward_scale": 0.1,  # rewards are in [0, 10]
+        },
+    ),
+    ("rl2*", "metaworld/ml25", {"meta_batch_size": 25}),
+    ("rl2*", "metaworld/ml45", {"meta_batch_size": 45}),
     (
         "rl2*",
         "navigation",
@@ -783,7 +822,7 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
         "seed iterations workers worker_cores test_tasks adaptation_steps stock_goals evaluation_seed inner_steps "
         "cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef reward_coef final_meta_lr meta_lr_iterations "
-        "final_learning_rate learning_rate_iterations clock_steps context mean_bound target_kl inner_batch train_ways "
+        "final_learning_rate learning_rate_iterations clock_steps mean_bound target_kl inner_batch train_ways "
         "train_shots",
         lambda x: x >= 0,
         "must be at least 0",

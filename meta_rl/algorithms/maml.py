@@ -74,8 +74,7 @@ class MamlBase:
     def init(self) -> TrainState:
         """Parameters as the network was initialised, and step sizes if they are learned."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        moving = {name: p for name, p in params.items() if self.adapts(name)}
-        rates = {name: torch.full_like(p, self.config.inner_lr) for name, p in moving.items()}
+        rates = {name: torch.full_like(p, self.config.inner_lr) for name, p in params.items()}
         return TrainState(0, 0, params, rates if self.config.learn_inner_lr else {})
 
     def start(self, weights: Weights, num_tasks: int) -> Weights:
@@ -122,16 +121,7 @@ class MamlBase:
     def _adapt_one(self, params: Params, rates: Params, support: tuple[Any, ...]) -> Params:
         """A step of one task per element of `support`, of the learned step sizes `rates` if there are any."""
         inner_lr, first_order = rates or self.config.inner_lr, self.config.first_order
-        moving = {name: p for name, p in params.items() if self.adapts(name)}
-
-        def loss(mine: Params, batch: Any) -> Tensor:
-            return self._loss(params | mine, batch)
-
-        return params | inner_loop.adapt(loss, moving, support, inner_lr, first_order=first_order)
-
-    def adapts(self, name: str) -> bool:
-        """Whether adaptation moves the parameter of this name."""
-        return True
+        return inner_loop.adapt(self._loss, params, support, inner_lr, first_order=first_order)
 
     def _loss(self, params: Params, batch: Any) -> Tensor:
         return self.inner_loss(self.policy.apply(params, batch.observation), batch)
@@ -154,10 +144,6 @@ class Maml(MamlBase):
         state = super().init()
         state.statistics = self.policy.statistics()
         return state
-
-    def adapts(self, name: str) -> bool:
-        """See `MamlBase.adapts`."""
-        return self.config.adapt == "all" or name == "context"
 
     def stages(self, episodes_per_task: int) -> int:
         """A support rollout per inner step, then the query."""

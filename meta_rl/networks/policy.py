@@ -47,17 +47,14 @@ class GaussianPolicy(Policy):
 
     def __init__(self, observation_dim: int, action_dim: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.mean = mlp(
-            [observation_dim + config.context, *config.hidden, action_dim], config.activation, final_gain=0.1
-        )
-        self.context = nn.Parameter(torch.zeros(config.context)) if config.context else None
+        self.mean = mlp([observation_dim, *config.hidden, action_dim], config.activation, final_gain=0.1)
         self.log_std = nn.Parameter(torch.full((action_dim,), math.log(config.init_std)))
         self.min_log_std, self.mean_bound = math.log(config.min_std), config.mean_bound
         self.noise_shape = (action_dim,)
 
     def forward(self, observation: Tensor) -> DiagonalGaussian:
         """``[..., obs]`` -> a diagonal Gaussian over ``[..., action]``."""
-        mean = self.mean(with_context(observation, self.context))
+        mean = self.mean(observation)
         if self.mean_bound:
             mean = self.mean_bound * torch.tanh(mean / self.mean_bound)
         # The maximum (not clamp) keeps second derivatives defined everywhere.
@@ -73,21 +70,11 @@ class CategoricalPolicy(Policy):
 
     def __init__(self, observation_dim: int, actions: int, config: NetworkConfig) -> None:
         super().__init__()
-        self.logits = mlp(
-            [observation_dim + config.context, *config.hidden, actions], config.activation, final_gain=0.1
-        )
-        self.context = nn.Parameter(torch.zeros(config.context)) if config.context else None
+        self.logits = mlp([observation_dim, *config.hidden, actions], config.activation, final_gain=0.1)
 
     def forward(self, observation: Tensor) -> Categorical:
         """``[..., obs]`` -> a categorical distribution."""
-        return Categorical(self.logits(with_context(observation, self.context)))
-
-
-def with_context(observation: Tensor, context: Tensor | None) -> Tensor:
-    """``[..., obs + context]``: the same context beside every observation."""
-    if context is None:
-        return observation
-    return torch.cat([observation, context.expand(*observation.shape[:-1], -1)], -1)
+        return Categorical(self.logits(observation))
 
 
 def make_policy(
