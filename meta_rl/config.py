@@ -530,7 +530,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         (
             recipes,
             "metaworld/*",
-            {"algorithm.inner_lr": 0.03, "algorithm.gae_lambda": 0.95, "algorithm.max_kl": 0.03},
+            {"algorithm.inner_lr": 0.03, "algorithm.gae_lambda": 0.99, "algorithm.max_kl": 0.03},
         )
         for recipes in ("*maml-*", "metasgd-*", "promp", "multitask-*")
     ],
