@@ -91,7 +91,7 @@ class MetaLearner(Protocol):
         ...
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        """Learn from one meta-batch: change `state.params` (and optimizer, extras) in place, return metrics."""
+        """Learn from one meta-batch: change `state` (its parameters, optimizer and extras) in place, return metrics."""
         ...
 
 

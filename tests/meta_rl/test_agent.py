@@ -110,7 +110,7 @@ def test_metaworlds_own_evaluator_runs_a_trained_agent_unchanged(tmp_path: Path)
     run = train(replace_paths(reach_agent().config, {**sizes, "device": "cpu"}))
     protocol = EvaluateConfig(adaptation_episodes=1, evaluation_episodes=1)
     agent = load(run)
-    assert not torch.equal(agent.params["mean.0.weight"], reach_agent().params["mean.0.weight"])
+    assert not torch.equal(agent.weights.params["mean.0.weight"], reach_agent().weights.params["mean.0.weight"])
     result = stock_evaluation(agent, protocol, goals_per_family=2)
     assert 0 <= result["success"] <= 1
     assert result["success_by_family"].keys() == {"reach-v3"}
@@ -131,7 +131,7 @@ def test_load_gives_the_trained_parameters(tiny: Callable[..., TrainConfig]) -> 
     state = checkpoint.load_newest(run / "checkpoints")
     assert state is not None
     assert agent.iteration == 2
-    assert all(torch.equal(agent.params[name], state.params[name]) for name in state.params)
+    assert all(torch.equal(agent.weights.params[name], state.params[name]) for name in state.params)
 
 
 def test_load_errors(tiny: Callable[..., TrainConfig], tmp_path: Path) -> None:

@@ -19,21 +19,22 @@ import torch
 
 from meta_rl import checkpoint
 from meta_rl.checkpoint import CheckpointError, CheckpointWarning
-from meta_rl.core.state import TrainState
+from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.errors import ConfigError
 
-GROUPS = ("params", "optimizer", "extras")
 FILES = ("manifest.json", "state.json", "state.safetensors")
 
 
 def make_state(iteration: int = 7) -> TrainState:
-    """All three groups, several types, special values, and an order of names that is not the alphabet's."""
+    """All groups, several types, special values, and an order of names that is not the alphabet's."""
     rng = torch.Generator().manual_seed(iteration)
     special = [float("nan"), float("inf"), -float("inf"), -0.0, 1e-45]
     return TrainState(
         iteration,
         1000 * iteration,
         {"z.weight": torch.randn(3, 4, generator=rng), "a.bias": torch.tensor(special)},
+        {"z.weight": torch.rand(3, 4, generator=rng), "a.bias": torch.tensor(0.1)},
+        {"seen": torch.tensor(12.0, dtype=torch.float64), "mean": torch.randn(2, generator=rng, dtype=torch.float64)},
         {"second/step": torch.tensor(iteration), "moment": torch.randn(5, generator=rng, dtype=torch.float64)},
         {"mask": torch.tensor([True, False]), "empty": torch.zeros(0, 3), "scalar": torch.tensor(2.5)},
     )
@@ -391,7 +392,7 @@ import resource, signal, sys
 from pathlib import Path
 import torch
 from meta_rl import checkpoint
-from meta_rl.core.state import TrainState
+from meta_rl.core.state import GROUPS, TrainState
 
 folder = Path(sys.argv[1])
 checkpoint.save(folder, TrainState(1, 1, {"w": torch.ones(10)}), 3)

@@ -17,7 +17,9 @@ from meta_rl.algorithms.base import make_learner
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.core import parallel
+from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.core.types import map_tensors
+from meta_rl.core.weights import joined
 from meta_rl.data_parallel import Shared, split
 from meta_rl.errors import RunError
 from meta_rl.sources.base import Plan
@@ -27,46 +29,82 @@ from tests.meta_rl.conftest import TINY_OPTIONS
 from tests.meta_rl.sources.test_processes import gone
 from tests.meta_rl.test_train import assert_same_run, quiet
 
+NORMALISED = {"network.normalise_observations": True}
 CASES = {
-    "maml-trpo": {"algorithm.cg_iters": 4},
+    "maml-trpo": {"algorithm.cg_iters": 4, **NORMALISED},
     "maml-ppo": {"algorithm.epochs": 2},
     "maml-ppo minibatches": {"algorithm.epochs": 2, "algorithm.minibatches": 4},  # a task each
     "multitask-ppo minibatches": {"algorithm.epochs": 2, "algorithm.minibatches": 4},
     "maml-vpg": {},
     "promp": {"algorithm.epochs": 2, "algorithm.minibatches": 2},
-    "rl2": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20},
-    "rl2-gru": {"algorithm.epochs": 2, "algorithm.minibatches": 4},  # a trial each: all but one process have none
-    "reptile": {"algorithm.meta_optimizer": "adam", "algorithm.meta_lr": 1e-3},
+    "rl2": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20, **NORMALISED},
+    "rl2-gru": {  # a trial each: all but one process have none
+        "algorithm.epochs": 2,
+        "algorithm.minibatches": 4,
+        "algorithm.target_kl": 1e-4,
+    },
+    "metasgd-trpo": {"algorithm.cg_iters": 4},
+    "reptile": {
+        "algorithm.meta_optimizer": "adam",
+        "algorithm.meta_lr": 1e-3,
+        "algorithm.inner_loss": "ppo",
+        "algorithm.inner_optimizer": "adam",
+        "algorithm.inner_lr": 1e-2,
+        "algorithm.inner_epochs": 2,
+        "algorithm.inner_minibatches": 2,
+        **NORMALISED,
+    },
 }
 
 
-def updated(recipe: str, changes: dict[str, Any], size: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """Parameters, as far as they moved, and metrics of one meta-update in `size` processes. In float64 and with
-    few conjugate gradients, because on so few states each of those makes ten times more of what rounding did."""
+def updated(recipe: str, changes: dict[str, Any], size: int) -> tuple[TrainState, dict[str, Any], dict[str, float]]:
+    """The state after one meta-update in `size` processes, its parameters as far as they moved, and metrics. In float64
+    and with few conjugate gradients, because on so few states each of those makes ten times more of what rounding
+    did."""
     config = replace_paths(default_config(recipe, "navigation"), {"network.hidden": (16,), **changes})
     distribution = envs.make("navigation", horizon=20)
     learner = make_learner(config, distribution)
     state = learner.init()
     batch = InProcess(distribution, learner, Plan(4, 3, seed=0)).sample(state.weights, 0).batch
-    state.params, batch = map_tensors(torch.Tensor.double, (state.params, batch))
-    start = {name: p.clone() for name, p in state.params.items()}
+    state.params, state.shared, batch = map_tensors(torch.Tensor.double, (state.params, state.shared, batch))
+    start = {name: p.clone() for name, p in joined(state.params, state.shared).items()}
     if size == 1:
         metrics = learner.meta_update(state, batch)
     else:
         with closing(Shared(learner, size, torch.device("cpu"))) as shared:
             metrics = shared.meta_update(state, batch)
-    return {name: p - start[name] for name, p in state.params.items()}, metrics
+    return state, {name: p - start[name] for name, p in joined(state.params, state.shared).items()}, metrics
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_equal_one(case: str) -> None:
     one, two = (updated(case.split()[0], CASES[case], size) for size in (1, 2))
-    assert max(float(p.abs().max()) for p in one[0].values()) > 1e-4  # it did move
-    for name, moved in one[0].items():
-        torch.testing.assert_close(two[0][name], moved, rtol=0, atol=1e-6)
+    assert max(float(p.abs().max()) for p in one[1].values()) > 1e-4  # it did move
     assert one[1].keys() == two[1].keys()
-    for name, value in one[1].items():
-        assert two[1][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    for name, moved in one[1].items():
+        torch.testing.assert_close(two[1][name], moved, rtol=0, atol=1e-6)
+    assert one[2].keys() == two[2].keys()
+    for name, value in one[2].items():
+        assert two[2][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    for group in GROUPS:
+        mine, theirs = getattr(one[0], group), getattr(two[0], group)
+        assert [(name, x.dtype, x.shape) for name, x in mine.items()] == [
+            (name, x.dtype, x.shape) for name, x in theirs.items()
+        ]
+
+
+def test_each_number_keeps_its_type() -> None:
+    """Float32 and float64 in one exchange, as Reptile with Adam has them."""
+    config = replace_paths(default_config("reptile", "navigation"), {"algorithm.inner_optimizer": "adam"})
+    distribution = envs.make("navigation", horizon=20)
+    learner = make_learner(config, distribution)
+    state = learner.init()
+    batch = InProcess(distribution, learner, Plan(4, 3, seed=0)).sample(state.weights, 0).batch
+    before = {name: p.dtype for name, p in joined(state.params, state.shared).items()}
+    assert set(before.values()) == {torch.float32, torch.float64}
+    with closing(Shared(learner, 2, torch.device("cpu"))) as shared:
+        shared.meta_update(state, batch)
+    assert {name: p.dtype for name, p in joined(state.params, state.shared).items()} == before
 
 
 def test_a_part_is_neighbouring_tasks() -> None:
@@ -83,7 +121,7 @@ def test_alone_nothing_is_changed() -> None:
 
 
 def test_a_run_shares_its_updates_and_goes_on(tiny: Callable[..., TrainConfig]) -> None:
-    changes = {"meta_batch_size": 4, "learners": 2}
+    changes = {"meta_batch_size": 4, "learners": 2, **NORMALISED}
     whole = train(tiny("whole", **changes), quiet)
     train(tiny("parts", iterations=2, **changes), quiet)
     parts = train(tiny("parts", **changes), quiet)

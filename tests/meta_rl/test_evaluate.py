@@ -19,6 +19,7 @@ from meta_rl.config import EvaluateConfig, default_config, replace_paths
 from meta_rl.core.distributions import Categorical
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Batch, Params, Rollout
+from meta_rl.core.weights import Weights
 from meta_rl.evaluate import Evaluation, evaluate, test_tasks
 
 test_tasks.__test__ = False  # a function of the package, not a test
@@ -70,8 +71,8 @@ class Stage:
         noise_shape = (1,)
         noise_kind = "normal"
 
-    def start(self, params: Params, num_tasks: int) -> Params:
-        return {"k": params["k"].expand(num_tasks)}
+    def start(self, weights: Weights, num_tasks: int) -> Params:
+        return {"k": weights.params["k"].expand(num_tasks)}
 
     def prepare(self, params: Params, rollout: Rollout) -> Batch:
         assert rollout.reward.shape[1] == 4  # the adaptation episodes
@@ -119,7 +120,7 @@ PROTOCOL = EvaluateConfig(adaptation_episodes=4, evaluation_episodes=3, adaptati
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_every_number_is_where_it_belongs(deterministic: bool) -> None:
     """7 tasks in chunks of 3: the last chunk repeats task 6 twice, and the repeats must not show."""
-    result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, deterministic), PROTOCOL)  # type: ignore[arg-type]
+    result = evaluate(Stage(), Weights({"k": torch.zeros(())}), Numbers(True, deterministic), PROTOCOL)  # type: ignore[arg-type]
     episodes = 1 if deterministic else 3
     assert result.returns.shape == (7, 3, episodes)
     for task in range(7):
@@ -245,7 +246,7 @@ def test_a_task_has_the_same_numbers_whichever_others_are_chosen(chosen: list[in
 
 
 def test_summary_and_details() -> None:
-    result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, True), PROTOCOL)  # type: ignore[arg-type]
+    result = evaluate(Stage(), Weights({"k": torch.zeros(())}), Numbers(True, True), PROTOCOL)  # type: ignore[arg-type]
     summary = json.loads(json.dumps(result.summary()))
     for k, stage in enumerate(summary["stages"]):
         solved = [(100 * task + k) % 3 == 0 for task in range(7)]
@@ -276,7 +277,7 @@ def test_training_tasks_of_a_continuum_are_no_test_tasks() -> None:
 
 def test_more_places_than_tasks_and_no_adaptation() -> None:
     protocol = EvaluateConfig(adaptation_steps=0, tasks_at_once=50)
-    result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, True), protocol)  # type: ignore[arg-type]
+    result = evaluate(Stage(), Weights({"k": torch.zeros(())}), Numbers(True, True), protocol)  # type: ignore[arg-type]
     assert result.returns[:, 0, 0].tolist() == [200.0 * task for task in range(7)]
     assert result.env_steps == 7 * 2 * (1 + 3)
 
@@ -297,21 +298,22 @@ class Early(Plain):
 def test_success_at_any_step_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     distribution = Numbers(True, True)
     monkeypatch.setattr(distribution, "make", Early)
-    result = evaluate(Stage(), {"k": torch.zeros(())}, distribution, PROTOCOL)  # type: ignore[arg-type]
+    result = evaluate(Stage(), Weights({"k": torch.zeros(())}), distribution, PROTOCOL)  # type: ignore[arg-type]
     assert result.solved[:, 0, 0].tolist() == [True, True, False, False, False, False, False]
 
 
 def test_results_do_not_depend_on_how_tasks_are_batched() -> None:
     """Each task has its own noise: 5 tasks, 2 or 5 at once, on a real learner. (Not bitwise: matrix products of other
     sizes round differently.)"""
-    learner, params, distribution = start("maml-trpo", "navigation")
+from meta_rl.core.weights import Weights
+from meta_rl.evaluate import Evaluation, evaluate, test_tasks
     protocol = EvaluateConfig(test_tasks=5, adaptation_episodes=2, adaptation_steps=1)
     two, five = (
-        evaluate(learner, params, distribution, dataclasses.replace(protocol, tasks_at_once=n)) for n in (2, 5)
+        evaluate(learner, weights, distribution, dataclasses.replace(protocol, tasks_at_once=n)) for n in (2, 5)
     )
     assert two.tasks == five.tasks
     np.testing.assert_allclose(two.returns, five.returns, rtol=1e-3)
     np.testing.assert_allclose(two.sampled_returns, five.sampled_returns, rtol=1e-3)
     assert not np.allclose(two.returns[:, 0], two.returns[:, 1], rtol=1e-2)  # adaptation does change them
-    other = evaluate(learner, params, distribution, dataclasses.replace(protocol, evaluation_seed=1))
+    other = evaluate(learner, weights, distribution, dataclasses.replace(protocol, evaluation_seed=1))
     assert other.tasks != two.tasks

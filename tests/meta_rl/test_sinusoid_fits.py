@@ -30,7 +30,7 @@ def test_the_curves_are_those_of_the_networks_and_the_truth_is_the_task(tmp_path
         np.testing.assert_allclose(found.truth[episode], amplitude * np.sin(found.x - phase), atol=1e-3)
         points, values = (torch.from_numpy(v[episode]).unsqueeze(-1) for v in found.support)
         np.testing.assert_allclose(values.numpy(), amplitude * np.sin(points.numpy() - phase), atol=1e-5)
-        params = {name: p.clone().requires_grad_() for name, p in agent.params.items()}
+        params = {name: p.clone().requires_grad_() for name, p in agent.weights.params.items()}
         for step in (0, 1, 2):
             if step:
                 loss = (agent.learner.policy.apply(params, points) - values).square().mean()

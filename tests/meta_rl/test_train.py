@@ -21,7 +21,7 @@ import torch
 from meta_rl import checkpoint
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig
-from meta_rl.core.state import TrainState
+from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.errors import ConfigError
 from meta_rl.logging import read_rows
 from meta_rl.train import train
@@ -43,7 +43,7 @@ def final(run: Path) -> TrainState:
 def assert_same_run(a: Path, b: Path) -> None:
     one, two = final(a), final(b)
     assert (one.iteration, one.env_steps) == (two.iteration, two.env_steps)
-    for group in ("params", "optimizer", "extras"):
+    for group in GROUPS:
         first, second = getattr(one, group), getattr(two, group)
         assert first.keys() == second.keys()
         assert all(torch.equal(first[name], second[name]) for name in first)

@@ -13,7 +13,8 @@ from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.reptile import Reptile
 from meta_rl.config import ReptileConfig, default_config, replace_paths
 from meta_rl.core import losses
-from meta_rl.core.state import TrainState
+from meta_rl.core.moments import Moments
+from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
 from meta_rl.networks.policy import make_policy
 from meta_rl.sources.base import Plan
@@ -177,7 +178,111 @@ def test_update_equals_a_loop_over_tasks(action_space: Any, settings: dict[str, 
         assert not state.params[name].requires_grad
 
 
-@pytest.mark.parametrize("settings", [{}, {"algorithm.inner_loss": "ppo", "algorithm.inner_epochs": 3}])
+@pytest.mark.parametrize("inner_loss", ["lvc", "ppo"])
+@pytest.mark.parametrize(("epochs", "minibatches"), [(1, 1), (3, 1), (1, 4), (2, 4)])
+def test_inner_adam_on_minibatches_equals_a_loop_with_torchs(inner_loss: str, epochs: int, minibatches: int) -> None:
+    """Two updates of three tasks on rollouts of 6 steps: every epoch takes steps 0 and 4, then 1 and 5, then 2, then 3.
+    Adam has no momentum; each task begins with the mean of the second moments that the last update's tasks ended
+    with."""
+    maml, params = test_maml.make(inner_steps=2)
+    settings = {"inner_loss": inner_loss, "inner_epochs": epochs, "inner_minibatches": minibatches}
+    config = ReptileConfig(inner_lr=0.02, inner_steps=2, inner_optimizer="adam", meta_lr=0.7, **settings)  # type: ignore[arg-type]
+    learner = Reptile(config, maml.policy)
+    loss_of = losses.likelihood_ratio if inner_loss == "lvc" else lambda d, b: losses.clipped(d, b, 0.2)
+    state, taken = learner.init(), 3 * epochs * minibatches  # steps of a task in an update: two supports, one query
+    theta = map_tensors(torch.Tensor.detach, params)
+    moments = {name: torch.zeros_like(p) for name, p in theta.items()}
+    for update in range(2):
+        batch = test_maml.random_batch(maml, params, seed=update)
+        adapted = learner.start(state.weights, 3)
+        for rollout in (*batch.support, batch.query):
+            adapted = learner.adapt(adapted, rollout)
+        learner.meta_update(state, batch)
+        ended: list[tuple[Params, Params]] = []
+        for task in range(3):
+            leaves = {name: p.clone().requires_grad_() for name, p in theta.items()}
+            adam = torch.optim.Adam(list(leaves.values()), lr=0.02, betas=(0.0, 0.999))
+            for name, p in leaves.items():
+                begun = {"step": torch.tensor(float(taken * update)), "exp_avg": torch.zeros_like(p)}
+                adam.state[p] = begun | {"exp_avg_sq": moments[name].clone()}
+            for rollout in (*batch.support, batch.query):
+                for _ in range(epochs):
+                    for first in range(minibatches):
+                        mine = Batch(*(x[task][:, first::minibatches] for x in rollout))
+                        adam.zero_grad()
+                        loss_of(learner.policy.apply(leaves, mine.observation), mine).backward()
+                        adam.step()
+            ended.append(
+                (
+                    {n: p.detach() for n, p in leaves.items()},
+                    {n: adam.state[p]["exp_avg_sq"] for n, p in leaves.items()},
+                )
+            )
+            for name, p in leaves.items():
+                torch.testing.assert_close(adapted.weights.params[name][task], p.detach(), rtol=0, atol=1e-10)
+                torch.testing.assert_close(adapted.state[0][name][task], adam.state[p]["exp_avg_sq"], rtol=1e-9, atol=0)
+        theta = {name: p + 0.7 * (sum(e[0][name] for e in ended) / 3 - p) for name, p in theta.items()}
+        moments = {name: sum(e[1][name] for e in ended) / 3 for name in theta}
+        for name, p in theta.items():
+            torch.testing.assert_close(state.params[name], p, rtol=0, atol=1e-10)
+            torch.testing.assert_close(state.shared[f"moment.{name}"], moments[name], rtol=1e-6, atol=1e-14)
+        assert float(state.shared["steps"]) == taken * (update + 1)
+
+
+def test_there_are_no_more_minibatches_than_steps() -> None:
+    """Twenty of a rollout of six steps are six."""
+    maml, params = test_maml.make(inner_steps=1)
+    batch, results = test_maml.random_batch(maml, params), []
+    for count in (6, 20):
+        learner = Reptile(ReptileConfig(inner_steps=1, inner_minibatches=count), maml.policy)
+        state = learner.init()
+        learner.meta_update(state, batch)
+        results.append(state.params)
+    assert all(torch.equal(results[0][name], results[1][name]) for name in params)
+
+
+def test_a_minibatch_of_nothing_but_padding_moves_nothing() -> None:
+    """Episodes of four steps in six minibatches of six: the last two are empty."""
+    maml, params = test_maml.make(inner_steps=1)
+    batch, results = test_maml.random_batch(maml, params), []
+    for part in (*batch.support, batch.query):
+        part.weight[:, :, 4:] = 0
+        part.advantage[:, :, 4:] = 0
+    short = map_tensors(lambda x: x[:, :, :4], batch)
+    for data, count in ((batch, 6), (short, 4)):
+        learner = Reptile(ReptileConfig(inner_steps=1, inner_minibatches=count), maml.policy)
+        state = learner.init()
+        assert learner.meta_update(state, data)["guard/non_finite_gradient"] == 0
+        results.append(state.params)
+    for name in params:
+        torch.testing.assert_close(results[0][name], results[1][name], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("meta_optimizer", ["sgd", "adam"])
+def test_a_nan_leaves_second_moments_alone_too(meta_optimizer: str) -> None:
+    maml, params = test_maml.make(inner_steps=1)
+    learner = Reptile(ReptileConfig(inner_steps=1, inner_optimizer="adam", meta_optimizer=meta_optimizer), maml.policy)  # type: ignore[arg-type]
+    state, batch = learner.init(), test_maml.random_batch(maml, params)
+    learner.meta_update(state, batch)
+    before = state.copy()
+    batch.query.advantage[1, 0, 0] = torch.nan
+    assert learner.meta_update(state, batch)["guard/non_finite_gradient"] == 1
+    for group in GROUPS:
+        mine, theirs = getattr(state, group), getattr(before, group)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert all(bool((p > 0).any()) for p in state.shared.values())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"algorithm.inner_loss": "ppo", "algorithm.inner_epochs": 3},
+        {"algorithm.inner_optimizer": "adam", "algorithm.inner_lr": 1e-2, "algorithm.inner_minibatches": 3},
+        {"network.normalise_observations": True},
+    ],
+)
 def test_learning_retraces_the_adaptation_that_sampling_made(settings: dict[str, Any]) -> None:
     """From the meta-parameters over the recorded support: the policies that recorded the query; and `adapt`, which
     evaluation calls, is the same step."""
@@ -187,6 +292,9 @@ def test_learning_retraces_the_adaptation_that_sampling_made(settings: dict[str,
     assert isinstance(learner, Reptile)
     source = InProcess(distribution, learner, Plan(4, 3, seed=0))
     state = learner.init()
+    if state.statistics:
+        numbers = torch.tensor([[0.2, -0.1], [2.0, 3.0]], dtype=torch.float64)
+        state.statistics = Moments(torch.tensor(10.0, dtype=torch.float64), *numbers)._asdict()
     batch = source.sample(state.weights, 0).batch
     source.close()
     assert len(batch.support) == 2

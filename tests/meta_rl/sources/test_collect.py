@@ -14,7 +14,8 @@ from envs import NonFiniteError, Task, TaskVectorEnv
 from envs.navigation import Navigation, NavigationVectorEnv
 from envs.vector import GymDistribution
 from meta_rl.algorithms.base import make_learner
-from meta_rl.config import default_config
+from meta_rl.config import default_config, replace_paths
+from meta_rl.core import normaliser
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Streams, rollout, sample_shard
 from meta_rl.sources.in_process import InProcess
@@ -203,6 +204,32 @@ def test_an_episode_that_begins_with_a_nan_is_left_out(recipe: str) -> None:
         rollout(unborn, actor, noise, [3, 4])
 
 
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2"])
+@pytest.mark.parametrize("kind", [Poisoned, Unborn])
+def test_an_episode_that_is_left_out_is_not_measured(recipe: str, kind: type[NavigationVectorEnv]) -> None:
+    """Statistics are of the steps that the learner is shown, of both stages; nothing is normalised yet."""
+    config = replace_paths(default_config(recipe, "navigation"), {"network.normalise_observations": True})
+    distribution = Navigation(horizon=8)
+    learner, tasks = make_learner(config, distribution), distribution.sample(np.random.default_rng(0), 2)
+    episodes = 2 if learner.parallel else 1
+    weights = learner.init().weights
+    env = kind(2, episodes, distribution)
+    shard = sample_shard(env, learner, weights, tasks, range(2), 2, Streams(0, 0))
+    stages = [*shard.batch.support, shard.batch.query]
+    assert len(shard.discarded) == (2 if kind is Unborn else 1)
+    assert len(shard.measured) == 2
+    for task, moments in enumerate(shard.measured):
+        seen = torch.cat([stage.observation[task][stage.weight[task].bool()] for stage in stages]).double()
+        lost = len(shard.discarded) * 8 if task else 0
+        assert float(moments.seen) == len(seen) == 2 * episodes * 8 - lost
+        if len(seen):
+            torch.testing.assert_close(moments.mean, seen.mean(0), rtol=0, atol=1e-12)
+            torch.testing.assert_close(moments.std, seen.std(0, correction=0), rtol=1e-9, atol=1e-12)
+    merged = normaliser.merged(weights.statistics, shard.measured)
+    assert all(bool(x.isfinite().all()) for x in merged.values())
+    assert sample_shard(env, learner, weights._replace(statistics={}), tasks, range(2), 2, Streams(0, 0)).measured == ()
+
+
 def test_noise_belongs_to_the_task_not_to_the_shard() -> None:
     streams = Streams(seed=3, iteration=5)
     normal = SimpleNamespace(noise_shape=(1,), noise_kind="normal")
@@ -223,10 +250,10 @@ def test_a_task_gives_the_same_rollout_in_any_shard() -> None:
     config = default_config("maml-trpo", "navigation")
     distribution = envs.make("navigation")
     learner = make_learner(config, distribution)
-    params = learner.init().params
+    weights = learner.init().weights
     tasks = distribution.sample(np.random.default_rng(0), 4)
-    whole = sample_shard(distribution.make(4, 3), learner, params, tasks, range(4), 3, Streams(0, 0))
-    half = sample_shard(distribution.make(2, 3), learner, params, tasks[2:], [2, 3], 3, Streams(0, 0))
+    whole = sample_shard(distribution.make(4, 3), learner, weights, tasks, range(4), 3, Streams(0, 0))
+    half = sample_shard(distribution.make(2, 3), learner, weights, tasks[2:], [2, 3], 3, Streams(0, 0))
     # Batch shapes differ, so products may round differently; the streams may not.
     np.testing.assert_allclose(half.returns, whole.returns[2:], rtol=1e-3)
     torch.testing.assert_close(half.batch.query.observation, whole.batch.query.observation[2:], rtol=0, atol=1e-3)
@@ -236,9 +263,9 @@ def test_in_process_sampling_is_a_pure_function() -> None:
     config = default_config("maml-trpo", "navigation")
     distribution = envs.make("navigation")
     learner = make_learner(config, distribution)
-    params = learner.init().params
+    weights = learner.init().weights
     source = InProcess(distribution, learner, Plan(3, 2, seed=1))
-    first, other, again = (source.sample(params, i) for i in (4, 5, 4))
+    first, other, again = (source.sample(weights, i) for i in (4, 5, 4))
     assert torch.equal(first.batch.query.action, again.batch.query.action)
     assert torch.equal(first.batch.support[0].advantage, again.batch.support[0].advantage)
     assert not torch.equal(first.batch.query.action, other.batch.query.action)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ import torch
 import envs
 from envs import NonFiniteError, TaskDistribution
 from meta_rl.algorithms.base import MetaLearner, make_learner
-from meta_rl.config import default_config
-from meta_rl.core.state import TrainState
-from meta_rl.core.types import Params
+from meta_rl.config import default_config, replace_paths
+from meta_rl.core.state import GROUPS, TrainState
+from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.sources import supervisor
 from meta_rl.sources.base import Plan, Source
@@ -31,23 +31,29 @@ from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.processes import Processes
 from meta_rl.sources.supervisor import WorkerWarning
 from meta_rl.sources.worker import core_shares, exit_in_words
+from meta_rl.train import train_iteration
 from tests.meta_rl.sources.faulty import Faulty
 
 PLAN = Plan(5, 2, seed=3, shards=4)
 
 
-def learner_of(recipe: str, distribution: TaskDistribution) -> tuple[MetaLearner, Params]:
-    learner = make_learner(default_config(recipe, "navigation"), distribution)
-    return learner, learner.init().params
+def learner_of(recipe: str, distribution: TaskDistribution, normalised: bool = False) -> tuple[MetaLearner, Weights]:
+    changes = {"network.normalise_observations": normalised}
+    learner = make_learner(replace_paths(default_config(recipe, "navigation"), changes), distribution)
+    return learner, learner.init().weights
 
 
 def assert_same(a: Shard, b: Shard) -> None:
     one, two = (torch.utils._pytree.tree_flatten(shard.batch) for shard in (a, b))
     assert one[1] == two[1]
     assert all(torch.equal(x, y) for x, y in zip(one[0], two[0], strict=True))
+    assert [type(moments) for moments in a.measured] == [type(moments) for moments in b.measured]
+    measured = [torch.utils._pytree.tree_leaves(shard.measured) for shard in (a, b)]
+    assert all(torch.equal(x, y) for x, y in zip(*measured, strict=True))
     np.testing.assert_array_equal(a.returns, b.returns)
     np.testing.assert_array_equal(a.solved, b.solved)
     assert a.env_steps == b.env_steps
+    assert a.discarded == b.discarded
 
 
 def gone(pid: int, within: float) -> bool:
@@ -71,11 +77,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Case:
     """A source whose environments go wrong as `kind` says, and what it should give."""
 
-    def __init__(self, folder: Path, kind: str, workers: int = 2, **options: Any) -> None:
+    def __init__(self, folder: Path, kind: str, workers: int = 2, normalised: bool = False, **options: Any) -> None:
         self.folder = folder
         healthy = Faulty("none", folder / "nowhere")
-        self.learner, self.params = learner_of("rl2", healthy)
-        self.expected = [InProcess(healthy, self.learner, PLAN).sample(self.params, i) for i in range(2)]
+        self.learner, self.weights = learner_of("rl2", healthy, normalised)
+        self.expected = [InProcess(healthy, self.learner, PLAN).sample(self.weights, i) for i in range(2)]
         self.source = Processes(Faulty(kind, folder), self.learner, PLAN, workers, **options)
 
     def arm(self, times: int = 1) -> None:
@@ -83,7 +89,7 @@ class Case:
             (self.folder / f"armed-{i}").touch()
 
     def check(self, iteration: int = 0) -> None:
-        assert_same(self.source.sample(self.params, iteration), self.expected[iteration])
+        assert_same(self.source.sample(self.weights, iteration), self.expected[iteration])
 
 
 @pytest.fixture
@@ -99,19 +105,32 @@ def case(tmp_path: Path, quick: None) -> Iterator[Any]:
         each.source.close()
 
 
+class Given(NamedTuple):
+    """A source of one meta-batch that has been sampled already."""
+
+    shard: Shard
+    restarts: int = 0
+
+    def sample(self, weights: Weights, iteration: int) -> Shard:
+        return self.shard
+
+    def close(self) -> None:
+        """Nothing."""
+
+
 class Training:
     """Two iterations of `recipe`, sampled in this process; others must do the same."""
 
-    def __init__(self, recipe: str) -> None:
+    def __init__(self, recipe: str, normalised: bool = False) -> None:
         self.distribution = envs.make("navigation", horizon=20)
-        self.learner, _ = learner_of(recipe, self.distribution)
+        self.learner, _ = learner_of(recipe, self.distribution, normalised)
         self.shards, self.state = self.run(InProcess(self.distribution, self.learner, PLAN))
 
     def run(self, source: Source) -> tuple[list[Any], TrainState]:
         state, shards = self.learner.init(), []
         for iteration in range(2):
             shards.append(source.sample(state.weights, iteration))
-            self.learner.meta_update(state, shards[-1].batch)
+            train_iteration(state, Given(shards[-1]), self.learner, torch.device("cpu"))
         source.close()
         return shards, state
 
@@ -119,14 +138,16 @@ class Training:
         shards, state = self.run(source)
         for a, b in zip(shards, self.shards, strict=True):
             assert_same(a, b)
-        assert state.params.keys() == self.state.params.keys()
-        assert all(torch.equal(p, self.state.params[name]) for name, p in state.params.items())
+        for group in GROUPS:
+            mine, theirs = getattr(state, group), getattr(self.state, group)
+            assert mine.keys() == theirs.keys()
+            assert all(torch.equal(mine[name], theirs[name]) for name in mine)
         assert source.restarts == 0
 
 
 @pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2"])
 def test_one_two_and_four_workers_train_to_the_same_bits_as_one_process(recipe: str) -> None:
-    training = Training(recipe)
+    training = Training(recipe, normalised=recipe != "reptile")
     assert any(not torch.equal(p, training.learner.init().params[name]) for name, p in training.state.params.items())
     for workers in (1, 2, 4):
         training.check(Processes(training.distribution, training.learner, PLAN, workers))
@@ -144,9 +165,9 @@ def test_one_two_and_four_workers_train_to_the_same_bits_as_one_process(recipe: 
 )
 def test_every_kind_of_task_distribution_in_workers_gives_the_same(env: str, options: dict[str, Any]) -> None:
     distribution, plan = envs.make(env, **options), Plan(10, 1, 0, 2)
-    learner, params = learner_of("rl2", distribution)
+    learner, weights = learner_of("rl2", distribution)
     source = Processes(distribution, learner, plan, 2)
-    assert_same(source.sample(params, 0), InProcess(distribution, learner, plan).sample(params, 0))
+    assert_same(source.sample(weights, 0), InProcess(distribution, learner, plan).sample(weights, 0))
     source.close()
 
 
@@ -169,6 +190,15 @@ def test_a_fault_that_happens_once_changes_nothing(case: Any, kind: str, said: s
         it.check(0)
     it.check(1)
     assert it.source.restarts == 1
+
+
+def test_a_kill_changes_no_statistics_either(case: Any) -> None:
+    it = case("kill", normalised=True)
+    assert [float(moments.seen) for moments in it.expected[0].measured] == [20.0] * 5  # two episodes of ten steps each
+    it.arm()
+    with pytest.warns(WorkerWarning):
+        it.check(0)
+    it.check(1)
 
 
 def test_a_worker_that_hangs_is_found_and_replaced(case: Any) -> None:
@@ -252,7 +282,7 @@ def test_a_nan_from_the_environment_is_not_tried_again(case: Any) -> None:
 def test_a_nan_in_the_parameters_blames_the_policy(case: Any) -> None:
     it = case("none")
     with pytest.raises(NonFiniteError, match="the policy produced it"):
-        it.source.sample({name: p * np.nan for name, p in it.params.items()}, 0)
+        it.source.sample(Weights({name: p * np.nan for name, p in it.weights.params.items()}), 0)
 
 
 def test_nothing_is_left_behind(case: Any) -> None:
@@ -266,7 +296,7 @@ def test_nothing_is_left_behind(case: Any) -> None:
         source = Processes(Faulty("kill", it.folder), it.learner, PLAN, 2)
         it.arm()
         with pytest.warns(WorkerWarning):
-            source.sample(it.params, 0)
+            source.sample(it.weights, 0)
         pids = source.pids
         source.close()
         source.close()
@@ -285,12 +315,12 @@ from tests.meta_rl.sources.test_processes import PLAN, learner_of
 
 if __name__ == "__main__":
     distribution = Faulty("hang", Path(sys.argv[1]))
-    learner, params = learner_of("rl2", distribution)
+    learner, weights = learner_of("rl2", distribution)
     source = Processes(distribution, learner, PLAN, 2)
-    source.sample(params, 0)
+    source.sample(weights, 0)
     print(*source.pids, flush=True)
     (Path(sys.argv[1]) / "always").touch()
-    source.sample(params, 1)
+    source.sample(weights, 1)
 """
 
 

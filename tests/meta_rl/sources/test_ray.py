@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import envs
+from meta_rl.core.types import map_tensors
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.logging import read_rows
 from meta_rl.sources.base import Plan
@@ -26,7 +28,7 @@ ray = pytest.importorskip("ray", reason="needs the extra ray: make test-ray")
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from meta_rl.sources.ray import Ray  # noqa: E402
+from meta_rl.sources.ray import Ray, as_array, from_arrays  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -70,17 +72,28 @@ def no_actors(within: float) -> bool:
 
 @pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2"])
 def test_one_two_and_four_actors_train_to_the_same_bits_as_one_process(cluster: Any, recipe: str) -> None:
-    training = Training(recipe)
+    training = Training(recipe, normalised=recipe != "reptile")
     for workers in (1, 2, 4):
         training.check(Ray(training.distribution, training.learner, PLAN, workers, cluster.address))
         assert ray.is_initialized()  # the connection was there before
 
 
+def test_arrays_for_the_way_and_tensors_again_are_the_same_shard() -> None:
+    """What was left out and what was measured too."""
+    distribution = envs.make("navigation", horizon=10)
+    learner, weights = learner_of("maml-trpo", distribution, normalised=True)
+    shard = InProcess(distribution, learner, PLAN).sample(weights, 0)._replace(discarded=("a NaN", "another"))
+    there = map_tensors(as_array, shard)
+    assert not any(isinstance(leaf, torch.Tensor) for leaf in torch.utils._pytree.tree_leaves(there))
+    assert len(shard.measured) == PLAN.meta_batch_size
+    assert_same(from_arrays(there), shard)
+
+
 def test_the_native_engine_in_actors_gives_the_same(cluster: Any) -> None:
     distribution, plan = envs.make("metaworld/ml1-reach-v3", horizon=20), Plan(2, 1, 0, 2)
-    learner, params = learner_of("rl2", distribution)
+    learner, weights = learner_of("rl2", distribution)
     source = Ray(distribution, learner, plan, 2, cluster.address)
-    assert_same(source.sample(params, 0), InProcess(distribution, learner, plan).sample(params, 0))
+    assert_same(source.sample(weights, 0), InProcess(distribution, learner, plan).sample(weights, 0))
     source.close()
 
 
@@ -89,12 +102,12 @@ class Case:
 
     def __init__(self, cluster: Any, folder: Path, kind: str, **options: Any) -> None:
         healthy = Faulty("none", folder / "nowhere")
-        self.learner, self.params = learner_of("rl2", healthy)
-        self.expected = [InProcess(healthy, self.learner, PLAN).sample(self.params, i) for i in range(3)]
+        self.learner, self.weights = learner_of("rl2", healthy)
+        self.expected = [InProcess(healthy, self.learner, PLAN).sample(self.weights, i) for i in range(3)]
         self.source = Ray(Faulty(kind, folder), self.learner, PLAN, 2, cluster.address, **options)
 
     def check(self, iteration: int = 0) -> None:
-        assert_same(self.source.sample(self.params, iteration), self.expected[iteration])
+        assert_same(self.source.sample(self.weights, iteration), self.expected[iteration])
 
 
 @pytest.mark.parametrize(
