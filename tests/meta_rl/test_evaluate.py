@@ -305,8 +305,7 @@ def test_success_at_any_step_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_results_do_not_depend_on_how_tasks_are_batched() -> None:
     """Each task has its own noise: 5 tasks, 2 or 5 at once, on a real learner. (Not bitwise: matrix products of other
     sizes round differently.)"""
-from meta_rl.core.weights import Weights
-from meta_rl.evaluate import Evaluation, evaluate, test_tasks
+    learner, weights, distribution = start("maml-trpo", "navigation")
     protocol = EvaluateConfig(test_tasks=5, adaptation_episodes=2, adaptation_steps=1)
     two, five = (
         evaluate(learner, weights, distribution, dataclasses.replace(protocol, tasks_at_once=n)) for n in (2, 5)
