@@ -5,10 +5,11 @@ For every task i of a meta-batch, with theta the meta-parameters:
     theta_i = theta;  repeat: D_i = rollouts of theta_i;  theta_i <- theta_i - inner_lr * grad L(theta_i, D_i)
     theta  <- theta + meta_lr * mean_i(theta_i - theta)
 
-The step towards theta_i needs no second derivative, nor a query set. L is the policy gradient or PPO's clipped
-surrogate with several gradient steps per rollout, on minibatches of its steps. All tasks move in one batch; with a
-meta-batch of one task this is serial Reptile. The meta-step is plain interpolation, whose size may be annealed
-linearly, or Adam with ``theta - mean_i(theta_i)`` for its gradient.
+The step towards theta_i needs no second derivative, nor a query set. L is the policy gradient, or PPO's clipped
+surrogate, of which the inner loop takes many small steps: `inner_epochs` passes over a rollout, `inner_minibatches`
+steps each, by Adam. One plain gradient step per rollout moves a policy too little to tell theta where its tasks lie.
+All tasks move in one batch; with a meta-batch of one task this is serial Reptile. The meta-step is plain
+interpolation, whose size may be annealed linearly, or Adam with ``theta - mean_i(theta_i)`` for its gradient.
 
 The rollout of the adapted policies, which other meta-learners judge on, shows the result of the adaptation and is then
 learned from like the others: nothing that was sampled is thrown away.
@@ -17,8 +18,8 @@ The inner optimizer may be Adam without momentum. Its second moments are learned
 they last from task to task and into the tests: every task starts with the mean of what the tasks before ended with.
 Adam that starts anew with a task takes steps of one size in all parameters at first, however small their gradients.
 
-On labelled examples (`SupervisedReptile`) D_i are minibatches of the support. The query, never learned from, shows
-what came of it.
+On labelled examples (`SupervisedReptile`) D_i are minibatches of the support; the query, never learned from, shows what
+came of it.
 """
 
 from __future__ import annotations

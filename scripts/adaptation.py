@@ -1,0 +1,135 @@
+"""Why an agent adapts, or does not: two looks at a kept one, always on training goals.
+
+``python scripts/adaptation.py memory RUN [--out FILE]``: does an agent with a memory know its goal? A ridge regression
+on its memory, fitted on four fifths of the goals, tells the others: the share of their variance that it explains
+(1: it knows, 0: it does not), for each number of the task, at several times of every episode of a trial.
+``python scripts/adaptation.py step RUN [--inner-lr 0.01 0.03 0.1] [--gae-lambda 1 0.95] [--out FILE]``: how far should
+an inner step go? Success before and after one step of each size, on 10 episodes of practice.
+"""
+
+import argparse
+import itertools
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import envs
+import meta_rl
+from meta_rl import markdown
+from meta_rl.algorithms.base import make_learner
+from meta_rl.config import replace_paths
+from meta_rl.core.seeding import Purpose
+from meta_rl.evaluate import evaluate
+from meta_rl.sources.collect import Streams, rollout
+
+TIMES = (50, 100, 200, 300, 400, 499)
+"""Env steps of an episode after which the memory is looked at."""
+RIDGE = (1.0, 10.0, 100.0, 1000.0)
+"""Of these coefficients the one that tells most of the other goals counts: an upper bound."""
+
+
+def memories(agent: Any) -> tuple[NDArray[Any], dict[tuple[int, int], NDArray[Any]], list[float]]:
+    """Numbers of all training tasks ``[task, n]``, the memory ``[task, units]`` by (episode, time), and the success of
+    each episode of the trial, played by sampled actions."""
+    learner, distribution = agent.learner, envs.make(agent.config.env, "train")
+    tasks = distribution.tasks() or distribution.sample(np.random.default_rng(0), 100)
+    env = distribution.make(len(tasks), 1)
+    env.set_tasks(tasks)
+    adapted, streams = learner.start(agent.weights, len(tasks)), Streams(0, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV)
+    seen: dict[tuple[int, int], NDArray[Any]] = {}
+    success = []
+    for episode in range(agent.config.episodes_per_task):
+        actor, step = learner.actor(adapted), itertools.count()
+
+        def look(_: Any, actor: Any = actor, step: Any = step, episode: int = episode) -> None:
+            time = next(step)
+            if time in TIMES:
+                seen[episode, time] = actor.memory.state[:, 0].numpy().copy()
+
+        noise = streams.action_noise(episode, range(len(tasks)), env, learner.policy)
+        played = rollout(env, actor, noise, streams.env_seeds(episode, range(len(tasks))), look=look)
+        success.append(float(played.solved.mean()))
+        adapted = learner.adapt(adapted, learner.prepare(adapted, played), actor)
+    env.close()
+    numbers = np.array([task.vector for task in tasks])
+    return numbers[:, numbers.std(0) > 1e-6], seen, success
+
+
+def told(memory: NDArray[Any], numbers: NDArray[Any], splits: int = 10) -> NDArray[Any]:
+    """Share of the variance of `numbers` ``[task, n]`` that `memory` ``[task, units]`` tells of tasks that the
+    regression has not seen ``[n]``; mean over random splits."""
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(splits):
+        order = rng.permutation(len(numbers))
+        fitted, others = np.split(order, [len(order) * 4 // 5])
+        x = (memory - memory[fitted].mean(0)) / (memory[fitted].std(0) + 1e-6)
+        mean = numbers[fitted].mean(0)
+        spread = np.square(numbers[others] - mean).sum(0)
+        errors = []
+        for ridge in RIDGE:
+            gram = x[fitted].T @ x[fitted] + ridge * np.eye(x.shape[1])
+            said = x[others] @ np.linalg.solve(gram, x[fitted].T @ (numbers[fitted] - mean)) + mean
+            errors.append(np.square(said - numbers[others]).sum(0))
+        shares.append(1 - np.min(errors, 0) / spread)
+    return np.mean(shares, 0)
+
+
+def memory_table(agent: Any) -> list[list[str]]:
+    """Rows: episode, time, share of each number of the task; then the success of each episode."""
+    numbers, seen, success = memories(agent)
+    rows = [["episode", "env step", *(f"number {n}" for n in range(numbers.shape[1])), "success of the episode"]]
+    for (episode, time), memory in sorted(seen.items()):
+        shares = [f"{share:.2f}" for share in told(memory, numbers)]
+        rows.append([str(episode + 1), str(time), *shares, f"{success[episode]:.0%}"])
+    return rows
+
+
+def step_table(agent: Any, rates: list[float], lambdas: list[float], goals: int) -> list[list[str]]:
+    """Rows: step size, lambda, success before and after by mode and by sampled actions, return before and after."""
+    rows = [["inner lr", "gae lambda", "success, mode actions", "success, sampled actions", "return, mode actions"]]
+    for rate, gae_lambda in itertools.product(rates, lambdas):
+        changes = {"algorithm.inner_lr": rate, "algorithm.gae_lambda": gae_lambda, "evaluate.test_tasks": goals}
+        config = replace_paths(agent.config, changes)
+        distribution = envs.make(config.env, "train")
+        found = evaluate(make_learner(config, distribution), agent.weights, distribution, config.evaluate)
+        pairs = [(values[:, 0].mean(), values[:, -1].mean()) for values in (found.solved, found.sampled_solved)]
+        row = [f"{before:.0%} -> {after:.0%}" for before, after in pairs]
+        rows.append([f"{rate:g}", f"{gae_lambda:g}", *row, f"{found.returns[:, 0].mean():,.0f} -> "
+                     f"{found.returns[:, -1].mean():,.0f}"])  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    """Look, print the table, and write it with its command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("memory", "step"))
+    parser.add_argument("run")
+    parser.add_argument("--inner-lr", type=float, nargs="+", default=[0.01, 0.03, 0.1])
+    parser.add_argument("--gae-lambda", type=float, nargs="+", default=[1.0, 0.95])
+    parser.add_argument("--goals", type=int, default=20)
+    parser.add_argument("--out", default="")
+    options = parser.parse_args()
+    agent = meta_rl.load(options.run)
+    if options.what == "memory" and not hasattr(agent.learner.policy, "recurrent"):
+        parser.error(f"memory: {agent.config.recipe} has none; valid: a run of rl2")
+    if options.what == "step" and not hasattr(agent.config.algorithm, "inner_lr"):
+        parser.error(f"step: {agent.config.recipe} takes no inner step; valid: a run of MAML or multi-task training")
+    rows = memory_table(agent) if options.what == "memory" else step_table(
+        agent, options.inner_lr, options.gae_lambda, options.goals
+    )  # fmt: skip
+    title = f"{agent.config.recipe} on {agent.config.env} after {agent.env_steps:,} env steps"
+    lines = [title, "", *markdown.table(rows)]
+    print("\n".join(lines))
+    if options.out:
+        command = shlex.join(["python", *sys.argv])
+        Path(options.out).with_suffix(".md").write_text("\n".join([*lines, "", f"Command: `{command}`", ""]))
+        Path(options.out).with_suffix(".json").write_text(json.dumps({"command": command, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
