@@ -29,7 +29,7 @@ def outer_loss(monkeypatch: pytest.MonkeyPatch, learner: Maml, params: Params, b
     """The very function that `learner` hands to its optimizer at `params`."""
     caught: list[Loss] = []
 
-    def catch(params: Params, optimizer: Any, parts: list[gradient_step.Loss], *_: Any) -> Descent:
+    def catch(params: Params, optimizer: Any, parts: list[gradient_step.Loss], *_: Any, **__: Any) -> Descent:
         caught.append(lambda params: sum(part(params)[0] for part in parts))
         told = [part(params)[1] for part in parts]
         return Descent(params, optimizer, {}, told, told)
