@@ -94,11 +94,15 @@ def parser(description: str, names: Sequence[str], seeds: int | None) -> argpars
     return made
 
 
-def check_only(made: argparse.ArgumentParser, only: Sequence[str], rows: Sequence[str]) -> None:
-    """End with a line that says which rows there are if `only` names another."""
-    for name in only:
+def check(made: argparse.ArgumentParser, options: argparse.Namespace, rows: Sequence[str]) -> None:
+    """End with a line that names the option and what is valid if `options` are impossible."""
+    for name in options.only:
         if name not in rows:
             made.error(f"--only: unknown row {name!r}; valid: {', '.join(rows)}")
+    for name, least in (("seeds", 1), ("first_seed", 0), ("jobs", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            made.error(f"--{name.replace('_', '-')}: must be at least {least}, got {value}")
 
 
 def seeds_of(folder: Path, row: str, wanted: Sequence[int]) -> list[int]:

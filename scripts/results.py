@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import SMALL_BATCHES, Job, check_only, finished, iterations_within, parser, run_all, seeds_of
+from jobs import SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
 
 MILLION = 1_000_000
 
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
     options = made.parse_args(arguments)
     experiment, scale = EXPERIMENTS[options.name], options.budget_scale
     rows = [*experiment.rows, "untrained"]
-    check_only(made, options.only, rows)
+    check(made, options, rows)
     if not scale > 0:
         made.error(f"--budget-scale: must be above 0, got {scale:g}")
     name = options.name if scale == 1 else f"{options.name}-scale{scale:g}".replace(".", "_")
