@@ -7,6 +7,7 @@ training    whole iterations of meta-training, split into their parts
 learner     meta-updates on random data, batched over tasks and as a loop
 workers     sampling in worker processes
 curvature   curvature products on a part of the states: cost and worth
+skill       training until a skill is learned: env steps and minutes (hours)
 """
 
 import importlib
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import meta_rl  # noqa: F401  before torch, see there
 
-NAMES = ("engine", "locomotion", "floor", "training", "learner", "workers", "curvature")
+NAMES = ("engine", "locomotion", "floor", "training", "learner", "workers", "curvature", "skill")
 
 
 def main() -> None:
