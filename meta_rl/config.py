@@ -526,7 +526,7 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.max_grad_norm": 0.5,
         },
     ),
-    # Positions are read in metres, where millimetres decide. Actions are clipped to 1. See results/ablations.md.
+    # Positions are read in metres, where millimetres decide. Actions are clipped to 1. See results/ablations-push.md.
     ("*", "metaworld/*", {"network.normalise_observations": True, "network.init_std": 0.7}),
     ("*", "metaworld/ml25", {"meta_batch_size": 25}),
     ("*", "metaworld/ml45", {"meta_batch_size": 45}),

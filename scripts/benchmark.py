@@ -8,6 +8,7 @@ learner     meta-updates on random data, batched over tasks and as a loop
 workers     sampling in worker processes
 curvature   curvature products on a part of the states: cost and worth
 baseline    what a baseline does to the policy gradient of few episodes
+skill       training until a skill is learned: env steps and minutes (hours)
 """
 
 import importlib
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import meta_rl  # noqa: F401  before torch, see there
 
-NAMES = ("engine", "locomotion", "floor", "training", "learner", "workers", "curvature", "baseline")
+NAMES = ("engine", "locomotion", "floor", "training", "learner", "workers", "curvature", "baseline", "skill")
 
 
 def main() -> None:

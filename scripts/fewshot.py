@@ -9,12 +9,12 @@ Omniglot lies in $META_RL_DATA or ../shared/data.
 
 import argparse
 import json
-import os
 import shlex
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from jobs import Job, run_all
 
 METRIC = {"prototypical": 2000, "matching": 4000, "matching-fce": 4000, "siamese": 2000, "siamese-koch": 2000}
 FEW_WAYS = {"maml": 12000, "fomaml": 6000, "reptile-supervised": 20000, "meta-lstm": 4000, **METRIC}
@@ -30,11 +30,9 @@ EXPERIMENTS |= {f"sinusoid-{shots}shot": REGRESSION for shots in (5, 10)}
 EXPERIMENTS |= {f"synthetic-ratings-{shots}shot": RATINGS for shots in (1, 5, 10)}
 
 
-def run(job: tuple[str, str, int, int, str]) -> Path:
-    """One training run with its evaluation, on one core; its folder."""
-    env, recipe, iterations, seed, device = job
-    path = Path("runs/fewshot") / env / f"{recipe}_s{seed}"
-    options = ["--env", env, "--iterations", str(iterations), "--seed", str(seed), "--device", device]
+def make_job(env: str, recipe: str, iterations: int, seed: int, device: str) -> Job:
+    """One training run with its evaluation."""
+    options = ["--env", env, "--device", device]
     if recipe == "reptile-supervised":
         options += ["--meta-lr-iterations", str(iterations)]
     if env in ("omniglot-5way-5shot", "omniglot-20way-1shot"):
@@ -42,11 +40,7 @@ def run(job: tuple[str, str, int, int, str]) -> Path:
         options += ["--shown-steps", "0", "1"]
     if env == "omniglot-20way-1shot" and recipe in ("maml", "fomaml"):
         options += ["--meta-batch-size", "8"]  # published: 16; with so few iterations more updates learn more
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".log"), "a") as log:
-        command = [sys.executable, "-m", "meta_rl.cli", "train", recipe, *options, "--run-dir", str(path)]
-        subprocess.run(command, check=True, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    return path
+    return Job(recipe, options, iterations, seed, Path("runs/fewshot") / env / f"{recipe}_s{seed}")
 
 
 def main() -> None:
@@ -79,12 +73,13 @@ def main() -> None:
         return
     rows = {r: n for r, n in EXPERIMENTS[options.name].items() if not options.only or r in options.only}
     seeds = range(options.seeds)
-    jobs = [(options.name, recipe, n, seed, options.device) for seed in seeds for recipe, n in rows.items()]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        paths = list(pool.map(run, jobs))
+    jobs = [make_job(options.name, recipe, n, seed, options.device) for seed in seeds for recipe, n in rows.items()]
+    if run_all(jobs, options.jobs):
+        sys.exit(1)
     standing = out.with_suffix(".json")
     earlier = [str(standing)] if options.only and standing.exists() else []
-    command = [sys.executable, "-m", "meta_rl.cli", "compare", *map(str, paths), *earlier, "--out", str(out)]
+    paths = [str(job.path) for job in jobs]
+    command = [sys.executable, "-m", "meta_rl.cli", "compare", *paths, *earlier, "--out", str(out)]
     subprocess.run(command, check=True)
 
 

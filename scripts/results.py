@@ -1,110 +1,117 @@
 """The learning runs behind the figures in results/: train every group over several seeds, then compare.
 
-``python scripts/results.py NAME [JOBS] [SEEDS]``; interrupted, it goes on where it was when started again.
+``python scripts/results.py NAME [--seeds N] [--first-seed N] [--jobs N] [--only RECIPE ...] [--budget-scale X]``;
+interrupted, it goes on where it was when started again. ``--table`` only joins what is evaluated so far. With
+``--budget-scale 0.01`` every run has a hundredth of its budget, and the table another name.
 """
 
-import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-# Equal training budgets in env steps: an iteration of multi-task training has one rollout stage, MAML's two, Reptile's
-# four.
-NAVIGATION = ["--env", "navigation"]
-MAML_NAVIGATION = [*NAVIGATION, "80"]
-EXPERIMENTS: dict[str, tuple[int, dict[str, list[str]]]] = {
-    "navigation": (5, {"maml-trpo": MAML_NAVIGATION, "multitask-trpo": [*NAVIGATION, "160"]}),
-    "navigation-all": (
-        5,
-        {
-            "maml-trpo": MAML_NAVIGATION,
-            "fomaml-trpo": MAML_NAVIGATION,
-            "maml-dice-trpo": MAML_NAVIGATION,
-            "metasgd-trpo": MAML_NAVIGATION,
-            "maml-ppo": MAML_NAVIGATION,
-            "maml-vpg": MAML_NAVIGATION,
-            "promp": MAML_NAVIGATION,
-            "reptile": [*NAVIGATION, "40"],
-            "rl2": [*NAVIGATION, "200"],
-            "multitask-trpo": [*NAVIGATION, "160"],
-            "multitask-ppo": [*NAVIGATION, "160"],
-        },
-    ),
+from jobs import SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table of results/.
+
+    Attributes:
+        seeds: runs of each recipe.
+        rows: recipe -> its budget in env steps, and its options. Untrained runs are made as the first one.
+    """
+
+    env: str
+    seeds: int
+    rows: dict[str, tuple[int, list[str]]]
+
+    def iterations(self, recipe: str, scale: float = 1.0) -> int:
+        """What the budget of `recipe` allows."""
+        budget, options = self.rows[recipe]
+        return iterations_within(scale * budget, recipe, ["--env", self.env, *options])
+
+
+NAVIGATION = dict.fromkeys(("maml-trpo", "multitask-trpo"), 6_400_000)
+OTHERS = ("fomaml-trpo", "maml-dice-trpo", "metasgd-trpo", "maml-ppo", "maml-vpg", "promp", "reptile")
+ALL = dict.fromkeys(("maml-trpo", *OTHERS), 6_400_000)
+ALL |= {"rl2": 3_200_000, "multitask-trpo": 6_400_000, "multitask-ppo": 6_400_000}
+EXPERIMENTS = {
+    name: Experiment("navigation", 5, {recipe: (budget, []) for recipe, budget in budgets.items()})
+    for name, budgets in (("navigation", NAVIGATION), ("navigation-all", ALL))
 }
-# The published single minibatch takes ten gradient steps per iteration, few for a budget this small.
-FINER = ["--minibatches", "5"]
-for family, seeds in (("reach", 3), ("push", 1), ("door-open", 1)):
-    options = ["--env", f"metaworld/ml1-{family}-v3", "--meta-batch-size", "10"]
-    five = [*options, "--episodes-per-task", "5"]
-    EXPERIMENTS[family] = (
-        seeds,
-        {
-            "maml-trpo": [*five, "40"],
-            "reptile": [*five, "20"],
-            "rl2": [*options, *FINER, "40"],  # trials of ten episodes
-            "multitask-trpo": [*five, "80"],
-            "multitask-ppo": [*five, "80"],
-            "random": [*five, "0"],
-        },
+# In millions of env steps.
+for family, (maml, reptile, rl2) in {
+    "reach": (1, 5, 1),
+    "push": (20, 20, 5),
+    "door-open": (2, 5, 2),
+    "pick-place": (20, 20, 20),
+}.items():
+    multitask = min(maml, 5)
+    budgets = {"maml-trpo": maml, "reptile": reptile, "rl2": rl2}
+    budgets |= {"multitask-trpo": multitask, "multitask-ppo": multitask, "random": 0}
+    EXPERIMENTS[family] = Experiment(
+        f"metaworld/ml1-{family}-v3",
+        3,
+        {recipe: (n * MILLION, [] if recipe == "rl2" else SMALL_BATCHES) for recipe, n in budgets.items()},
     )
-EXPERIMENTS["ml10"] = (
-    1,
-    {
-        "maml-trpo": ["--env", "metaworld/ml10", "--stock-goals", "10", "50"],
-        "rl2": ["--env", "metaworld/ml10", "--stock-goals", "10", *FINER, "100"],
-    },
-)
-# 9.6 and 6.4 million env steps each. A gradient step wants 20 episodes of its task; there are but two directions to run
-# in, so that more than two tasks of each add little. RL2: 100 trials of two episodes, as in its preset; speeds are
-# learned faster with ten minibatches and a shorter view of the future.
-for name, tasks, iterations, finer in (
-    ("cheetah-dir@maml2017", "4", (300, 240, 600), []),
-    ("cheetah-vel@promp", "10", (160, 320, 320), ["--minibatches", "10", "--gae-lambda", "0.95"]),
+STOCK = ["--stock-goals", "10"]
+EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo", "rl2"), (20 * MILLION, STOCK)))
+# A gradient step wants 20 episodes of its task; there are but two directions to run in, so that more than two tasks of
+# each add little. RL2: 100 trials of two episodes, as in its preset; speeds are learned faster with ten minibatches and
+# a shorter view of the future.
+for name, tasks, budget, finer in (
+    ("cheetah-dir@maml2017", "4", 9_600_000, []),
+    ("cheetah-vel@promp", "10", 6_400_000, ["--minibatches", "10", "--gae-lambda", "0.95"]),
 ):
-    maml, rl2, multitask = map(str, iterations)
-    preset_options = ["--env", name, "--adaptation-steps", "2"]
-    twenties = [*preset_options, "--meta-batch-size", tasks, "--episodes-per-task", "20"]
-    EXPERIMENTS[name.partition("@")[0]] = (
+    two_steps = ["--adaptation-steps", "2"]
+    twenties = [*two_steps, "--meta-batch-size", tasks, "--episodes-per-task", "20"]
+    EXPERIMENTS[name.partition("@")[0]] = Experiment(
+        name,
         3,
         {
-            "maml-trpo": [*twenties, maml],
-            "rl2": [*preset_options, *finer, rl2],
-            "multitask-trpo": [*twenties, multitask],
-            "random": [*twenties, "0"],
+            "maml-trpo": (budget, twenties),
+            "rl2": (budget, [*two_steps, *finer]),
+            "multitask-trpo": (budget, twenties),
+            "random": (0, twenties),
         },
     )
-JOBS = 2
 
 
-def run(job: tuple[str, int, list[str], str, Path]) -> None:
-    """One training run with its evaluation, on one core; what is there already is not done again."""
-    recipe, seed, options, iterations, path = job
-    command = [sys.executable, "-m", "meta_rl.cli", "train", recipe, *options, "--iterations", iterations]
-    command += ["--seed", str(seed), "--run-dir", str(path), "--device", "cpu", "--test-tasks", "0"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".log"), "a") as log:
-        subprocess.run(command, check=True, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def main() -> None:
-    """Train, evaluate and compare one experiment."""
-    name, jobs_at_once, first_seeds = (*sys.argv[1:], "", "", "")[:3]
-    if name not in EXPERIMENTS:
-        sys.exit(f"usage: results.py {'|'.join(EXPERIMENTS)} [JOBS] [SEEDS]")
-    seeds, groups = EXPERIMENTS[name]
-    folder = Path("runs/results") / name
+def make_jobs(experiment: Experiment, folder: Path, first: int, seeds: int, scale: float) -> list[Job]:
+    """All runs of an experiment that are wanted or begun in `folder`, seed after seed."""
+    main = next(iter(experiment.rows))
     jobs = []
-    for seed in range(int(first_seeds or seeds)):
-        for recipe, (*options, iterations) in groups.items():
-            jobs.append((recipe, seed, options, iterations, folder / f"{recipe}_s{seed}"))
-        recipe, (*options, _) = next(iter(groups.items()))
-        jobs.append((recipe, seed, options, "0", folder / f"untrained_s{seed}"))
-    with ThreadPoolExecutor(int(jobs_at_once or JOBS)) as pool:
-        list(pool.map(run, jobs))
-    command = [sys.executable, "-m", "meta_rl.cli", "compare", *(str(job[-1]) for job in jobs)]
+    for row in (*experiment.rows, "untrained"):
+        recipe = main if row == "untrained" else row
+        iterations = 0 if row == "untrained" else experiment.iterations(recipe, scale)
+        options = ["--env", experiment.env, *experiment.rows[recipe][1], "--device", "cpu", "--test-tasks", "0"]
+        for seed in seeds_of(folder, row, range(first, first + seeds)):
+            jobs.append(Job(recipe, options, iterations, seed, folder / f"{row}_s{seed}"))
+    return sorted(jobs, key=lambda job: job.seed)
+
+
+def main(arguments: list[str]) -> None:
+    """Train, evaluate and compare one experiment."""
+    made = parser(__doc__, list(EXPERIMENTS), None)
+    made.add_argument("--budget-scale", type=float, default=1.0, help="part of the budget, to try things out")
+    options = made.parse_args(arguments)
+    experiment, scale = EXPERIMENTS[options.name], options.budget_scale
+    rows = [*experiment.rows, "untrained"]
+    check(made, options, rows)
+    if not scale > 0:
+        made.error(f"--budget-scale: must be above 0, got {scale:g}")
+    name = options.name if scale == 1 else f"{options.name}-scale{scale:g}".replace(".", "_")
+    seeds = range(options.first_seed, options.first_seed + (options.seeds or experiment.seeds))
+    jobs = make_jobs(experiment, Path("runs/results") / name, seeds.start, len(seeds), scale)
+    wanted = {f"{row}_s{seed}" for row in options.only or rows for seed in seeds}
+    failed = [] if options.table else run_all([job for job in jobs if job.path.name in wanted], options.jobs)
+    command = [sys.executable, "-m", "meta_rl.cli", "compare", *(str(job.path) for job in finished(jobs))]
     subprocess.run([*command, "--out", f"results/{name}"], check=True)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

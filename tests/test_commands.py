@@ -196,6 +196,8 @@ def test_pip(command: str) -> None:
 
 
 def script(name: str) -> ModuleType:
+    if str(ROOT / "scripts") not in sys.path:  # as for the interpreter that is given the file
+        sys.path.append(str(ROOT / "scripts"))
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec
     assert spec.loader
@@ -212,9 +214,9 @@ def run_script(folder: Path, *words: str) -> None:
 
 
 def results(folder: Path, words: list[str]) -> None:
-    _, groups = script("results").EXPERIMENTS[words[1]]
-    for recipe, (*options, iterations) in groups.items():
-        parse_train([recipe, *options, "--iterations", iterations])
+    experiment = script("results").EXPERIMENTS[words[1]]
+    for recipe, (budget, _) in experiment.rows.items():
+        assert (experiment.iterations(recipe) > 0) == (budget > 0)  # its options are parsed
 
 
 def fewshot(folder: Path, words: list[str]) -> None:

@@ -1,0 +1,134 @@
+"""What each choice in the defaults for Meta-World is worth: every row changes one of them, for equal env steps.
+
+``python scripts/ablations.py push|ml10|maml-push [--only ROW ...] [--budget 1350000] [--seeds 1] [--jobs 2]``: rl2 on
+ML1 push-v3 or on ML10, maml-trpo on push-v3. Interrupted, it goes on where it was when started again; ``--table`` only
+joins what is evaluated so far. Writes results/ablations-NAME.json and .md.
+"""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from jobs import SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
+
+# row -> what differs from the defaults
+RL2 = {
+    "defaults": "",
+    "no-encoder": "--hidden 128",
+    "heads-read-memory-only": "--head-hidden --critic-hidden",
+    "no-clock": "--clock-steps 0",
+    "no-mean-bound": "--mean-bound 0",
+    "constant-learning-rate": "--target-kl 0",
+    "raw-observations": "--normalise-observations False",
+    "init-std-1": "--init-std 1",
+    "init-std-0.5": "--init-std 0.5",
+    "entropy-5e-3": "--entropy-coef 5e-3",
+    "entropy-0": "--entropy-coef 0",
+    # Judged after as many episodes as they were trained on, as the others are.
+    "long-trials": "--meta-batch-size 10 --episodes-per-task 10 --minibatches 5 --epochs 10 --adaptation-steps 9",
+}
+MAML = {
+    "defaults": "",
+    "inner-lr-0.01": "--inner-lr 0.01",
+    "inner-lr-0.1": "--inner-lr 0.1",
+    "gae-lambda-1": "--gae-lambda 1",
+    "max-kl-0.01": "--max-kl 0.01",
+    "init-std-1": "--init-std 1",
+    "raw-observations": "--normalise-observations False",
+    "metasgd": "",
+}
+RECIPES = {"metasgd": "metasgd-trpo"}
+"""Rows that are another recipe."""
+PUSH = ["--env", "metaworld/ml1-push-v3"]
+# name -> recipe, options of all rows, rows
+EXPERIMENTS = {
+    "push": ("rl2", PUSH, RL2),
+    "ml10": ("rl2", ["--env", "metaworld/ml10"], RL2),
+    "maml-push": ("maml-trpo", [*PUSH, *SMALL_BATCHES], MAML),
+}
+JUDGE = ["--device", "cpu", "--test-tasks", "20"]
+
+
+def make_jobs(name: str, budget: int, seeds: range) -> dict[str, list[Job]]:
+    """The runs of each row that are wanted or begun."""
+    recipe, common, rows = EXPERIMENTS[name]
+    folder, made = Path("runs/ablations") / name, {}
+    for row, changes in rows.items():
+        mine, options = RECIPES.get(row, recipe), [*common, *changes.split(), *JUDGE]
+        iterations = iterations_within(budget, mine, options)
+        made[row] = [Job(mine, options, iterations, s, folder / f"{row}_s{s}") for s in seeds_of(folder, row, seeds)]
+    return made
+
+
+def summarise(jobs: list[Job]) -> dict[str, Any]:
+    """Means over the seeds of a row: success in the last tenth of training and on unseen goals, fully adapted."""
+    from meta_rl.logging import read_rows
+
+    results = [job.result for job in jobs]
+    trained = []
+    for job in jobs:
+        rows = read_rows(job.path / "metrics.jsonl")
+        stages = (key for key in rows[-1] if key.startswith("success/stage_"))
+        last = max(stages, key=lambda key: int(key.rpartition("_")[2]))
+        trained += [mean(row[last] for row in rows[-max(1, len(rows) // 10) :])]
+    ends = {"before": [r["stages"][0] for r in results if r], "after": [r["stages"][-1] for r in results if r]}
+    judged = {
+        f"{when}_{key}": mean(stage[key] for stage in found)
+        for when, found in ends.items()
+        for key in ("success", "sampled_success", "return")
+    }
+    return {
+        "command": shlex.join(["meta-rl", "train", jobs[0].recipe, *jobs[0].options]),
+        "seeds": [job.seed for job in jobs],
+        "iterations": jobs[0].iterations,
+        "env_steps": mean(r["train_env_steps"] for r in results if r),
+        "training_success": mean(trained),
+        **judged,
+    }
+
+
+def table(name: str, found: dict[str, dict[str, Any]]) -> list[str]:
+    """In Markdown."""
+    from meta_rl import markdown
+
+    heads = ["row", "what differs", "seeds", "env steps", "training, last tenth"]
+    cells = [[*heads, "unseen, before", "unseen, mode actions", "unseen, sampled actions", "return, mode actions"]]
+    for row, one in found.items():
+        changes = EXPERIMENTS[name][2][row] or (f"the recipe {RECIPES[row]}" if row in RECIPES else "")
+        scores = [f"{one[key]:.0%}" for key in ("training_success", "before_success", "after_success")]
+        scores += [f"{one['after_sampled_success']:.0%}", f"{one['after_return']:.0f}"]
+        cells.append([row, changes, str(len(one["seeds"])), f"{one['env_steps']:,.0f}", *scores])
+    return markdown.table(cells)
+
+
+def main(arguments: list[str]) -> None:
+    """Train and evaluate the rows, and write what came of them."""
+    made = parser(__doc__, list(EXPERIMENTS), 1)
+    made.add_argument("--budget", type=int, default=1_350_000, help="env steps of each run")
+    options = made.parse_args(arguments)
+    recipe, common, rows = EXPERIMENTS[options.name]
+    check(made, options, list(rows))
+    if options.budget < 1:
+        made.error(f"--budget: must be at least 1 env step, got {options.budget}")
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    jobs = make_jobs(options.name, options.budget, seeds)
+    wanted = [job for row in options.only or rows for job in jobs[row] if job.seed in seeds]
+    failed = [] if options.table else run_all(wanted, options.jobs)
+    done = finished([job for row in jobs.values() for job in row])
+    found = {row: summarise(mine) for row, all_ in jobs.items() if (mine := [job for job in all_ if job in done])}
+    lines = table(options.name, found)
+    print("\n".join(lines))
+    command = shlex.join(["python", "scripts/ablations.py", *arguments])
+    out = Path(f"results/ablations-{options.name}")
+    out.parent.mkdir(exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps({"command": command, "rows": found}, indent=1) + "\n")
+    about = f"{recipe}, {shlex.join(common)}; success, fully adapted, on 20 unseen goals. One change each."
+    out.with_suffix(".md").write_text("\n".join([about, "", *lines, "", f"Command: `{command}`", ""]))
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
