@@ -210,10 +210,6 @@ class Rl2Config(AlgorithmConfig):
     """Discrete actions are chosen by nothing but the rewards that the memory expects of them and, as long as much is
     left to earn, its doubts about them. Meant for rewards that differ by about 1 between actions and tasks: see
     reward-scale."""
-    task_coef: float = 0.0
-    """Weight of the squared error in the numbers that describe the task, which the memory is to tell at every step, in
-    standard deviations over tasks: an auxiliary loss that teaches it to find out where the goal is (Humplik et al.
-    2019). Training alone sees these numbers; 0: nothing does."""
     learn_from_means: bool = False
     """Learn from the mean reward of each action instead of the one received, where the environment knows it: the same
     gradient on average, with less noise. What the network reads stays as it was."""
@@ -824,10 +820,10 @@ def _check_match(config: TrainConfig) -> None:
 # Bounds of numbers, by the name of the field wherever in the config it stands: (names, bound, in words).
 _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
     (
-        "seed iterations workers worker_cores test_tasks adaptation_steps stock_goals evaluation_seed "
-        "inner_steps cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef reward_coef task_coef "
-        "final_meta_lr meta_lr_iterations final_learning_rate learning_rate_iterations clock_steps mean_bound "
-        "target_kl inner_batch train_ways train_shots",
+        "seed iterations workers worker_cores test_tasks adaptation_steps stock_goals evaluation_seed inner_steps "
+        "cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef reward_coef final_meta_lr meta_lr_iterations "
+        "final_learning_rate learning_rate_iterations clock_steps mean_bound target_kl inner_batch train_ways "
+        "train_shots",
         lambda x: x >= 0,
         "must be at least 0",
     ),

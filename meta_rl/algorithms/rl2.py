@@ -48,7 +48,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from meta_rl.config import Rl2Config
-from meta_rl.core import losses, normaliser, parallel, returns, task_numbers
+from meta_rl.core import losses, normaliser, parallel, returns
 from meta_rl.core.gradient_step import Adam
 from meta_rl.core.moments import Moments
 from meta_rl.core.schedules import linear
@@ -62,14 +62,7 @@ from meta_rl.networks.recurrent import RecurrentPolicy, tick, ticks
 
 RATE_FACTOR, LOWEST_RATE, HIGHEST_RATE = 1.5, 1e-5, 1e-2
 """How a learning rate follows the KL divergence."""
-TERMS = (
-    "update/loss",
-    "update/value_loss",
-    "update/kl",
-    "update/clip_fraction",
-    "update/reward_loss",
-    "update/task_loss",
-)
+TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction", "update/reward_loss")
 """Metrics of a minibatch."""
 
 
@@ -127,8 +120,6 @@ class Rows(NamedTuple):
     """In the units of the rewards that the network reads."""
     start: Tensor
     """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
-    task: Tensor
-    """``[row, 2, n]``: what the memory is to tell of the task, and which of these numbers count; n is 0 if none."""
 
 
 Recall = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -221,18 +212,13 @@ class Rl2:
             if getattr(config, option) and not config.reward_coef:
                 name = option.replace("_", "-")
                 raise ConfigError(f"--{name}: without --reward-coef above 0 no rewards are expected")
-        if config.task_coef:
-            policy.add_task_head()
         if config.reward_coef:
             policy.add_reward_head(config.act_on_rewards, config.reward_everywhere)
 
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, and empty statistics of the returns."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        extras = Moments.empty()._asdict()
-        if self.config.task_coef:
-            extras |= _named(Moments.empty(task_numbers.WIDTH))
-        return TrainState(0, 0, params, statistics=self.policy.statistics(), extras=extras)
+        return TrainState(0, 0, params, statistics=self.policy.statistics(), extras=Moments.empty()._asdict())
 
     def stages(self, episodes_per_task: int) -> int:
         """Every episode of a trial is a stage."""
@@ -271,7 +257,6 @@ class Rl2:
         c, trials = self.config, self.trials(batch)
         moments = Moments(*(state.extras[name] for name in Moments._fields))
         rows, moments, recorded = self.rows(state.params, trials, moments, self.gae_lambda(state.iteration))
-        rows, of_tasks = self._with_tasks(rows, batch.task, state.extras)
         rate = float(state.extras.get("learning_rate", self.learning_rate(state.iteration)))
         adam = Adam(state.params, state.optimizer, rate)
         steps: list[Metrics] = []
@@ -286,7 +271,7 @@ class Rl2:
             if not np.isfinite(list(metrics.values())).all():
                 return recorded | summary(steps) | {"guard/non_finite_gradient": 1.0}
         state.params, state.optimizer = adam.result(), adam.state()
-        state.extras = moments._asdict() | of_tasks
+        state.extras = dict(moments._asdict())
         if c.target_kl:
             after = following(rate, metrics["update/kl"], c.target_kl)
             state.extras["learning_rate"] = torch.tensor(after, dtype=torch.float64)
@@ -296,16 +281,6 @@ class Rl2:
             "update/stopped_early": float(stopped),
         }
         return recorded | summary(steps) | counts | {"guard/non_finite_gradient": 0.0}
-
-    def _with_tasks(self, rows: Rows, numbers: Tensor, extras: dict[str, Tensor]) -> tuple[Rows, dict[str, Tensor]]:
-        """`rows` with what the memory is to tell of each row's task, and the statistics that it is scaled by."""
-        if not self.config.task_coef:
-            return rows, {}
-        moments = task_numbers.with_batch(Moments(*(extras[f"task.{name}"] for name in Moments._fields)), numbers)
-        target, differ = task_numbers.standardised(moments, numbers)
-        chunks = len(rows.start) // len(numbers)
-        told = torch.stack([target, differ.expand_as(target)], 1).to(rows.target.dtype)
-        return rows._replace(task=told.repeat_interleave(chunks, 0)), _named(moments)
 
     def learning_rate(self, iteration: int) -> float:
         """The annealed step size."""
@@ -364,7 +339,7 @@ class Rl2:
             "policy/entropy": float(mean_of_all(entropy, weight)),
             "value/explained_variance": float(explained),
         }
-        return Rows(batch, target_normalised, earned, start, start.new_zeros(len(start), 2, 0)), moments, metrics
+        return Rows(batch, target_normalised, earned, start), moments, metrics
 
     def _replay(self, params: Params, trials: Trials, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
@@ -376,7 +351,7 @@ class Rl2:
             steps, states = [], []
             for x, a in zip(torch.split(inputs, length, 1), torch.split(action, length, 1), strict=True):
                 states.append(state)
-                distribution, value, *_, state = self.policy.unroll(params, x, state)
+                distribution, value, _, state = self.policy.unroll(params, x, state)
                 steps.append((distribution.log_prob(a), value, distribution.entropy()))
             return [*(torch.cat(parts, 1) for parts in zip(*steps, strict=True)), torch.stack(states, 1)]
 
@@ -432,17 +407,12 @@ class Rl2:
     def loss(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Clipped surrogate, value error, entropy bonus, error in expected rewards: means over the valid steps."""
         c, batch = self.config, rows.batch
-        distribution, value, task, rewards, _ = self.policy.unroll(params, batch.observation, rows.start)
+        distribution, value, rewards, _ = self.policy.unroll(params, batch.observation, rows.start)
         policy_loss = losses.clipped(distribution, batch, c.clip_eps)
         value_loss = losses.weighted_mean((value - rows.target).square(), batch.weight)
         entropy = losses.weighted_mean(distribution.entropy(), batch.weight)
         loss = policy_loss + c.value_coef * value_loss - entropy_coef * entropy
-        reward_loss, task_loss = torch.zeros_like(loss), torch.zeros_like(loss)
-        if task is not None:
-            target, counts = rows.task.unsqueeze(1).unbind(2)  # [row, 1, n] each
-            error = ((task - target).square() * counts).sum(-1) / counts.sum(-1).clamp(min=1)  # [row, time]
-            task_loss = losses.weighted_mean(error, batch.weight)
-            loss = loss + c.task_coef * task_loss
+        reward_loss = torch.zeros_like(loss)
         if rewards is not None:
             head, observation = self.policy.reward, self.policy.observation(batch.observation)
             assert head is not None
@@ -460,12 +430,7 @@ class Rl2:
             log_ratio = distribution.log_prob(batch.action) - batch.log_prob
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
             clipped = losses.weighted_mean((log_ratio.exp() - 1).abs().gt(c.clip_eps).float(), batch.weight)
-        return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped, reward_loss, task_loss), strict=True))
-
-
-def _named(moments: Moments) -> dict[str, Tensor]:
-    """Statistics of the tasks' numbers, as extras of a state."""
-    return {f"task.{name}": value for name, value in moments._asdict().items()}
+        return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped, reward_loss), strict=True))
 
 
 def following(rate: float, kl: float, target: float) -> float:
@@ -537,7 +502,6 @@ def summary(steps: list[Metrics]) -> Metrics:
         "update/loss_after": last["update/loss"],
         "update/value_loss": first["update/value_loss"],
         "update/reward_loss": first["update/reward_loss"],
-        "update/task_loss": first["update/task_loss"],
         "update/kl": last["update/kl"],
         "update/clip_fraction": last["update/clip_fraction"],
         "update/gradient_norm": first["update/gradient_norm"],

@@ -88,8 +88,6 @@ class MetaBatch(NamedTuple):
 
     support: tuple[Any, ...]
     query: Any
-    task: Any = ()
-    """In training from environments: numbers that describe each task ``[task, n]`` (`meta_rl.core.task_numbers`)."""
 
 
 def from_numpy(array: NDArray[Any]) -> Tensor:

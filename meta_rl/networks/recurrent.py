@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from meta_rl.config import NetworkConfig
-from meta_rl.core import normaliser, task_numbers
+from meta_rl.core import normaliser
 from meta_rl.core.distributions import Categorical
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
@@ -205,8 +205,6 @@ class Unrolled(NamedTuple):
     """Of actions ``[row, time]``."""
     value: Tensor
     """``[row, time]``."""
-    task: Tensor | None
-    """Numbers of the task that the task head tells, if there is one: ``[row, time, n]``."""
     rewards: Tensor | None
     """What the reward head says, if there is one: ``[row, time, 1 + obs, width]``."""
     state: Tensor
@@ -223,12 +221,10 @@ class RecurrentPolicy(nn.Module):
         normalised: numbers of an observation, if they are normalised before the policy reads them; else 0.
         head: of actions; None if the policy acts on rewards.
         reward: the reward head, if there is one.
-        task: the task head, if there is one.
     """
 
     head: Policy | None
     reward: RewardHead | None
-    task: nn.Linear | None
 
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
@@ -251,7 +247,7 @@ class RecurrentPolicy(nn.Module):
         width = units + (sizes[-1] if config.critic_hidden else 0)
         self.value = mlp([width, *config.critic_hidden, 1], config.activation, final_gain=0.1)
         self._sees_again = bool(config.head_hidden), bool(config.critic_hidden)
-        self.reward, self.task = None, None
+        self.reward = None
         self.state_size = self.recurrent.state_size
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
@@ -273,13 +269,6 @@ class RecurrentPolicy(nn.Module):
         """As the network reads it ``[..., 2]``: the time in units of `clock_steps`, and n / (n + 1) for episode n."""
         time, episode = clock.unbind(-1)
         return torch.stack([time / self._clock, episode / (episode + 1)], -1)
-
-    def add_task_head(self) -> None:
-        """Have the memory tell the numbers of the task (`meta_rl.core.task_numbers`), all 0 at first."""
-        with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
-            self.task = nn.Linear(self.recurrent.units, task_numbers.WIDTH, dtype=self.recurrent.weight_ih.dtype)
-        nn.init.zeros_(self.task.weight)
-        nn.init.zeros_(self.task.bias)
 
     def add_reward_head(self, act_on_rewards: bool = False, everywhere: bool = False) -> None:
         """Have the policy expect rewards; see `RewardHead`.
@@ -356,8 +345,7 @@ class RecurrentPolicy(nn.Module):
         encoded = self.encoder(inputs)
         features, state = self.recurrent.unroll(encoded, state)
         rewards, value = None if self.reward is None else self.reward(features), self._value(features, encoded)
-        task = None if self.task is None else self.task(features)
-        return Unrolled(self._distribution(features, encoded, inputs, rewards, value), value, task, rewards, state)
+        return Unrolled(self._distribution(features, encoded, inputs, rewards, value), value, rewards, state)
 
     def unroll(self, params: Params, inputs: Tensor, state: Tensor) -> Unrolled:
         """Whole sequences under `params` (the module's own are not used).

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from envs import NonFiniteError, Task, TaskVectorEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, Noise, draw_noise
-from meta_rl.core import normaliser, task_numbers
+from meta_rl.core import normaliser
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import MetaBatch, Rollout
@@ -192,7 +192,7 @@ def sample_shard(
         if stage < stages - 1:
             adapted = learner.adapt(adapted, batches[-1], actor)
     return Shard(
-        MetaBatch(tuple(batches[:-1]), batches[-1], task_numbers.of_vectors([task.vector for task in tasks])),
+        MetaBatch(tuple(batches[:-1]), batches[-1]),
         np.stack([r.returns for r in rollouts], 1),
         np.stack([r.solved for r in rollouts], 1),
         sum(r.env_steps for r in rollouts),
