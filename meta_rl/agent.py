@@ -13,6 +13,7 @@ from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
 from meta_rl.checkpoint import CheckpointError
 from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.state import TrainState
 from meta_rl.core.types import Adapted, Rollout
 from meta_rl.core.weights import Weights, adopt
 from meta_rl.errors import ConfigError
@@ -20,7 +21,7 @@ from meta_rl.handover import bundle
 from meta_rl.interface import Interface
 from meta_rl.player import Player
 from meta_rl.problem import open_problem
-from meta_rl.run_dir import is_exported
+from meta_rl.run_dir import find_iteration, is_exported
 
 
 class Agent:
@@ -68,12 +69,14 @@ class Agent:
         return MetaWorldAgent(self.learner, self.weights, seed)
 
 
-def load(folder: str | Path) -> Agent:
+def load(folder: str | Path, iteration: int | None = None) -> Agent:
     """The agent of a run's newest sound checkpoint, or of a folder that `meta-rl export` wrote.
 
+    Args:
+        iteration: take the checkpoint of this iteration and no other (an exported agent has but its own).
     Raises:
-        ConfigError: neither is there, or the run has no checkpoint.
-        CheckpointError: every checkpoint, or the exported file, is damaged.
+        ConfigError: neither is there, or the run has no checkpoint, or none of `iteration`, naming those it has.
+        CheckpointError: every checkpoint, or that of `iteration`, or the exported file, is damaged.
     """
     folder = Path(folder)
     if not (folder / "config.json").exists():
@@ -82,16 +85,35 @@ def load(folder: str | Path) -> Agent:
     learner: Any
     if is_exported(folder):
         found = bundle.read(folder)
+        if iteration is not None:
+            find_iteration(folder, iteration)
         learner = make_learner(config, found.interface)
         weights = adopted(folder, learner, found.weights)
         return Agent(config, learner, weights, found.iteration, found.env_steps, found.interface)
-    state = checkpoint.load_newest(folder / "checkpoints")
-    if state is None:
-        raise ConfigError(f"RUN: {folder} holds no checkpoint yet")
+    state = load_state(folder, iteration)
     problem = open_problem(config)
     learner = problem.learner
     weights = adopted(folder, learner, state.weights)
     return Agent(config, learner, weights, state.iteration, state.env_steps, problem.interface)
+
+
+def load_state(run_dir: Path, iteration: int | None = None) -> TrainState:
+    """The newest sound checkpoint of a run, or the one of `iteration` and no other.
+
+    Raises:
+        ConfigError: there is none, or none of `iteration`, naming those there are.
+        CheckpointError: all are damaged, or that of `iteration` is.
+    """
+    if iteration is None:
+        newest = checkpoint.load_newest(run_dir / "checkpoints")
+        if newest is None:
+            raise ConfigError(f"RUN: {run_dir} holds no checkpoint yet")
+        return newest
+    path = find_iteration(run_dir, iteration)
+    state = checkpoint.load(path)
+    if state.iteration != iteration:
+        raise CheckpointError(f"{path}: holds iteration {state.iteration}")
+    return state
 
 
 def adopted(folder: Path, learner: Any, found: Weights) -> Weights:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.run_dir import kept
 
 SCHEMA = 2
 """Version 1 had shared parameters among the others and no statistics; it is read as well."""
@@ -40,7 +41,7 @@ class CheckpointWarning(UserWarning):
 
 def save(folder: Path, state: TrainState, keep: int) -> Path:
     """Write `state` as a new checkpoint in `folder`; then remove what is newer (damaged: `load_newest` passed it over)
-    and all but the newest `keep`.
+    and all but the newest `keep` (0: nothing else).
 
     Raises:
         OSError: no space, read-only, ...; what was there before is intact.
@@ -77,9 +78,10 @@ def save(folder: Path, state: TrainState, keep: int) -> Path:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    found = _checkpoints(folder)
+    found = kept(folder)
     newer = [path for path in found if int(path.name) > state.iteration]
-    for path in newer + found[len(newer) + keep :]:
+    older = found[len(newer) + keep :] if keep else []
+    for path in newer + older:
         _remove(path)
     return final
 
@@ -92,7 +94,7 @@ def load_newest(folder: Path, device: torch.device | str = "cpu") -> TrainState 
     Raises:
         CheckpointError: there are checkpoints, but none is sound.
     """
-    found = _checkpoints(folder)
+    found = kept(folder)
     problems = []
     for path in found:
         try:
@@ -200,13 +202,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Newest first."""
-    if not folder.is_dir():
-        return []
-    return sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name), reverse=True)
 
 
 def _flatten(state: TrainState) -> dict[str, Tensor]:

@@ -38,12 +38,13 @@ from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.evaluation_file import read_evaluation
 from meta_rl.fewshot_config import SPLITS, parse_name
 from meta_rl.loggers import check_loggers
-from meta_rl.run_dir import check_start, holds_run
+from meta_rl.run_dir import check_start, find_iteration, holds_run, in_words, iterations
 
 USAGE = """usage: meta-rl COMMAND ...
 
   train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
-  evaluate RUN [options]                                  evaluate a run again with another protocol
+  evaluate RUN [--iteration N|all] [options]              evaluate a run again by another protocol, or as it was at
+                                                          iteration N, or at all that are kept
   render RUN [options]                                    a video: test tasks before and after adaptation side by side
   report RUN... [--out FILE]                              the page of one run (RUN/report.html) or of several
   view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
@@ -53,10 +54,14 @@ USAGE = """usage: meta-rl COMMAND ...
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
+render, view, record and export take the newest checkpoint of a run; with --iteration N the one of that iteration.
 --env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
 images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
 meta-rl train --help lists all options. Recipes:
 """
+
+EVERY = "all"
+"""``--iteration`` of all that are kept."""
 
 C = TypeVar("C")
 
@@ -105,25 +110,64 @@ def train_command(argv: list[str]) -> int:
 
 def evaluate_command(argv: list[str]) -> int:
     """``meta-rl evaluate``."""
-    run_dir, config = take_run("evaluate", argv, EvaluateConfig())
+    about = (
+        "Evaluate the newest checkpoint on held-out tasks. --split NAME takes other tasks. --iteration N evaluates the "
+        "kept checkpoint of that iteration, and all every kept one; both write into RUN/evaluations."
+    )
+    run_dir, config = take_run("evaluate", argv, EvaluateConfig(), about)
     split, rest = take_option(argv[1:], "--split", "test")
+    wanted, rest = take_option(rest, "--iteration", "")
     protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
     check_split(config.env, split)
     validate(replace_evaluate(config, protocol))
+    if wanted == EVERY:
+        iterations(run_dir)  # refuses a run without a checkpoint
+        from meta_rl.evaluation_curve import evaluate_kept
+
+        evaluate_kept(run_dir, protocol, shlex.join(["meta-rl", "evaluate", *argv]), split=split)
+        return 0
+    iteration = read_iteration(run_dir, wanted, EVERY)
     from meta_rl.report import evaluate_run
 
-    evaluate_run(run_dir, protocol, split=split)
+    evaluate_run(run_dir, protocol, split=split, iteration=iteration)
     return 0
 
 
-def take_run(command: str, argv: list[str], options: Any) -> tuple[Path, TrainConfig]:
+def take_iteration(run_dir: Path, argv: list[str]) -> tuple[int | None, list[str]]:
+    """The iteration that ``--iteration`` asks for (None: it is not given), and the arguments without it.
+
+    Raises:
+        ConfigError: see `read_iteration`.
+    """
+    wanted, rest = take_option(argv, "--iteration", "")
+    return read_iteration(run_dir, wanted), rest
+
+
+def read_iteration(run_dir: Path, wanted: str, *others: str) -> int | None:
+    """A kept iteration from the words of ``--iteration``; None, the newest, where it is not given.
+
+    Args:
+        others: what else the command takes.
+    Raises:
+        ConfigError: it is not kept, naming those that are.
+    """
+    if not wanted:
+        return None
+    if not wanted.isdecimal():
+        valid = ", ".join([in_words(iterations(run_dir)), *others])
+        raise ConfigError(f"--iteration: {wanted!r} is no iteration; valid: {valid}")
+    find_iteration(run_dir, int(wanted))
+    return int(wanted)
+
+
+def take_run(command: str, argv: list[str], options: Any, about: str | None = None) -> tuple[Path, TrainConfig]:
     """The run directory that comes first in `argv`, and its config; with ``--help``, the help for `options` instead.
 
     Raises:
         ConfigError: there is no run.
     """
     if any(a in ("-h", "--help") for a in argv):
-        parse_options(type(options), options, ["--help"], f"meta-rl {command} RUN")
+        parse_options(type(options), options, ["--help"], f"meta-rl {command} RUN", about)
     if not argv or argv[0].startswith("-"):
         raise ConfigError(f"RUN: name the run directory first, as in: meta-rl {command} runs/NAME")
     run_dir = Path(argv[0])
@@ -151,7 +195,8 @@ def render_command(argv: list[str]) -> int:
     from meta_rl.visualise.options import RenderConfig
 
     run_dir, _ = take_episodes("render", argv, RenderConfig())
-    options = parse_options(RenderConfig, RenderConfig(), argv[1:], "meta-rl render")
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    options = parse_options(RenderConfig, RenderConfig(iteration=iteration), rest, "meta-rl render")
     for name, least in (("steps", 0), ("every", 1), ("fps", 1), ("width", 32)):
         if getattr(options, name) < least:
             raise ConfigError(f"--{name}: must be at least {least}")
@@ -166,7 +211,9 @@ def record_command(argv: list[str]) -> int:
     from meta_rl.handover.options import RecordConfig
 
     run_dir, config = take_episodes("record", argv, RecordConfig(), "record")
-    options = parse_options(RecordConfig, RecordConfig(evaluate=config.evaluate), argv[1:], "meta-rl record")
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    default = RecordConfig(iteration=iteration, evaluate=config.evaluate)
+    options = parse_options(RecordConfig, default, rest, "meta-rl record")
     validate(replace_evaluate(config, options.evaluate))
     from meta_rl.handover.record import record_run
 
@@ -179,7 +226,8 @@ def view_command(argv: list[str]) -> int:
     from meta_rl.visualise.options import ViewConfig
 
     run_dir, _ = take_episodes("view", argv, ViewConfig())
-    options = parse_options(ViewConfig, ViewConfig(), argv[1:], "meta-rl view")
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    options = parse_options(ViewConfig, ViewConfig(iteration=iteration), rest, "meta-rl view")
     if not 0 <= options.port < 65536:
         raise ConfigError("--port: must be from 0 to 65535")
     from meta_rl.visualise.view import view
@@ -242,7 +290,8 @@ def export_command(argv: list[str]) -> int:
     from meta_rl.handover.options import ExportConfig
 
     run_dir, _ = take_run("export", argv, ExportConfig())
-    options = parse_options(ExportConfig, ExportConfig(), argv[1:], "meta-rl export")
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    options = parse_options(ExportConfig, ExportConfig(iteration=iteration), rest, "meta-rl export")
     from meta_rl.handover.export import export_run
 
     export_run(run_dir, options)

@@ -293,7 +293,7 @@ class TrainConfig:
     checkpoint_every: int = 10
     """Iterations between checkpoints."""
     keep_checkpoints: int = 3
-    """Newest checkpoints kept."""
+    """Newest checkpoints kept; 0: all of them."""
     logger: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Where metrics go besides the files of the run; each needs the extra of its name."""
     algorithm: AlgorithmConfig = field(default_factory=MamlConfig)
@@ -827,12 +827,12 @@ _RANGES: list[tuple[str, Callable[[Any], bool], str]] = [
         "seed iterations workers worker_cores test_tasks adaptation_steps stock_goals evaluation_seed inner_steps "
         "cg_damping inner_kl_coef max_grad_norm value_coef entropy_coef reward_coef final_meta_lr meta_lr_iterations "
         "final_learning_rate learning_rate_iterations clock_steps mean_bound target_kl inner_batch train_ways "
-        "train_shots",
+        "train_shots keep_checkpoints",
         lambda x: x >= 0,
         "must be at least 0",
     ),
     (
-        "meta_batch_size episodes_per_task shards learners checkpoint_every keep_checkpoints adaptation_episodes "
+        "meta_batch_size episodes_per_task shards learners checkpoint_every adaptation_episodes "
         "evaluation_episodes tasks_at_once cg_iters max_backtracks curvature_stride epochs inner_epochs "
         "inner_minibatches minibatches chunk query_shots test_query_shots context_steps hidden_units",
         lambda x: x >= 1,

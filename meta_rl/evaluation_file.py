@@ -1,13 +1,39 @@
-"""``evaluation.json`` of a run, read without importing anything heavy."""
+"""Evaluations of a run, read without importing anything heavy: ``evaluation.json``, the headline, is that of its last
+checkpoint; those of earlier ones, where asked for, are in the folder ``evaluations``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from meta_rl.errors import ConfigError
+
+
+class Files(NamedTuple):
+    """An evaluation (JSON), and its report (Markdown)."""
+
+    evaluation: Path
+    report: Path
+
+
+def files(run_dir: Path, iteration: int | None = None) -> Files:
+    """Where the evaluation of a run is: the headline (None), or that of the checkpoint of an iteration."""
+    if iteration is None:
+        return Files(run_dir / "evaluation.json", run_dir / "report.md")
+    path = run_dir / "evaluations" / f"{iteration:08d}.json"
+    return Files(path, path.with_suffix(".md"))
+
+
+def evaluations(run_dir: Path, iteration: int) -> Iterator[tuple[Files, dict[str, Any]]]:
+    """What there is of the checkpoint of an iteration: the headline, if it is of that, then its own; none that an
+    earlier version of this software wrote."""
+    for place in (files(run_dir), files(run_dir, iteration)):
+        if place.evaluation.exists():
+            result = json.loads(place.evaluation.read_text())
+            if "train_env_steps" in result and result["iteration"] == iteration:
+                yield place, result
 
 
 def read_evaluation(run_dir: Path) -> dict[str, Any]:
@@ -16,7 +42,7 @@ def read_evaluation(run_dir: Path) -> dict[str, Any]:
     Raises:
         ConfigError: there is none, or an earlier version of this software wrote it.
     """
-    path = run_dir / "evaluation.json"
+    path = files(run_dir).evaluation
     if not path.exists():
         raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
     result: dict[str, Any] = json.loads(path.read_text())

@@ -69,6 +69,12 @@ def read_rows(path: Path) -> list[Row]:
     return [json.loads(line) for line in _complete_lines(path)] if path.exists() else []
 
 
+def training_seconds(run_dir: Path, iteration: int) -> float:
+    """How long the first `iteration` iterations of a run took; 0 where nobody knows, as of an exported agent."""
+    rows = read_rows(run_dir / "timing.jsonl")
+    return sum(row["time/iteration"] for row in rows if row["iteration"] <= iteration)
+
+
 def _complete_lines(path: Path) -> list[str]:
     """A stop may leave half a line at the end; it is not a row."""
     return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]

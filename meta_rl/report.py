@@ -15,8 +15,8 @@ from meta_rl.checkpoint import replace_durably
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, to_dict
 from meta_rl.evaluate import evaluate
 from meta_rl.evaluate_fewshot import evaluate_fewshot
-from meta_rl.evaluation_file import judged_sampled, ways_judged
-from meta_rl.logging import read_rows
+from meta_rl.evaluation_file import files, judged_sampled, ways_judged
+from meta_rl.logging import training_seconds
 from meta_rl.recording import Recorder, Recording, about, replayed
 from meta_rl.report_fewshot import closing, report_fewshot
 from meta_rl.sources.fewshot import open_tasks
@@ -26,16 +26,23 @@ Say = Callable[[str], None]
 
 
 def evaluate_run(
-    run_dir: Path, protocol: EvaluateConfig, say: Say = print, split: str = "test", page: bool = False
+    run_dir: Path,
+    protocol: EvaluateConfig,
+    say: Say = print,
+    split: str = "test",
+    page: bool = False,
+    iteration: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder.
 
     Args:
-        page: also write ``report.html``.
+        page: also write ``report.html``; of the newest checkpoint only.
+        iteration: evaluate the checkpoint of this iteration instead, and write ``evaluations/ITERATION.json`` and
+            ``.md``, so that the run's own evaluation stays that of its last checkpoint.
     Returns:
-        The contents of ``evaluation.json``.
+        The contents of the JSON file, without what it says of each task.
     """
-    agent = load(run_dir)
+    agent = load(run_dir, iteration)
     say(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
     judge, describe = _KINDS[RECIPES[agent.config.recipe].learns]
     found, details, played = judge(agent, protocol, split, say, page)
@@ -48,14 +55,16 @@ def evaluate_run(
         "versions": versions(),
         **found,
     }
-    write_json(run_dir / "evaluation.json", {**result, "per_task": details})
+    place = files(run_dir, iteration)
+    place.evaluation.parent.mkdir(exist_ok=True)
+    write_json(place.evaluation, {**result, "per_task": details})
     text = describe(agent.config, run_dir, result)
-    replace_durably(run_dir / "report.md", text.encode())
+    replace_durably(place.report, text.encode())
     say(text)
     if page:
         say_page([run_dir], run_dir / "report.html", say, {} if played is None else {run_dir: played})
     else:
-        say(f"report: {run_dir / 'report.md'}")
+        say(f"report: {place.report}")
     return result
 
 
@@ -63,14 +72,19 @@ def is_evaluated(run_dir: Path, protocol: EvaluateConfig) -> bool:
     """Whether the folder holds the evaluation of its newest checkpoint on the test tasks under `protocol`, and the
     page of it. Each must be younger than what it tells of: the evaluation than the last iteration, the page than both.
     """
-    files = [run_dir / name for name in ("metrics.jsonl", "evaluation.json", "report.html")]
-    if not all(path.exists() for path in files):
+    evaluation = files(run_dir).evaluation
+    paths = [run_dir / "metrics.jsonl", evaluation, run_dir / "report.html"]
+    if not all(path.exists() for path in paths):
         return False
-    written = [path.stat().st_mtime_ns for path in files]
+    written = [path.stat().st_mtime_ns for path in paths]
     if written != sorted(written):
         return False
-    result = json.loads(files[1].read_text())
-    wanted = {"iteration": load(run_dir).iteration, "split": "test", "protocol": to_dict(protocol)}
+    return is_of(json.loads(evaluation.read_text()), load(run_dir).iteration, protocol, "test")
+
+
+def is_of(result: Mapping[str, Any], iteration: int, protocol: EvaluateConfig, split: str) -> bool:
+    """Whether an evaluation is that of an iteration, under `protocol`, on the tasks of a split."""
+    wanted = {"iteration": iteration, "split": split, "protocol": to_dict(protocol)}
     return {key: result.get(key) for key in wanted} == wanted
 
 
@@ -142,13 +156,13 @@ def family_cells(result: dict[str, Any], heads: Sequence[str]) -> list[list[str]
 
 def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
     """The report in Markdown."""
-    timing = read_rows(run_dir / "timing.jsonl")
+    seconds = training_seconds(run_dir, result["iteration"])
     stages = result["stages"]
     lines = [
         f"# {config.recipe} on {config.env}, seed {config.seed}",
         "",
         f"{result['iteration']} iterations, {result['train_env_steps']:,} env steps of training"
-        + (f" in {sum(t['time/iteration'] for t in timing):,.0f} s" if timing else "")
+        + (f" in {seconds:,.0f} s" if seconds else "")
         + f"; evaluated on {result['tasks']} {result['split']} tasks, {result['env_steps']:,} env steps.",
         "",
         *markdown.table(stage_cells(result, "adaptation steps", [str(stage["adaptation_steps"]) for stage in stages])),

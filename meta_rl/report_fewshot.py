@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from meta_rl import markdown
 from meta_rl.config import TrainConfig
-from meta_rl.logging import read_rows
+from meta_rl.logging import training_seconds
 
 SYNTHETIC = "The ratings are synthetic: these numbers prove that the code works, and nothing about recommendation."
 
 
 def report_fewshot(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
     """The report in Markdown; scores with half widths of their 95 % intervals over episodes."""
-    timing = read_rows(run_dir / "timing.jsonl")
-    names = list(result["stages"][0]["transductive"])
-    both = result["batch_statistics"]
-    kinds = ("transductive", "inductive") if both else ("inductive",)
-    seconds = sum(row["time/iteration"] for row in timing)
+    shown, both = scores_shown(result), result["batch_statistics"]
+    seconds = training_seconds(run_dir, result["iteration"])
     lines = [
         f"# {config.recipe} on {config.env}, seed {config.seed}",
         "",
@@ -27,11 +25,11 @@ def report_fewshot(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -
         f"{result['tasks']} {result['split']} episodes.",
         "",
     ]
-    cells = [["adaptation steps", *(f"{name}, {kind}" for name in names for kind in kinds)]]
+    cells = [["adaptation steps", *(f"{name}, {kind}" for name, kind in shown)]]
     for stage in result["stages"]:
-        cells.append([str(stage["adaptation_steps"]), *(show(n, stage[kind][n]) for n in names for kind in kinds)])
-    for name, scores in result["baselines"].items():
-        cells.append([name, *(show(key, scores[key]) for key in names for _ in kinds)])
+        cells.append([str(stage["adaptation_steps"]), *(show(name, stage[kind][name]) for name, kind in shown)])
+    for label, scores in result["baselines"].items():
+        cells.append([label, *(show(name, scores[name]) for name, _ in shown)])
     lines += markdown.table(cells)
     how = (
         "The network normalises over its batch: transductive scores see all queries of an episode at once, inductive "
@@ -44,6 +42,12 @@ def report_fewshot(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -
     if config.env.startswith("synthetic"):
         lines += ["", SYNTHETIC]
     return "\n".join([*lines, *closing(run_dir, result)])
+
+
+def scores_shown(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each score of an evaluation with each kind of it that tells something, ``transductive`` or ``inductive``."""
+    kinds = ("transductive", "inductive") if result["batch_statistics"] else ("inductive",)
+    return [(name, kind) for name in result["stages"][0]["transductive"] for kind in kinds]
 
 
 def closing(run_dir: Path, result: dict[str, Any]) -> list[str]:

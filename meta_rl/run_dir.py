@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from meta_rl.config import RECIPES, TrainConfig, changed_fields, load_config
-from meta_rl.errors import ConfigError
+from meta_rl.errors import ConfigError, RunError
 
 MANIFEST = "agent.json"
 """The file that only an exported agent has; see `meta_rl.handover.bundle`."""
+SHOWN = 20
+"""Numbers that a line names, at most."""
 
 
 def is_exported(folder: Path) -> bool:
@@ -18,7 +22,58 @@ def is_exported(folder: Path) -> bool:
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether the run in `folder` has one, be it sound or not."""
-    return any((folder / "checkpoints").glob("[0-9]*"))
+    return bool(kept(folder / "checkpoints"))
+
+
+def kept(checkpoints: Path) -> list[Path]:
+    """The checkpoints in the folder of that name, be they sound or not, newest first."""
+    if not checkpoints.is_dir():
+        return []
+    return sorted((p for p in checkpoints.iterdir() if p.name.isdigit()), key=lambda p: int(p.name), reverse=True)
+
+
+def iterations(folder: Path) -> dict[int, Path]:
+    """The iterations, first to last, that `meta_rl.load` can give the agent of, each with where that is: of a run its
+    checkpoints, be they sound or not; of an exported agent its manifest.
+
+    Raises:
+        ConfigError: the run has no checkpoint yet.
+        RunError: the manifest is damaged.
+    """
+    if not is_exported(folder):
+        found = {int(path.name): path for path in reversed(kept(folder / "checkpoints"))}
+        if not found:
+            raise ConfigError(f"RUN: {folder} holds no checkpoint yet")
+        return found
+    manifest = folder / MANIFEST
+    try:
+        return {json.loads(manifest.read_bytes())["iteration"]: manifest}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{manifest}: unreadable ({type(error).__name__}: {error})") from error
+
+
+def find_iteration(folder: Path, iteration: int) -> Path:
+    """Where the agent of an iteration is, see `iterations`.
+
+    Raises:
+        ConfigError: it is not kept, naming those that are.
+        RunError: the manifest is damaged.
+    """
+    found = iterations(folder)
+    if iteration not in found:
+        raise ConfigError(f"--iteration: {folder} keeps no iteration {iteration}; valid: {in_words(found)}")
+    return found[iteration]
+
+
+def in_words(numbers: Iterable[int]) -> str:
+    """Numbers with commas; of many, the first and the last."""
+    words = [str(number) for number in numbers]
+    return ", ".join(words if len(words) <= SHOWN else [*words[: SHOWN // 2], "...", *words[-SHOWN // 2 :]])
+
+
+def of_iteration(path: Path, iteration: int | None) -> Path:
+    """`path` as it is called for the newest checkpoint (None), or for the one of an iteration, which its name tells."""
+    return path if iteration is None else path.with_name(f"{path.stem}-{iteration:08d}{path.suffix}")
 
 
 def check_start(config: TrainConfig) -> None:

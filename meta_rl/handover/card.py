@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.evaluation_file import Files
 from meta_rl.handover.bundle import Bundle
 
 ACTING = """import meta_rl
@@ -33,12 +34,17 @@ folder = snapshot_download("{name}")
 
 
 def model_card(
-    run_dir: Path, config: TrainConfig, agent: Bundle, result: dict[str, Any] | None, replay: str, name: str
+    run_dir: Path,
+    config: TrainConfig,
+    agent: Bundle,
+    evaluated: tuple[Files, dict[str, Any]] | None,
+    replay: str,
+    name: str,
 ) -> str:
     """The card in Markdown.
 
     Args:
-        result: the contents of the run's ``evaluation.json``, if it has one.
+        evaluated: an evaluation of this very agent, if there is one: where it is, and its contents.
         replay: name of the file that shows the agent; empty: none.
         name: of the repository on the Hub; empty: none.
     """
@@ -47,7 +53,7 @@ def model_card(
     loading = DOWNLOAD.format(name=name) + code.replace('"FOLDER"', "folder") if name else code
     lines = [
         "---",
-        *metadata(config, result),
+        *metadata(config, evaluated[1] if evaluated else None),
         "---",
         "",
         f"# {config.recipe} on {config.env}",
@@ -65,7 +71,7 @@ def model_card(
         "",
         "## Results",
         "",
-        _results(run_dir),
+        _results(run_dir, evaluated[0].report) if evaluated else "Not evaluated.",
     ]
     return "\n".join(lines)
 
@@ -112,9 +118,8 @@ def _show(replay: str) -> str:
     return f"\n![before and after adaptation]({replay})" if replay.endswith(".mp4") else f"\n[Replay]({replay})"
 
 
-def _results(run_dir: Path) -> str:
-    """The report of the run below its title, with the config found beside the card."""
-    report = run_dir / "report.md"
+def _results(run_dir: Path, report: Path) -> str:
+    """A report of the run below its title, with the config found beside the card."""
     if not report.exists():
         return "Not evaluated."
     body = report.read_text().partition("\n")[2].strip()

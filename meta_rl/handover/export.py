@@ -8,15 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meta_rl import checkpoint
+from meta_rl.agent import load_state
 from meta_rl.config import load_config, replace_paths
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.evaluation_file import read_evaluation
+from meta_rl.evaluation_file import evaluations, files, read_evaluation
 from meta_rl.extras import check
 from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.problem import open_problem
-from meta_rl.run_dir import is_exported
+from meta_rl.run_dir import is_exported, of_iteration
 from meta_rl.train import versions
 
 Say = Callable[[str], None]
@@ -29,55 +30,58 @@ def export_run(run_dir: Path, options: ExportConfig, say: Say = print) -> Path:
     Raises:
         ConfigError, RunError: as `export`, `check_hub` and `push`.
     """
-    out = Path(options.out) if options.out else run_dir / "export"
+    out = Path(options.out) if options.out else of_iteration(run_dir / "export", options.iteration)
     name = options.push_to_hub
-    video = run_dir / "adaptation.mp4"
+    video = of_iteration(run_dir / "adaptation.mp4", options.iteration)
     replay = Path(options.replay) if options.replay else video if video.exists() else None
     check_out(out)
     if replay:
         check_replay(replay)
     if name:
         check_hub(name)
-    export(run_dir, out, replay, name)
+    export(run_dir, out, replay, name, options.iteration)
     say(f"agent: {out}; load it with meta_rl.load({str(out)!r})")
     if name:
         say(f"uploaded to {push(out, name)}")
     return out
 
 
-def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "") -> Path:
-    """Write the newest checkpoint of a run into the folder `out` as an agent, with a model card.
+def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "", iteration: int | None = None) -> Path:
+    """Write the newest checkpoint of a run into the folder `out` as an agent, with a model card, whose results are
+    those of this checkpoint.
 
     Args:
         replay: a video or page that shows the agent, copied beside it.
         name: of the repository on the Hub, if it goes there: the card then tells how to get it.
+        iteration: take the checkpoint of this iteration and no other.
     Raises:
         ConfigError: no run or checkpoint there, an evaluation of an earlier version, or `out` holds something else.
-        RunError: `out` cannot be written.
+        RunError: the checkpoint is damaged, or `out` cannot be written.
     """
     check_out(out)
     config = load_config(run_dir / "config.json")
-    state = checkpoint.load_newest(run_dir / "checkpoints")
-    if state is None:
-        raise ConfigError(f"RUN: {run_dir} holds no checkpoint yet")
+    state = load_state(run_dir, iteration)
     recorded = run_dir / "environment.json"
     about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
     agent = bundle.Bundle(state.weights, state.iteration, state.env_steps, open_problem(config).interface, about)
-    evaluation = run_dir / "evaluation.json"
-    result = read_evaluation(run_dir) if evaluation.exists() else None
+    headline = files(run_dir).evaluation
+    if headline.exists():
+        read_evaluation(run_dir)  # refuses one of an earlier version
+    evaluated = next(evaluations(run_dir, state.iteration), None)
     replay_name = f"replay{replay.suffix}" if replay else ""
-    card = model_card(run_dir, config, agent, result, replay_name, name)
+    card = model_card(run_dir, config, agent, evaluated, replay_name, name)
     # Where its run, its start and its data lay on this machine is nobody else's business.
     handed = replace_paths(config, {"run_dir": "", "start_from": "", "fewshot.data": ""})
     try:
         bundle.write(out, handed, agent)
-        for left in (evaluation.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here
+        for left in (headline.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here
             (out / left).unlink(missing_ok=True)
+        shutil.rmtree(files(out, state.iteration).evaluation.parent, ignore_errors=True)
         checkpoint.replace_durably(out / "README.md", card.encode())
         if replay:
             shutil.copyfile(replay, out / replay_name)
-        if result:
-            shutil.copyfile(evaluation, out / evaluation.name)
+        if evaluated:
+            shutil.copyfile(evaluated[0].evaluation, out / headline.name)
     except OSError as error:
         raise RunError(f"{out}: {error.strerror or error}") from error
     return out

@@ -13,13 +13,15 @@ class RecordConfig:
     """Every step of the test episodes, before and after adaptation, as arrays."""
 
     out: str = ""
-    """The .npz file; default RUN/trajectories.npz."""
+    """The .npz file; default RUN/trajectories.npz, with --iteration RUN/trajectories-ITERATION.npz."""
     minari: str = ""
     """Also a Minari data set of this name: NAME-v0 or SPACE/NAME-v0 (extra minari)."""
     tasks: tuple[int, ...] = ()
     """Positions of the tasks among the test tasks (their order in evaluation.json); default all."""
     split: Literal["train", "test"] = "test"
     """Tasks to play."""
+    iteration: int | None = None
+    """Take the kept checkpoint of this iteration; default the newest."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
@@ -28,8 +30,10 @@ class ExportConfig:
     """The trained agent as a folder that needs nothing else, with a model card."""
 
     out: str = ""
-    """The folder; default RUN/export."""
+    """The folder; default RUN/export, with --iteration RUN/export-ITERATION."""
     replay: str = ""
-    """A video (.mp4) or page (.html) that shows the agent; default the run's adaptation.mp4, if it is there."""
+    """A video (.mp4) or page (.html) that shows the agent; default what `meta-rl render` made, if it is there."""
     push_to_hub: str = ""
     """Also upload it to the Hugging Face Hub as this repository, USER/NAME (extra hub)."""
+    iteration: int | None = None
+    """Take the kept checkpoint of this iteration; default the newest."""

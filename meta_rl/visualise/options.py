@@ -27,7 +27,9 @@ class RenderConfig:
     width: int = 320
     """Of one side, in pixels; its height is three quarters of that."""
     out: str = ""
-    """The .mp4 file; default RUN/adaptation.mp4."""
+    """The .mp4 file; default RUN/adaptation.mp4, with --iteration RUN/adaptation-ITERATION.mp4."""
+    iteration: int | None = None
+    """Take the kept checkpoint of this iteration; default the newest."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,5 @@ class ViewConfig:
     """On 127.0.0.1; 0: any free one."""
     split: Literal["train", "test"] = "test"
     """Tasks to choose from."""
+    iteration: int | None = None
+    """Take the kept checkpoint of this iteration; default the newest."""

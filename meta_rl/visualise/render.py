@@ -12,6 +12,7 @@ from meta_rl.agent import load
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import test_tasks
 from meta_rl.recording import first_of_each, record
+from meta_rl.run_dir import of_iteration
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig
 
@@ -27,10 +28,10 @@ def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = pr
         NoDisplayError: the tasks are drawn with OpenGL, and there is none.
     """
     video.require_av()
-    out = Path(options.out) if options.out else run_dir / "adaptation.mp4"
+    out = Path(options.out) if options.out else of_iteration(run_dir / "adaptation.mp4", options.iteration)
     if not out.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {out.parent}")
-    agent = load(run_dir)
+    agent = load(run_dir, options.iteration)
     distribution = envs.make(agent.config.env, options.split)
     protocol = agent.config.evaluate
     if options.steps:
@@ -38,7 +39,8 @@ def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = pr
     tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
     positions = choose(tasks, options)
     distribution.scene(tasks[positions[0]]).require_display()
-    say(f"playing {agent.config.env}, {options.split} tasks {', '.join(map(str, positions))}")
+    shown = ", ".join(map(str, positions))
+    say(f"playing iteration {agent.iteration} on {agent.config.env}, {options.split} tasks {shown}")
     recording = record(agent, protocol, options.split, positions)
     pictures = side_by_side.frames(recording, distribution.scene, range(len(positions)), options.every, options.width)
     video.write(out, pictures, options.fps)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_rl.agent import load
+from meta_rl.agent import Agent, load
 from meta_rl.extras import require
 from meta_rl.visualise import side_by_side
 from meta_rl.visualise.live import Live
@@ -46,7 +46,7 @@ def view(run_dir: Path, options: ViewConfig, say: Callable[[str], None] = print)
         server = viser.ViserServer("127.0.0.1", options.port, label="meta-rl", verbose=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        page = Page(server, run_dir, options.split)
+        page = Page(server, load(run_dir, options.iteration), options.split)
         say(f"view: http://127.0.0.1:{server.get_port()} (Ctrl-C ends it)")
         page.play_forever()
     except KeyboardInterrupt:
@@ -61,16 +61,15 @@ class Page:
     Controls call back in threads of their own; what they and the loop share is held by one lock.
     """
 
-    def __init__(self, server: Any, run_dir: Path, split: str) -> None:
+    def __init__(self, server: Any, agent: Agent, split: str) -> None:
         self.server, self._lock = server, threading.RLock()
-        agent = load(run_dir)
         self._live = Live(agent, split)
         server.gui.configure_theme(control_layout="fixed", show_logo=False, show_share_button=False, brand_color=AFTER)
         server.scene.set_up_direction("+z")
         self._family_shown, self._pictured = "", 0.0
         self._moving: dict[str, list[tuple[int, Any]]] = {}  # side -> (body, its frame in the scene)
         self._poses: dict[str, np.ndarray] = {}
-        self._build(f"**{agent.config.recipe}** on {agent.config.env}, {split} tasks")
+        self._build(f"**{agent.config.recipe}** on {agent.config.env}, {split} tasks, iteration {agent.iteration}")
         self._show()
 
     def _build(self, title: str) -> None:
