@@ -2,6 +2,7 @@
 
 Taken over are the network's parameters, parameters that all tasks share (learned step sizes; the new run's own first
 ones where the agent has none of their names) and the statistics of observations. The optimizer begins anew.
+Env steps count on from the agent's: a budget is all that the weights have seen.
 """
 
 from __future__ import annotations
@@ -51,5 +52,6 @@ def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Age
 def begin_with(state: TrainState, agent: Agent) -> dict[str, Any]:
     """Put the agent's weights into a new `state`, and return what is to be remembered of it (JSON-able)."""
     state.params, state.shared, state.statistics = agent.weights
+    state.env_steps = agent.env_steps
     about = {"recipe": agent.config.recipe, "env": agent.config.env, "seed": agent.config.seed}
     return about | {"iteration": agent.iteration, "env_steps": agent.env_steps}

@@ -7,7 +7,7 @@ interrupted, it goes on where it was when started again. ``--table`` only joins 
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs import SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
@@ -22,16 +22,19 @@ class Experiment:
     Attributes:
         seeds: runs of each recipe.
         rows: recipe -> its budget in env steps, and its options. Untrained runs are made as the first one.
+        begins: recipe -> the row whose runs it begins with, and which spends a part of its budget.
     """
 
     env: str
     seeds: int
     rows: dict[str, tuple[int, list[str]]]
+    begins: dict[str, str] = field(default_factory=dict)
 
     def iterations(self, recipe: str, scale: float = 1.0) -> int:
         """What the budget of `recipe` allows."""
         budget, options = self.rows[recipe]
-        return iterations_within(scale * budget, recipe, ["--env", self.env, *options])
+        spent = self.rows[self.begins[recipe]][0] if recipe in self.begins else 0
+        return iterations_within(scale * (budget - spent), recipe, ["--env", self.env, *options])
 
 
 NAVIGATION = dict.fromkeys(("maml-trpo", "multitask-trpo"), 6_400_000)
@@ -44,18 +47,19 @@ EXPERIMENTS = {
 }
 # In millions of env steps.
 for family, (maml, reptile, rl2) in {
-    "reach": (1, 5, 1),
+    "reach": (1, 2.03, 1),
     "push": (20, 20, 5),
-    "door-open": (2, 5, 2),
+    "door-open": (2, 2.03, 2),
     "pick-place": (20, 20, 20),
 }.items():
-    multitask = min(maml, 5)
+    multitask = min(maml, 2)  # as far as one policy for all goals gets by then
     budgets = {"maml-trpo": maml, "reptile": reptile, "rl2": rl2}
     budgets |= {"multitask-trpo": multitask, "multitask-ppo": multitask, "random": 0}
     EXPERIMENTS[family] = Experiment(
         f"metaworld/ml1-{family}-v3",
         3,
-        {recipe: (n * MILLION, [] if recipe == "rl2" else SMALL_BATCHES) for recipe, n in budgets.items()},
+        {recipe: (int(n * MILLION), [] if recipe == "rl2" else SMALL_BATCHES) for recipe, n in budgets.items()},
+        {"maml-trpo": "multitask-trpo"} if maml > multitask else {},
     )
 STOCK = ["--stock-goals", "10"]
 EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo", "rl2"), (20 * MILLION, STOCK)))
@@ -88,8 +92,10 @@ def make_jobs(experiment: Experiment, folder: Path, first: int, seeds: int, scal
         recipe = main if row == "untrained" else row
         iterations = 0 if row == "untrained" else experiment.iterations(recipe, scale)
         options = ["--env", experiment.env, *experiment.rows[recipe][1], "--device", "cpu", "--test-tasks", "0"]
+        before = experiment.begins.get(row)
         for seed in seeds_of(folder, row, range(first, first + seeds)):
-            jobs.append(Job(recipe, options, iterations, seed, folder / f"{row}_s{seed}"))
+            start = ["--start-from", str(folder / f"{before}_s{seed}")] if before else []
+            jobs.append(Job(recipe, [*options, *start], iterations, seed, folder / f"{row}_s{seed}"))
     return sorted(jobs, key=lambda job: job.seed)
 
 
@@ -107,7 +113,9 @@ def main(arguments: list[str]) -> None:
     seeds = range(options.first_seed, options.first_seed + (options.seeds or experiment.seeds))
     jobs = make_jobs(experiment, Path("runs/results") / name, seeds.start, len(seeds), scale)
     wanted = {f"{row}_s{seed}" for row in options.only or rows for seed in seeds}
-    failed = [] if options.table else run_all([job for job in jobs if job.path.name in wanted], options.jobs)
+    todo = [] if options.table else [job for job in jobs if job.path.name in wanted]
+    failed = run_all([job for job in todo if job.recipe not in experiment.begins], options.jobs)
+    failed += run_all([job for job in todo if job.recipe in experiment.begins], options.jobs)
     command = [sys.executable, "-m", "meta_rl.cli", "compare", *(str(job.path) for job in finished(jobs))]
     subprocess.run([*command, "--out", f"results/{name}"], check=True)
     sys.exit(1 if failed else 0)

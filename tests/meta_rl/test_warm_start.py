@@ -65,7 +65,7 @@ def test_weights_and_statistics_are_taken_bit_for_bit_and_the_optimizer_begins_a
     assert float(theirs.statistics["seen"]) == theirs.env_steps > 0
     assert theirs.optimizer
     assert mine.optimizer == {}
-    assert (mine.iteration, mine.env_steps) == (0, 0)
+    assert (mine.iteration, mine.env_steps) == (0, theirs.env_steps)
     fresh = open_problem(small("maml-ppo", tmp_path)).learner.init()
     assert not same(mine.params, fresh.params)
 
