@@ -44,6 +44,7 @@ ELSEWHERE = {
     "ray st": "tests/meta_rl/sources/test_ray.py",
     " runs/navigation": "tests/test_docs.py",
     " runs/second": "tests/test_docs.py",
+    " --iteration ": "tests/meta_rl/test_iteration.py",
     "meta-rl view ": "tests/test_docs.py",
 }
 """What a command holds -> the test that runs such a one."""

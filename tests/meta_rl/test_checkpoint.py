@@ -108,6 +108,13 @@ def test_newest_by_number_and_rotation_keeps_the_newest(folder: Path) -> None:
     assert [int(p.name) for p in folder.iterdir()] == [100_000_001]
 
 
+def test_all_are_kept_where_none_is_to_go(folder: Path) -> None:
+    for iteration in range(6):
+        checkpoint.save(folder, make_state(iteration), 0)
+    assert sorted(int(p.name) for p in folder.iterdir()) == [*range(6)]
+    checkpoint.load(folder / "00000003")
+
+
 def test_the_manifest_names_schema_versions_sizes_and_hashes(sound: Path) -> None:
     manifest = json.loads((sound / "manifest.json").read_text())
     assert manifest["schema"] == checkpoint.SCHEMA

@@ -54,7 +54,7 @@ BAD = {
     "train --meta-batch-size 0": ["--meta-batch-size", "at least 1"],
     "train --episodes-per-task 0": ["--episodes-per-task", "at least 1"],
     "train --checkpoint-every 0": ["--checkpoint-every", "at least 1"],
-    "train --keep-checkpoints 0": ["--keep-checkpoints", "at least 1"],
+    "train --keep-checkpoints -1": ["--keep-checkpoints", "at least 0"],
     "train --inner-lr -0.1": ["--inner-lr", "above 0"],
     "train --inner-lr nan": ["--inner-lr", "above 0"],
     "train --inner-lr abc": ["--inner-lr", "'abc'"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from meta_rl.logging import Display, Row
+from meta_rl.logging import Display, Row, training_seconds
 
 TIMING = {"time/iteration": 2.0, "time/env_steps_per_second": 50.0}
 NO_STEP = {"guard/line_search_failed": 1.0, "guard/bad_curvature": 1.0, "update/accepted": 0.0}
@@ -54,3 +56,10 @@ def test_a_terminal_shows_the_same_words() -> None:
     text = "\n".join(said(NO_STEP, terminal=True))
     assert "update refused: no step within --max-kl lowered the loss" in text
     assert "1 of 1 updates were refused" in text
+
+
+def test_the_time_that_training_took_up_to_an_iteration(tmp_path: Path) -> None:
+    assert training_seconds(tmp_path, 3) == 0
+    rows = [{"iteration": i, "time/iteration": seconds} for i, seconds in ((1, 0.5), (2, 0.25), (3, 4.0))]
+    (tmp_path / "timing.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [training_seconds(tmp_path, i) for i in (0, 1, 2, 3)] == [0, 0.5, 0.75, 4.75]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from meta_rl.config import TrainConfig
 from meta_rl.evaluate import evaluate
 from meta_rl.train import train
 from meta_rl.visualise.live import Live
+from meta_rl.visualise.view import Page
 from tests.browser import browser, requests, wait
 
 
@@ -47,6 +49,16 @@ def test_every_press_is_one_adaptation_step(run: Path) -> None:
     assert live.score(1)[0] == pytest.approx(expected.returns[2, 1, 0], rel=1e-4)
     live.choose("navigation", 0)
     assert live.steps == 0
+
+
+def test_the_iteration_asked_for_is_the_one_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = MagicMock()
+    Page(server, meta_rl.load(run, iteration=1), "test")
+    assert server.gui.add_markdown.call_args_list[0].args[0].endswith("test tasks, iteration 1")
+    pytest.importorskip("viser")
+    (run / "checkpoints" / "00000001" / "state.json").unlink()
+    assert main(["view", str(run), "--port", "0", "--iteration", "1"]) == 1
+    assert "checkpoints/00000001: unreadable" in capsys.readouterr().err
 
 
 @contextmanager
