@@ -8,15 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.errors import ConfigError
+from meta_rl.run_dir import results_dir
+
+
+def evaluation_path(run_dir: Path) -> Path:
+    """Where the latest ``evaluation.json`` of a run or an exported agent is; if there is none, where it would be."""
+    mine, handed = (folder / "evaluation.json" for folder in (results_dir(run_dir), run_dir))
+    return handed if handed.exists() and not mine.exists() else mine
 
 
 def read_evaluation(run_dir: Path) -> dict[str, Any]:
-    """The ``evaluation.json`` of a run.
+    """The latest ``evaluation.json`` of a run, or of an exported agent: its own, or what its run handed over with it.
 
     Raises:
         ConfigError: there is none, or an earlier version of this software wrote it.
     """
-    path = run_dir / "evaluation.json"
+    path = evaluation_path(run_dir)
     if not path.exists():
         raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
     result: dict[str, Any] = json.loads(path.read_text())

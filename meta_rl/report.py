@@ -19,6 +19,7 @@ from meta_rl.evaluation_file import judged_sampled, ways_judged
 from meta_rl.logging import read_rows
 from meta_rl.recording import Recorder, Recording, about, replayed
 from meta_rl.report_fewshot import closing, report_fewshot
+from meta_rl.run_dir import results_dir
 from meta_rl.sources.fewshot import open_tasks
 from meta_rl.train import versions, write_json
 
@@ -28,7 +29,8 @@ Say = Callable[[str], None]
 def evaluate_run(
     run_dir: Path, protocol: EvaluateConfig, say: Say = print, split: str = "test", page: bool = False
 ) -> dict[str, Any]:
-    """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder.
+    """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder, or
+    into the one in an exported agent that is for results.
 
     Args:
         page: also write ``report.html``.
@@ -48,14 +50,16 @@ def evaluate_run(
         "versions": versions(),
         **found,
     }
-    write_json(run_dir / "evaluation.json", {**result, "per_task": details})
+    out = results_dir(run_dir)
+    out.mkdir(exist_ok=True)
+    write_json(out / "evaluation.json", {**result, "per_task": details})
     text = describe(agent.config, run_dir, result)
-    replace_durably(run_dir / "report.md", text.encode())
+    replace_durably(out / "report.md", text.encode())
     say(text)
     if page:
-        say_page([run_dir], run_dir / "report.html", say, {} if played is None else {run_dir: played})
+        say_page([run_dir], out / "report.html", say, {} if played is None else {run_dir: played})
     else:
-        say(f"report: {run_dir / 'report.md'}")
+        say(f"report: {out / 'report.md'}")
     return result
 
 

@@ -16,7 +16,7 @@ from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.problem import open_problem
-from meta_rl.run_dir import is_exported
+from meta_rl.run_dir import RESULTS, is_exported
 from meta_rl.train import versions
 
 Say = Callable[[str], None]
@@ -73,6 +73,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "")
         bundle.write(out, handed, agent)
         for left in (evaluation.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here
             (out / left).unlink(missing_ok=True)
+        shutil.rmtree(out / RESULTS, ignore_errors=True)
         checkpoint.replace_durably(out / "README.md", card.encode())
         if replay:
             shutil.copyfile(replay, out / replay_name)

@@ -27,7 +27,7 @@ class RenderConfig:
     width: int = 320
     """Of one side, in pixels; its height is three quarters of that."""
     out: str = ""
-    """The .mp4 file; default RUN/adaptation.mp4."""
+    """The .mp4 file; default RUN/adaptation.mp4 (in RUN/results of an exported agent)."""
 
 
 @dataclass(frozen=True)
