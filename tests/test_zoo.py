@@ -24,8 +24,8 @@ FIRST = list({RECIPES[load_config(f / "config.json").recipe].learner: f for f in
 """One of each learner: adapting takes seconds."""
 needs_agents = pytest.mark.skipif(not AGENTS, reason="zoo/ holds no agents yet")
 BEFORE, AFTER = (0.1, 0.05), (0.3, 0.3)
-"""On a processor, or with a torch, that gives other last digits: in how large a part of the tasks success may differ from
-the recorded one, and by what part the mean return. Equal machines give equal bits. With all parameters off by a
+"""On a processor, or with a torch, that gives other last digits: in how large a part of the tasks success may differ
+from the recorded one, and by what part the mean return. Equal machines give equal bits. With all parameters off by a
 ten-millionth, agents on push-v3 solved the same tasks before adaptation, with mean returns within 0.3 %; after it, when
 hundreds of pushes had multiplied the difference, 1 of 10 tasks had changed sides, at a millionth 3, with mean returns
 off by 6 and 16 %. An agent that was damaged solves none, for a hundredth of the return."""
