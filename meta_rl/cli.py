@@ -35,10 +35,10 @@ from meta_rl.config import (
     validate,
 )
 from meta_rl.errors import ConfigError, RunError, Stopped
-from meta_rl.evaluation_file import read_evaluation
+from meta_rl.evaluation_file import evaluation_path, read_evaluation
 from meta_rl.fewshot_config import SPLITS, parse_name
 from meta_rl.loggers import check_loggers
-from meta_rl.run_dir import check_start, find_iteration, holds_run, in_words, iterations
+from meta_rl.run_dir import check_start, find_iteration, holds_run, in_words, iterations, results_dir
 
 USAGE = """usage: meta-rl COMMAND ...
 
@@ -245,14 +245,15 @@ def report_command(argv: list[str]) -> int:
             "RUN: name the run directories, as in: meta-rl report runs/A [runs/B ...] [--out report.html]"
         )
     folders = [take_run("report", [run], EvaluateConfig())[0] for run in runs]
-    path = Path(out or (folders[0] / "report.html" if len(folders) == 1 else "report.html"))
-    if not path.parent.is_dir():
+    path = Path(out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
+    if out and not path.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.parent}")
     from meta_rl.report import evaluate_run, say_page
 
     for folder in folders:
-        if not (folder / "evaluation.json").exists():
+        if not evaluation_path(folder).exists():
             evaluate_run(folder, load_config(folder / "config.json").evaluate)
+    path.parent.mkdir(exist_ok=True)
     say_page(folders, path, print, {})
     return 0
 

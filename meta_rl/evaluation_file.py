@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from meta_rl.errors import ConfigError
+from meta_rl.run_dir import results_dir
+
+
+def evaluation_path(run_dir: Path) -> Path:
+    """Where the latest ``evaluation.json`` of a run or an exported agent is; if there is none, where it would be."""
+    mine, handed = (folder / "evaluation.json" for folder in (results_dir(run_dir), run_dir))
+    return handed if handed.exists() and not mine.exists() else mine
 
 
 class Files(NamedTuple):
@@ -20,9 +27,10 @@ class Files(NamedTuple):
 
 def files(run_dir: Path, iteration: int | None = None) -> Files:
     """Where the evaluation of a run is: the headline (None), or that of the checkpoint of an iteration."""
+    folder = results_dir(run_dir)
     if iteration is None:
-        return Files(run_dir / "evaluation.json", run_dir / "report.md")
-    path = run_dir / "evaluations" / f"{iteration:08d}.json"
+        return Files(folder / "evaluation.json", folder / "report.md")
+    path = folder / "evaluations" / f"{iteration:08d}.json"
     return Files(path, path.with_suffix(".md"))
 
 
@@ -37,12 +45,12 @@ def evaluations(run_dir: Path, iteration: int) -> Iterator[tuple[Files, dict[str
 
 
 def read_evaluation(run_dir: Path) -> dict[str, Any]:
-    """The ``evaluation.json`` of a run.
+    """The latest ``evaluation.json`` of a run, or of an exported agent: its own, or what its run handed over with it.
 
     Raises:
         ConfigError: there is none, or an earlier version of this software wrote it.
     """
-    path = files(run_dir).evaluation
+    path = evaluation_path(run_dir)
     if not path.exists():
         raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
     result: dict[str, Any] = json.loads(path.read_text())

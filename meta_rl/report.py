@@ -33,7 +33,8 @@ def evaluate_run(
     page: bool = False,
     iteration: int | None = None,
 ) -> dict[str, Any]:
-    """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder.
+    """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder, or
+    into the one in an exported agent that is for results.
 
     Args:
         page: also write ``report.html``; of the newest checkpoint only.
@@ -56,13 +57,13 @@ def evaluate_run(
         **found,
     }
     place = files(run_dir, iteration)
-    place.evaluation.parent.mkdir(exist_ok=True)
+    place.evaluation.parent.mkdir(parents=True, exist_ok=True)
     write_json(place.evaluation, {**result, "per_task": details})
     text = describe(agent.config, run_dir, result)
     replace_durably(place.report, text.encode())
     say(text)
     if page:
-        say_page([run_dir], run_dir / "report.html", say, {} if played is None else {run_dir: played})
+        say_page([run_dir], place.report.with_suffix(".html"), say, {} if played is None else {run_dir: played})
     else:
         say(f"report: {place.report}")
     return result

@@ -14,10 +14,19 @@ MANIFEST = "agent.json"
 SHOWN = 20
 """Numbers that a line names, at most."""
 
+RESULTS = "results"
+"""The folder in an exported agent that is not part of it; see `results_dir`."""
+
 
 def is_exported(folder: Path) -> bool:
     """Whether `folder` is an exported agent (a run is not)."""
     return (folder / MANIFEST).exists()
+
+
+def results_dir(folder: Path) -> Path:
+    """Where what is found out about the agent in `folder` goes: a run takes it itself; an exported agent stays as it
+    was handed over, and has a folder for it."""
+    return folder / RESULTS if is_exported(folder) else folder
 
 
 def has_checkpoint(folder: Path) -> bool:

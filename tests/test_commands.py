@@ -46,6 +46,9 @@ ELSEWHERE = {
     " runs/second": "tests/test_docs.py",
     " --iteration ": "tests/meta_rl/test_iteration.py",
     "meta-rl view ": "tests/test_docs.py",
+    "meta-rl evaluate zoo/NAME": "tests/test_zoo.py",
+    "meta-rl render zoo/NAME": "tests/meta_rl/visualise/test_render.py",
+    "python scripts/zoo.py": "tests/test_zoo.py",
 }
 """What a command holds -> the test that runs such a one."""
 

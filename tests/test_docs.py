@@ -175,7 +175,8 @@ def test_every_algorithm_and_recipe_is_on_the_page() -> None:
 
 # -- links ------------------------------------------------------------------------------------------------------------
 
-MARKDOWN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "results").glob("*.md"))]
+FOLDERS = (ROOT / "docs", ROOT / "results", ROOT / "zoo")
+MARKDOWN = [ROOT / "README.md", *(page for folder in FOLDERS for page in sorted(folder.glob("*.md")))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 

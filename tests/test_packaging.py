@@ -48,6 +48,10 @@ def test_the_wheel_holds_the_two_packages_and_the_engines(wheel: dict[str, bytes
     assert sorted(name.partition("/_engine.")[0] for name in engines) == ["envs/locomotion", "envs/metaworld"]
 
 
+def test_the_wheel_holds_no_agents(wheel: dict[str, bytes]) -> None:
+    assert not [name for name in wheel if "zoo" in Path(name).parts or name.endswith(".safetensors")]
+
+
 def test_the_wheel_names_its_version_and_its_command(wheel: dict[str, bytes]) -> None:
     info = f"meta_rl-{PROJECT['version']}.dist-info"
     metadata = wheel[f"{info}/METADATA"].decode().splitlines()

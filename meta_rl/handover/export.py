@@ -17,7 +17,7 @@ from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.problem import open_problem
-from meta_rl.run_dir import is_exported, of_iteration
+from meta_rl.run_dir import RESULTS, is_exported, of_iteration
 from meta_rl.train import versions
 
 Say = Callable[[str], None]
@@ -76,7 +76,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "",
         bundle.write(out, handed, agent)
         for left in (headline.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here
             (out / left).unlink(missing_ok=True)
-        shutil.rmtree(files(out, state.iteration).evaluation.parent, ignore_errors=True)
+        shutil.rmtree(out / RESULTS, ignore_errors=True)
         checkpoint.replace_durably(out / "README.md", card.encode())
         if replay:
             shutil.copyfile(replay, out / replay_name)

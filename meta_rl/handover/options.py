@@ -13,7 +13,8 @@ class RecordConfig:
     """Every step of the test episodes, before and after adaptation, as arrays."""
 
     out: str = ""
-    """The .npz file; default RUN/trajectories.npz, with --iteration RUN/trajectories-ITERATION.npz."""
+    """The .npz file; default RUN/trajectories.npz, with --iteration RUN/trajectories-ITERATION.npz (in RUN/results of
+    an exported agent)."""
     minari: str = ""
     """Also a Minari data set of this name: NAME-v0 or SPACE/NAME-v0 (extra minari)."""
     tasks: tuple[int, ...] = ()

@@ -10,7 +10,7 @@ from meta_rl.errors import ConfigError
 from meta_rl.handover.minari import check_minari, to_minari
 from meta_rl.handover.options import RecordConfig
 from meta_rl.recording import record
-from meta_rl.run_dir import of_iteration
+from meta_rl.run_dir import of_iteration, results_dir
 
 
 def record_run(run_dir: Path, options: RecordConfig, say: Callable[[str], None] = print) -> Path:
@@ -19,13 +19,15 @@ def record_run(run_dir: Path, options: RecordConfig, say: Callable[[str], None] 
     Raises:
         ConfigError: no folder for the file, a task that is not there, no Minari.
     """
-    out = Path(options.out) if options.out else of_iteration(run_dir / "trajectories.npz", options.iteration)
-    if not out.parent.is_dir():
+    default = of_iteration(results_dir(run_dir) / "trajectories.npz", options.iteration)
+    out = Path(options.out) if options.out else default
+    if options.out and not out.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {out.parent}")
     if options.minari:
         check_minari(options.minari)
     agent = load(run_dir, options.iteration)
     recording = record(agent, options.evaluate, options.split, options.tasks or None)
+    out.parent.mkdir(exist_ok=True)
     recording.save(out)
     say(f"iteration {agent.iteration}: {recording.returns.size} episodes of {len(recording.tasks)} tasks: {out}")
     if options.minari:

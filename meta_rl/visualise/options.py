@@ -27,7 +27,8 @@ class RenderConfig:
     width: int = 320
     """Of one side, in pixels; its height is three quarters of that."""
     out: str = ""
-    """The .mp4 file; default RUN/adaptation.mp4, with --iteration RUN/adaptation-ITERATION.mp4."""
+    """The .mp4 file; default RUN/adaptation.mp4, with --iteration RUN/adaptation-ITERATION.mp4 (in RUN/results of an
+    exported agent)."""
     iteration: int | None = None
     """Take the kept checkpoint of this iteration; default the newest."""
 

@@ -12,7 +12,7 @@ from meta_rl.agent import load
 from meta_rl.errors import ConfigError
 from meta_rl.evaluate import test_tasks
 from meta_rl.recording import first_of_each, record
-from meta_rl.run_dir import of_iteration
+from meta_rl.run_dir import of_iteration, results_dir
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig
 
@@ -28,8 +28,9 @@ def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = pr
         NoDisplayError: the tasks are drawn with OpenGL, and there is none.
     """
     video.require_av()
-    out = Path(options.out) if options.out else of_iteration(run_dir / "adaptation.mp4", options.iteration)
-    if not out.parent.is_dir():
+    default = of_iteration(results_dir(run_dir) / "adaptation.mp4", options.iteration)
+    out = Path(options.out) if options.out else default
+    if options.out and not out.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {out.parent}")
     agent = load(run_dir, options.iteration)
     distribution = envs.make(agent.config.env, options.split)
@@ -43,6 +44,7 @@ def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = pr
     say(f"playing iteration {agent.iteration} on {agent.config.env}, {options.split} tasks {shown}")
     recording = record(agent, protocol, options.split, positions)
     pictures = side_by_side.frames(recording, distribution.scene, range(len(positions)), options.every, options.width)
+    out.parent.mkdir(exist_ok=True)
     video.write(out, pictures, options.fps)
     for i, task in enumerate(recording.tasks):
         before, after = recording.returns[i, 0, 0], recording.returns[i, -1, 0]

@@ -57,7 +57,7 @@ def test_an_exported_agent_is_evaluated_and_shown_as_its_run_is(run: Path, tmp_p
     mine, original = (evaluate_run(path, config.evaluate, lambda _: None, page=True) for path in (folder, run))
     assert mine["stages"] == original["stages"]
     assert mine["train_env_steps"] == original["train_env_steps"] > 0
-    page = (folder / "report.html").read_text()
+    page = (folder / "results" / "report.html").read_text()
     assert f"{mine['train_env_steps']:,} env steps of training" in page
     assert "data-replay" in page
 

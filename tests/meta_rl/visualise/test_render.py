@@ -16,6 +16,7 @@ from envs import NoDisplayError, gl
 from meta_rl.agent import load
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig
+from meta_rl.handover.export import export
 from meta_rl.recording import record
 from meta_rl.train import train
 
@@ -51,6 +52,12 @@ def test_a_video_of_metaworld_families(reach: Path, tmp_path: Path, capsys: pyte
 def test_the_default_file_is_in_the_run(run: Path) -> None:
     assert main(["render", str(run), "--tasks", "3", "1", "--every", "20"]) == 0
     assert len(decode(run / "adaptation.mp4")) == 6 + 20
+
+
+def test_an_exported_agent_keeps_its_video_beside_it(run: Path, tmp_path: Path) -> None:
+    folder = export(run, tmp_path / "agent")
+    assert main(["render", str(folder), "--tasks", "1", "--every", "50"]) == 0
+    assert [path.name for path in (folder / "results").iterdir()] == ["adaptation.mp4"]
 
 
 def test_as_many_steps_as_asked_for(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
