@@ -169,12 +169,12 @@ def test_an_exported_agent_is_evaluated_by_its_iteration_too(
 ) -> None:
     folder = str(export(kept, tmp_path / "agent", iteration=2))
     assert main(["evaluate", folder, "--iteration", "2"]) == 0
-    assert (tmp_path / "agent" / "evaluations" / "00000002.json").exists()
+    assert (tmp_path / "agent" / "results" / "evaluations" / "00000002.json").exists()
     capsys.readouterr()
     assert main(["evaluate", folder, "--iteration", "4"]) == 2
     assert capsys.readouterr().err == f"meta-rl evaluate: --iteration: {folder} keeps no iteration 4; valid: 2\n"
     export(kept, tmp_path / "agent")  # another agent takes its place
-    assert not (tmp_path / "agent" / "evaluations").exists()
+    assert not (tmp_path / "agent" / "results").exists()
 
 
 @pytest.mark.parametrize("kind", ["acting"], indirect=True)
