@@ -530,10 +530,12 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
         (
             recipes,
             "metaworld/*",
-            {"algorithm.inner_lr": 0.03, "algorithm.gae_lambda": 0.99, "algorithm.max_kl": 0.03},
+            {"algorithm.gae_lambda": 0.99, "algorithm.max_kl": 0.03},
         )
         for recipes in ("*maml-*", "metasgd-*", "promp", "multitask-*")
     ],
+    # A step of 0.1 from a policy that is trained without steps destroys it: scripts/adaptation.py step.
+    ("multitask-*", "metaworld/*", {"algorithm.inner_lr": 0.03}),
     (
         "reptile",
         "metaworld/*",

@@ -59,8 +59,10 @@ for family, (maml, reptile, rl2) in {
         f"metaworld/ml1-{family}-v3",
         3,
         {recipe: (int(n * MILLION), [] if recipe == "rl2" else SMALL_BATCHES) for recipe, n in budgets.items()},
-        {"maml-trpo": "multitask-trpo"} if maml > multitask else {},
     )
+    if maml > multitask:  # begin with one policy for all goals, and go on with steps that do not destroy it
+        EXPERIMENTS[family].begins["maml-trpo"] = "multitask-trpo"
+        EXPERIMENTS[family].rows["maml-trpo"] = (maml * MILLION, [*SMALL_BATCHES, "--inner-lr", "0.03"])
 STOCK = ["--stock-goals", "10"]
 EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo", "rl2"), (20 * MILLION, STOCK)))
 # A gradient step wants 20 episodes of its task; there are but two directions to run in, so that more than two tasks of
