@@ -569,9 +569,6 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
             "algorithm.entropy_coef": 1e-3,
             "algorithm.reward_scale": 0.1,  # rewards are in [0, 10]
             "network.init_std": 0.5,
-            # Without it the memory does not know where the goal is: scripts/adaptation.py memory.
-            "algorithm.reward_coef": 3.0,
-            "algorithm.reward_everywhere": True,
         },
     ),
     ("rl2*", "metaworld/ml25", {"meta_batch_size": 25}),

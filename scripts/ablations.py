@@ -24,16 +24,17 @@ RL2 = {
     "constant-learning-rate": "--target-kl 0",
     "raw-observations": "--normalise-observations False",
     "init-std-1": "--init-std 1",
-    "init-std-0.5": "--init-std 0.5",
+    "init-std-0.7": "--init-std 0.7",
     "entropy-5e-3": "--entropy-coef 5e-3",
     "entropy-0": "--entropy-coef 0",
+    "tells-rewards": "--reward-coef 3 --reward-everywhere True",
     # Judged after as many episodes as they were trained on, as the others are.
     "long-trials": "--meta-batch-size 10 --episodes-per-task 10 --minibatches 5 --epochs 10 --adaptation-steps 9",
 }
 MAML = {
     "defaults": "",
-    "inner-lr-0.01": "--inner-lr 0.01",
-    "inner-lr-0.1": "--inner-lr 0.1",
+    "inner-lr-0.03": "--inner-lr 0.03",
+    "inner-lr-0.3": "--inner-lr 0.3",
     "gae-lambda-1": "--gae-lambda 1",
     "max-kl-0.01": "--max-kl 0.01",
     "init-std-1": "--init-std 1",
