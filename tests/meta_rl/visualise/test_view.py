@@ -53,6 +53,7 @@ def test_every_press_is_one_adaptation_step(run: Path) -> None:
 
 def test_the_iteration_asked_for_is_the_one_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     server = MagicMock()
+    server.gui.add_dropdown.return_value.value = "navigation"
     Page(server, meta_rl.load(run, iteration=1), "test")
     assert server.gui.add_markdown.call_args_list[0].args[0].endswith("test tasks, iteration 1")
     pytest.importorskip("viser")
