@@ -136,7 +136,7 @@ def test_every_number_is_where_it_belongs(deterministic: bool) -> None:
 def test_sampled_actions_are_judged_beside_the_mode(deterministic: bool) -> None:
     """A return is twice that of the mode's step, plus the noise of two steps, which nothing else in the evaluation has
     in common with it."""
-    result = evaluate(Stage(), {"k": torch.zeros(())}, Numbers(True, deterministic), PROTOCOL)  # type: ignore[arg-type]
+    result = evaluate(Stage(), Weights({"k": torch.zeros(())}), Numbers(True, deterministic), PROTOCOL)  # type: ignore[arg-type]
     assert result.sampled_returns.shape == result.sampled_solved.shape == (7, 3, 3)
     noise = result.sampled_returns - result.returns[..., :1]
     for task in range(7):
@@ -150,9 +150,9 @@ def test_sampled_actions_are_judged_beside_the_mode(deterministic: bool) -> None
 
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_sampled_actions_change_nothing_else(deterministic: bool) -> None:
-    distribution, params, stage = Numbers(True, deterministic), {"k": torch.zeros(())}, Stage()
+    distribution, weights, stage = Numbers(True, deterministic), Weights({"k": torch.zeros(())}), Stage()
     alone = dataclasses.replace(PROTOCOL, judge_sampled=False)
-    both, mode = (evaluate(stage, params, distribution, p) for p in (PROTOCOL, alone))  # type: ignore[arg-type]
+    both, mode = (evaluate(stage, weights, distribution, p) for p in (PROTOCOL, alone))  # type: ignore[arg-type]
     assert_same_mode(both, mode)
     assert mode.sampled_returns.shape == mode.sampled_solved.shape == (7, 3, 0)
     assert not any(name.startswith("sampled") for name in [*mode.summary()["stages"][0], *mode.details()[0]])
@@ -221,7 +221,7 @@ def test_noise_alone_may_reach_a_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     distribution = Numbers(True, True)
     monkeypatch.setattr(distribution, "make", Coins)
     protocol = EvaluateConfig(adaptation_steps=0, evaluation_episodes=2000)
-    result = evaluate(Wavering(), {"k": torch.zeros(())}, distribution, protocol)  # type: ignore[arg-type]
+    result = evaluate(Wavering(), Weights({"k": torch.zeros(())}), distribution, protocol)  # type: ignore[arg-type]
     assert not result.solved.any()
     stage = json.loads(json.dumps(result.summary()))["stages"][0]
     assert stage["success"] == stage["return"] == 0
@@ -239,7 +239,7 @@ def test_noise_alone_may_reach_a_goal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("chosen", [[6], [0, 4], [5, 2]])
 def test_a_task_has_the_same_numbers_whichever_others_are_chosen(chosen: list[int]) -> None:
-    arguments: Any = Stage(), {"k": torch.zeros(())}, Numbers(True, True), PROTOCOL
+    arguments: Any = Stage(), Weights({"k": torch.zeros(())}), Numbers(True, True), PROTOCOL
     every, some = evaluate(*arguments), evaluate(*arguments, chosen)
     for name in ("returns", "practice_returns", "sampled_returns", "sampled_solved"):
         np.testing.assert_array_equal(getattr(some, name), getattr(every, name)[chosen])

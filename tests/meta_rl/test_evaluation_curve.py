@@ -14,12 +14,14 @@ import pytest
 
 from meta_rl.cli import main
 from meta_rl.handover.export import export
+from meta_rl.logging import read_rows
+from meta_rl.run_dir import results_dir
 from tests.meta_rl.test_iteration import files
 
 
 def curve(kept: Path) -> dict[str, Any]:
     """``curve.json``."""
-    found: dict[str, Any] = json.loads((kept / "evaluations" / "curve.json").read_text())
+    found: dict[str, Any] = json.loads((results_dir(kept) / "evaluations" / "curve.json").read_text())
     return found
 
 
@@ -68,9 +70,10 @@ def test_the_table_has_the_numbers_of_the_evaluations(kept: Path) -> None:
     head, *rows = cells((kept / "evaluations" / "curve.md").read_text())
     assert head[:4] == ["iteration", "env steps", "success, mode actions, before", "success, mode actions, after"]
     assert len(head) == 2 + 2 * 2 * 2
+    steps = {row["iteration"]: row["env_steps"] for row in read_rows(kept / "metrics.jsonl")}
     for row, iteration in zip(rows, (2, 3, 4), strict=True):
         cell = dict(zip(head, row, strict=True))
-        assert (cell["iteration"], cell["env steps"]) == (str(iteration), f"{1200 * iteration:,}")
+        assert (cell["iteration"], cell["env steps"]) == (str(iteration), f"{steps[iteration]:,.0f}")
         name = f"evaluations/{iteration:08d}.json" if iteration < 4 else "evaluation.json"
         stages = json.loads((kept / name).read_text())["stages"]
         for when, stage in zip(("before", "after"), stages, strict=True):
@@ -103,7 +106,8 @@ def test_the_picture_shows_them(kept: Path, monkeypatch: pytest.MonkeyPatch) -> 
     if acts:
         expected = [point["stages"][1]["return"] for point in points]
         line = lines["return, mode actions, after"]
-        np.testing.assert_array_equal(line.get_xdata(), [2400, 3600, 4800])
+        steps = [row["env_steps"] for row in read_rows(kept / "metrics.jsonl")]
+        np.testing.assert_array_equal(line.get_xdata(), steps[1:])
     else:
         expected = [point["stages"][1]["inductive"]["mse"]["mean"] for point in points]
         line = lines["mse, inductive, after"]

@@ -42,8 +42,9 @@ def test_the_comparison_is_at_equal_env_steps(tmp_path: Path) -> None:
     assert adapted["env_steps"] == 4 * 100
     curves = np.array(summary["curves"])
     assert curves.shape == (3, 4, 3)
-    # Two updates of two episodes; none has reached its goal before the horizon with this policy.
-    assert equal["env_steps"] == curves[:, 2, 0].mean() == 400
+    # Two updates of two episodes of 100 steps at most: one may reach its goal before.
+    assert equal["env_steps"] == curves[:, 2, 0].mean()
+    assert 300 < equal["env_steps"] <= 400
     assert equal["return"] == pytest.approx(curves[:, 2, 1].mean())
     assert end["return"] == pytest.approx(curves[:, -1, 1].mean())
     assert len({tuple(curve[0]) for curve in curves.tolist()}) == 3  # another policy for every task
