@@ -527,15 +527,18 @@ DEFAULTS: list[tuple[str, str, dict[str, Any]]] = [
     ("*", "metaworld/ml25", {"meta_batch_size": 25}),
     ("*", "metaworld/ml45", {"meta_batch_size": 45}),
     *[(recipes, "metaworld/*", {"algorithm.max_kl": 0.03}) for recipes in ("*maml-*", "metasgd-*", "multitask-trpo")],
+    # A step of 0.1 from a policy that is trained without steps destroys it: scripts/adaptation.py step.
+    ("multitask-*", "metaworld/*", {"algorithm.inner_lr": 0.03}),
     # Where to reach is the same correction in all states. On raw inputs, which hardly differ between states, a gradient
     # step is just that.
     *[
-        (recipes, "metaworld/ml1-reach-v3", {"network.normalise_observations": False, "algorithm.max_kl": 0.01})
-        for recipes in ("*maml-*", "metasgd-*")
+        (recipes, "metaworld/ml1-reach-v3", {"network.normalise_observations": False, "algorithm.inner_lr": 0.1})
+        for recipes in ("*maml-*", "metasgd-*", "promp", "multitask-*")
     ],
-    ("promp", "metaworld/ml1-reach-v3", {"network.normalise_observations": False}),
-    # A step of 0.1 from a policy that is trained without steps destroys it: scripts/adaptation.py step.
-    ("multitask-*", "metaworld/*", {"algorithm.inner_lr": 0.03}),
+    *[
+        (recipes, "metaworld/ml1-reach-v3", {"algorithm.max_kl": 0.01})
+        for recipes in ("*maml-*", "metasgd-*", "multitask-trpo")
+    ],
     (
         "reptile",
         "metaworld/*",
