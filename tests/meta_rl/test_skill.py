@@ -42,10 +42,11 @@ def test_the_comparison_is_at_equal_env_steps(tmp_path: Path) -> None:
     assert adapted["env_steps"] == 4 * 100
     curves = np.array(summary["curves"])
     assert curves.shape == (3, 4, 3)
-    # Two updates of two episodes of 100 steps at most: one may reach its goal before.
-    assert equal["env_steps"] == curves[:, 2, 0].mean()
-    assert 300 < equal["env_steps"] <= 400
-    assert equal["return"] == pytest.approx(curves[:, 2, 1].mean())
+    # Of each task the first point that has had as many steps: after two updates of two episodes of 100 steps, or after
+    # three where an episode ended early.
+    reached = np.array([curve[np.argmax(curve[:, 0] >= 400)] for curve in curves])
+    assert equal["env_steps"] == round(reached[:, 0].mean()) >= 400
+    assert equal["return"] == pytest.approx(reached[:, 1].mean())
     assert end["return"] == pytest.approx(curves[:, -1, 1].mean())
     assert len({tuple(curve[0]) for curve in curves.tolist()}) == 3  # another policy for every task
     assert table(summary).count("\n") == 7
