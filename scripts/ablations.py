@@ -35,9 +35,9 @@ MAML = {
     "defaults": "",
     "inner-lr-0.03": "--inner-lr 0.03",
     "inner-lr-0.3": "--inner-lr 0.3",
-    "gae-lambda-1": "--gae-lambda 1",
+    "gae-lambda-0.95": "--gae-lambda 0.95",
     "max-kl-0.01": "--max-kl 0.01",
-    "init-std-1": "--init-std 1",
+    "init-std-0.7": "--init-std 0.7",
     "raw-observations": "--normalise-observations False",
     "metasgd": "",
 }

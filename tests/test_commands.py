@@ -45,6 +45,8 @@ ELSEWHERE = {
     " runs/navigation": "tests/test_docs.py",
     " runs/second": "tests/test_docs.py",
     " --iteration ": "tests/meta_rl/test_iteration.py",
+    " --start-from ": "tests/meta_rl/test_warm_start.py",
+    "python scripts/adaptation.py": "tests/test_scripts.py",
     "meta-rl view ": "tests/test_docs.py",
     "meta-rl evaluate zoo/NAME": "tests/test_zoo.py",
     "meta-rl render zoo/NAME": "tests/meta_rl/visualise/test_render.py",
@@ -245,12 +247,16 @@ def skill_adaptation(folder: Path, words: list[str]) -> None:
         assert (folder / "skill" / "skill.md").read_text().count("from scratch") == 2
 
 
+def ablations(folder: Path, words: list[str]) -> None:
+    assert len(script("ablations").make_jobs(words[1], 1000, range(1))) > 5  # their options are parsed
+
+
 def picture(folder: Path, words: list[str]) -> None:
     run_script(folder, *words, "picture.svg")
     assert "<svg" in (folder / "picture.svg").read_text()
 
 
-RULES = {f.__name__: f for f in (picture, results, fewshot, rl2_table, benchmark, skill_adaptation)}
+RULES = {f.__name__: f for f in (picture, results, ablations, fewshot, rl2_table, benchmark, skill_adaptation)}
 RULES["benchmark_fewshot"] = benchmark
 
 

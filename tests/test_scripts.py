@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import envs
+from meta_rl.agent import Agent
+from meta_rl.algorithms.base import make_learner
 from meta_rl.cli import parse_train
 from meta_rl.config import default_config, replace_paths
 from tests.meta_rl.conftest import TINY
@@ -126,3 +130,24 @@ def test_a_skill_is_followed_and_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [row["tasks"] for row in curve] == [3, 3, 3]
     assert curve[0]["seconds"] < curve[1]["seconds"] < curve[2]["seconds"]
     assert skill.follow(five, 2, 3) == curve
+
+
+def test_a_memory_is_told_from_noise() -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.standard_normal((100, 2))
+    memory = np.concatenate([numbers[:, :1] * 3 + 1, rng.standard_normal((100, 5))], 1)
+    first, second = script("adaptation").told(memory, numbers)
+    assert first > 0.95  # it is in there, shifted and scaled
+    assert second < 0.3
+
+
+def test_step_sizes_are_tried_on_training_tasks() -> None:
+    config = replace_paths(default_config("multitask-trpo", "navigation"), TINY)
+    learner = make_learner(config, envs.make("navigation"))
+    agent = Agent(config, learner, learner.init().weights, 0, 0)
+    head, *rows = script("adaptation").step_table(agent, [0.0, 0.1], [1.0], 2)
+    assert head[0] == "inner lr"
+    assert [row[:2] for row in rows] == [["0", "1"], ["0.1", "1"]]
+    before, after = rows[0][4].split(" -> ")
+    assert before == after  # no step was taken
+    assert rows[1][4].split(" -> ")[0] == before
