@@ -1,8 +1,8 @@
 """What each choice in the defaults for Meta-World is worth: every row changes one of them, for equal env steps.
 
-``python scripts/ablations.py push|ml10|maml-push [--only ROW ...] [--budget 1350000] [--seeds 1] [--jobs 2]``: rl2 on
-ML1 push-v3 or on ML10, maml-trpo on push-v3. Interrupted, it goes on where it was when started again; ``--table`` only
-joins what is evaluated so far. Writes results/ablations-NAME.json and .md.
+``python scripts/ablations.py push|reach|ml10|maml-push [--only ROW ...] [--budget 1350000] [--seeds 1] [--jobs 2]``:
+rl2 on ML1 push-v3, reach-v3 or on ML10, maml-trpo on push-v3. Interrupted, it goes on where it was when started again;
+``--table`` only joins what is evaluated so far. Writes results/ablations-NAME.json and .md.
 """
 
 import json
@@ -19,18 +19,20 @@ RL2 = {
     "defaults": "",
     "no-encoder": "--hidden 128",
     "heads-read-memory-only": "--head-hidden --critic-hidden",
-    "no-clock": "--clock-steps 0",
-    "no-mean-bound": "--mean-bound 0",
-    "constant-learning-rate": "--target-kl 0",
-    "raw-observations": "--normalise-observations False",
+    "clock": "--clock-steps 500",
+    "mean-bound": "--mean-bound 1",
+    "rate-follows-kl": "--target-kl 0.015",
     "init-std-1": "--init-std 1",
-    "init-std-0.7": "--init-std 0.7",
+    "init-std-0.5": "--init-std 0.5",
     "entropy-5e-3": "--entropy-coef 5e-3",
     "entropy-0": "--entropy-coef 0",
     "tells-rewards": "--reward-coef 3 --reward-everywhere True",
+    "four-epochs": "--epochs 4",
+    "large-batches": "--meta-batch-size 30 --minibatches 15",
     # Judged after as many episodes as they were trained on, as the others are.
-    "long-trials": "--meta-batch-size 10 --episodes-per-task 10 --minibatches 5 --epochs 10 --adaptation-steps 9",
+    "long-trials": "--episodes-per-task 10 --minibatches 15 --adaptation-steps 9",
 }
+RAW = {"raw-observations": "--normalise-observations False"}
 MAML = {
     "defaults": "",
     "inner-lr-0.03": "--inner-lr 0.03",
@@ -38,16 +40,17 @@ MAML = {
     "gae-lambda-0.95": "--gae-lambda 0.95",
     "max-kl-0.01": "--max-kl 0.01",
     "init-std-0.7": "--init-std 0.7",
-    "raw-observations": "--normalise-observations False",
     "metasgd": "",
+    **RAW,
 }
 RECIPES = {"metasgd": "metasgd-trpo"}
 """Rows that are another recipe."""
 PUSH = ["--env", "metaworld/ml1-push-v3"]
 # name -> recipe, options of all rows, rows
 EXPERIMENTS = {
-    "push": ("rl2", PUSH, RL2),
-    "ml10": ("rl2", ["--env", "metaworld/ml10"], RL2),
+    "push": ("rl2", PUSH, RL2 | RAW),
+    "reach": ("rl2", ["--env", "metaworld/ml1-reach-v3"], RL2 | {"normalised": "--normalise-observations True"}),
+    "ml10": ("rl2", ["--env", "metaworld/ml10"], RL2 | RAW),
     "maml-push": ("maml-trpo", [*PUSH, *SMALL_BATCHES], MAML),
 }
 JUDGE = ["--device", "cpu", "--test-tasks", "20"]
