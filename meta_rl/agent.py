@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from meta_rl.core.types import Adapted, Rollout
 from meta_rl.core.weights import Weights, adopt
 from meta_rl.errors import ConfigError
 from meta_rl.handover import bundle
-from meta_rl.interface import Interface
+from meta_rl.interface import INTERFACE, Interface
 from meta_rl.player import Player
 from meta_rl.problem import open_problem
 from meta_rl.run_dir import find_iteration, is_exported
@@ -90,11 +91,24 @@ def load(folder: str | Path, iteration: int | None = None) -> Agent:
         learner = make_learner(config, found.interface)
         weights = adopted(folder, learner, found.weights)
         return Agent(config, learner, weights, found.iteration, found.env_steps, found.interface)
-    state = load_state(folder, iteration)
-    problem = open_problem(config)
-    learner = problem.learner
+    state, interface = load_state(folder, iteration), interface_of(folder, config)
+    learner = make_learner(config, interface)
     weights = adopted(folder, learner, state.weights)
-    return Agent(config, learner, weights, state.iteration, state.env_steps, problem.interface)
+    return Agent(config, learner, weights, state.iteration, state.env_steps, interface)
+
+
+def interface_of(run_dir: Path, config: TrainConfig) -> Interface:
+    """What the agent of a run observes and answers: as the run wrote it down, so that neither its environments nor its
+    training data are opened. Runs of earlier versions did not write it; their tasks are opened.
+
+    Raises:
+        ConfigError: the tasks of such a run cannot be opened.
+    """
+    try:
+        about = json.loads((run_dir / "environment.json").read_bytes())
+        return Interface.from_dict(about[INTERFACE])
+    except (OSError, ValueError, KeyError, TypeError):
+        return open_problem(config).interface
 
 
 def load_state(run_dir: Path, iteration: int | None = None) -> TrainState:

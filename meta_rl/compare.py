@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -149,9 +149,29 @@ def _stage_values(row: dict[str, float]) -> list[float]:
     return [row[f"{group}/stage_{stage}"] for group in ("return", "success") for stage in stages]
 
 
+class Table(NamedTuple):
+    """A part of a summary as text."""
+
+    title: str
+    cells: list[list[str]]
+    """Rows of equal length; the first is the head."""
+
+
 def table(summary: dict[str, Any]) -> str:
-    """The summary as a Markdown table: success and return by mode actions, which are the headline, and the first of
-    the two that the tasks have by sampled actions, where it has those."""
+    """The summary in Markdown: `tables`, one below the other."""
+    parts = [[title, "", *markdown.table(cells)] for title, cells in tables(summary)]
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def tables(summary: dict[str, Any]) -> list[Table]:
+    """The summary as cells: the scores of every group and stage, and Meta-World's own evaluator beside ours where it
+    was asked."""
+    return [_score_table(summary), *_stock_table(summary)]
+
+
+def _score_table(summary: dict[str, Any]) -> Table:
+    """Success and return by mode actions, which are the headline, and the first of the two that the tasks have by
+    sampled actions, where the summary has those."""
     names = ("success", "return") if summary["has_success"] else ("return",)
     ways = ways_judged([stage for group in summary["groups"].values() for stage in group["stages"]])
     columns = [(prefix, names[0]) for prefix in ways] + [("", name) for name in names[1:]]
@@ -168,13 +188,12 @@ def table(summary: dict[str, Any]) -> str:
             row += [str(stage["adaptation_steps"]), str(stage["practice_episodes"])]
             row += [markdown.score(stage, prefix, name) for prefix, name in columns]
             rows.append([*row, ", ".join(f"{value:.1f}" for value in stage["return_by_seed"])])
-    title = f"{summary['env']}, {summary['tasks']} test tasks"
-    return "\n".join([title, "", *markdown.table(rows), *_training_and_stock(summary)])
+    return Table(f"{summary['env']}, {summary['tasks']} test tasks", rows)
 
 
-def _training_and_stock(summary: dict[str, Any]) -> list[str]:
-    """Success when fully adapted: in the last tenth of training, on test tasks, and as Meta-World's own evaluator has
-    it; of the groups that it evaluated."""
+def _stock_table(summary: dict[str, Any]) -> list[Table]:
+    """Success when fully adapted: in the last tenth of training, on test tasks, and by Meta-World's own evaluator. Only
+    groups that it evaluated; no table if there is none."""
     rows = [["group", "training tasks, last tenth of training", "test tasks", "Meta-World's own evaluator"]]
     for label, group in summary["groups"].items():
         if None in group["stock_success_by_seed"]:
@@ -183,27 +202,24 @@ def _training_and_stock(summary: dict[str, Any]) -> list[str]:
         training = f"{np.mean(np.concatenate(curves)):.1%}" if curves else ""
         stock = float(np.mean(group["stock_success_by_seed"]))
         rows.append([label, training, f"{group['stages'][-1]['success']:.1%}", f"{stock:.1%}"])
-    if len(rows) == 1:
-        return []
-    return [
-        "",
-        "Success after adaptation, ours and by Meta-World's own evaluator (biased upward):",
-        "",
-        *markdown.table(rows),
-    ]
+    title = "Success after adaptation, ours and by Meta-World's own evaluator (biased upward):"
+    return [Table(title, rows)] if len(rows) > 1 else []
 
 
 def write(summary: dict[str, Any], out: Path, command: str) -> None:
-    """``OUT.json`` (summary), ``OUT.csv`` (training curves), ``OUT.md`` (table), and ``OUT.png`` (if matplotlib is
-    installed)."""
+    """``OUT.json`` (summary), ``OUT.csv`` (training curves: a row for each stage of each iteration), ``OUT.md``
+    (tables), and ``OUT.png`` (if matplotlib is installed)."""
     groups = {name: {k: v for k, v in g.items() if k != "training_curves"} for name, g in summary["groups"].items()}
     write_summary({**summary, "groups": groups}, table(summary), out, command, lambda path: plot(summary, path))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["group", "seed", "env_steps", "stage_values: returns, then successes"])
+    writer.writerow(["group", "seed", "env_steps", "stage", "return", "success"])
     for name, group in summary["groups"].items():
         for seed, curve in zip(group["seeds"], group["training_curves"], strict=True):
-            writer.writerows([name, seed, int(row[0]), *(f"{value:.5g}" for value in row[1:])] for row in curve)
+            for env_steps, *values in curve:
+                by_stage = zip(*np.split(np.array(values), 2), strict=True)  # returns, then successes
+                scores = ((stage, *(f"{value:.5g}" for value in pair)) for stage, pair in enumerate(by_stage))
+                writer.writerows([name, seed, int(env_steps), *score] for score in scores)
     replace_durably(out.with_suffix(".csv"), text.getvalue().encode())
 
 

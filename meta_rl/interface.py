@@ -13,6 +13,8 @@ from meta_rl.algorithms.base import Spaces
 from meta_rl.errors import ConfigError
 
 Space: TypeAlias = gym.spaces.Space[Any]
+INTERFACE = "interface"
+"""Where ``environment.json`` of a run has it."""
 
 
 @dataclass(frozen=True)

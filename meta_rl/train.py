@@ -25,6 +25,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.data_parallel import Shared, shared
 from meta_rl.errors import ConfigError, RunError, Stopped
+from meta_rl.interface import INTERFACE
 from meta_rl.loggers import check_loggers, open_loggers
 from meta_rl.logging import Display, Row, RunLog, note_resume
 from meta_rl.problem import Problem, open_problem
@@ -83,6 +84,7 @@ def _train(
     if state is None:
         state = learner.init()
         about = {"task_distribution": problem.fingerprint(), "device": device.type, **versions()}
+        about[INTERFACE] = problem.interface.to_dict()
         if start is not None:
             about["start"] = begin_with(state, start)
         write_json(run_dir / "environment.json", about)

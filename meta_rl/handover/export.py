@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meta_rl import checkpoint
-from meta_rl.agent import load_state
+from meta_rl.agent import interface_of, load_state
 from meta_rl.config import load_config, replace_paths
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.evaluation_file import evaluations, files, read_evaluation
@@ -16,7 +16,7 @@ from meta_rl.extras import check
 from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
 from meta_rl.handover.options import ExportConfig
-from meta_rl.problem import open_problem
+from meta_rl.interface import INTERFACE
 from meta_rl.run_dir import RESULTS, is_exported, of_iteration
 from meta_rl.train import versions
 
@@ -63,7 +63,9 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "",
     state = load_state(run_dir, iteration)
     recorded = run_dir / "environment.json"
     about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
-    agent = bundle.Bundle(state.weights, state.iteration, state.env_steps, open_problem(config).interface, about)
+    about.pop(INTERFACE, None)
+    interface = interface_of(run_dir, config)
+    agent = bundle.Bundle(state.weights, state.iteration, state.env_steps, interface, about)
     headline = files(run_dir).evaluation
     if headline.exists():
         read_evaluation(run_dir)  # refuses one of an earlier version

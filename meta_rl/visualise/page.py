@@ -71,12 +71,11 @@ def _open(run_dir: Path) -> tuple[TrainConfig, dict[str, Any]]:
 
 
 def _compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
-    """The table of `meta-rl compare`, as cells."""
+    """The tables of `meta-rl compare`, as cells."""
     summary = compare.compare(run_dirs)
-    lines = [line.strip("| ").split(" | ") for line in compare.table(summary).splitlines() if line.startswith("|")]
-    head, _, *rows = lines
+    tables = [{"title": title, "head": head, "rows": rows} for title, (head, *rows) in compare.tables(summary)]
     note = f"{summary['tasks']} test tasks each; over seeds and tasks, with 95 % intervals. Command: meta-rl compare"
-    return {"head": head, "rows": rows, "note": note}
+    return {"tables": tables, "note": note}
 
 
 def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data: dict[str, Any]) -> str:

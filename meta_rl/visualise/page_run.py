@@ -167,7 +167,7 @@ def _film(played: Recording, distribution: TaskDistribution) -> tuple[str | None
     which = ", ".join(str(played.positions[row]) for row in rows)
     return (
         film,
-        f"{played.about['split']} tasks {which}, whose return rises as that of most: {played.stage_name(0)}, "
+        f"{played.about['split']} tasks {which}, which improve as much as most do: {played.stage_name(0)}, "
         f"{played.stage_name(played.stages - 1)}",
     )
 

@@ -13,8 +13,10 @@ import torch
 from meta_rl import checkpoint
 from meta_rl.agent import Agent, episodes_of, load
 from meta_rl.checkpoint import CheckpointError
+from meta_rl.cli import parse_train
 from meta_rl.config import EvaluateConfig, TrainConfig, replace_paths
 from meta_rl.errors import ConfigError
+from meta_rl.problem import open_problem
 from meta_rl.stock_evaluation import stock_evaluation
 from meta_rl.train import train
 from tests.meta_rl.agents import untrained
@@ -132,6 +134,30 @@ def test_load_gives_the_trained_parameters(tiny: Callable[..., TrainConfig]) -> 
     assert state is not None
     assert agent.iteration == 2
     assert all(torch.equal(agent.weights.params[name], state.params[name]) for name in state.params)
+
+
+def test_to_load_opens_neither_tasks_nor_data(
+    tiny: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run says what its agent observes; that of an earlier version, or a damaged file, has to be asked for it."""
+    run = train(tiny(iterations=0))
+    ratings = tmp_path / "ratings.csv"
+    lines = [f"{user},{item},{1 + (user + item) % 5},0" for user in range(60) for item in range(30)]
+    ratings.write_text("userId,movieId,rating,timestamp\n" + "\n".join(lines))
+    options = ["--data", str(ratings), "--iterations", "0", "--device", "cpu", "--run-dir", str(tmp_path / "ratings")]
+    rated = train(parse_train(["maml", "--env", "ratings-5shot", *options]))
+    ratings.unlink()
+    assert load(rated).interface.observation_space.shape is not None
+
+    opened = []
+    before = open_problem
+    monkeypatch.setattr("meta_rl.agent.open_problem", lambda config: opened.append(config) or before(config))  # type: ignore[func-returns-value]
+    written = load(run).interface
+    assert not opened
+    for text in ("{", "{}", '{"interface": 3}'):
+        (run / "environment.json").write_text(text)
+        assert load(run).interface == written
+    assert len(opened) == 3
 
 
 def test_load_errors(tiny: Callable[..., TrainConfig], tmp_path: Path) -> None:

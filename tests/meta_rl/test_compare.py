@@ -1,8 +1,12 @@
 """Summaries of several runs; that runs that do not compare are refused is in test_cli.py."""
 
+import csv
+from pathlib import Path
 from typing import Any
 
-from meta_rl.compare import _stage_values, table
+import pytest
+
+from meta_rl.compare import _stage_values, table, tables, write
 
 INTERVALS = {"success_interval": (0.0, 1.0), "return_interval": (0.0, 9.0), "return_by_seed": [5.0]}
 
@@ -74,3 +78,35 @@ def test_without_success_the_return_of_sampled_actions_is_shown() -> None:
     assert both["return, mode actions (95 % interval)"] == "5.00 (0.00 to 9.00)"
     assert both["return, sampled actions (95 % interval)"] == "4.00 (3.00 to 6.00)"
     assert not any("success" in head for head in both)
+
+
+def summary_with_stock() -> dict[str, Any]:
+    curve = [(100.0, 1.0, 2.0, 0.0, 0.25), (200.0, 3.0, 4.0, 0.5, 1.0)]  # env steps, two returns, two successes
+    groups = {"maml-trpo": group([0.2], [curve]), "untrained": group([0.0], [[]])}
+    about = {"env": "metaworld/ml10", "tasks": 250, "has_success": True, "versions": {}, "task_distribution": {}}
+    return about | {"groups": groups}
+
+
+def test_cells_are_what_the_text_shows() -> None:
+    """Every table is rectangular, and Meta-World's own evaluator has one of its own."""
+    summary = summary_with_stock()
+    scores, stock = tables(summary)
+    assert [len(row) for row in scores.cells] == [8] * 3
+    assert stock.cells[1:] == [["maml-trpo", "100.0%", "25.0%", "20.0%"], ["untrained", "", "25.0%", "0.0%"]]
+    lines = table(summary).splitlines()
+    for title, cells in (scores, stock):
+        assert title in lines
+        assert all(f"| {' | '.join(row)} |" in lines for row in cells)
+
+
+def test_curves_in_csv_have_a_row_per_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meta_rl.compare.plot", lambda summary, path: None)
+    write(summary_with_stock(), tmp_path / "out", "meta-rl compare")
+    head, *rows = csv.reader((tmp_path / "out.csv").read_text().splitlines())
+    assert head == ["group", "seed", "env_steps", "stage", "return", "success"]
+    assert rows == [
+        ["maml-trpo", "0", "100", "0", "1", "0"],
+        ["maml-trpo", "0", "100", "1", "2", "0.25"],
+        ["maml-trpo", "0", "200", "0", "3", "0.5"],
+        ["maml-trpo", "0", "200", "1", "4", "1"],
+    ]

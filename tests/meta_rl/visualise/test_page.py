@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,13 +18,15 @@ import pytest
 from PIL import Image
 
 from envs import NoDisplayError, gl
+from meta_rl import compare
 from meta_rl.cli import main, parse_train
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.report import evaluate_run
 from meta_rl.train import train
-from meta_rl.visualise.page import LIMIT, write_page
+from meta_rl.visualise.page import LIMIT, _compare, _render, write_page
 from tests.browser import browser, console_errors, requests, wait
 from tests.meta_rl.conftest import TINY_OPTIONS
+from tests.meta_rl.test_compare import summary_with_stock
 from tests.meta_rl.test_train import assert_same_run
 
 
@@ -310,3 +314,15 @@ def test_episodes_that_are_not_quite_the_evaluated_ones_are_told(
     said: list[str] = []
     write_page([reach], tmp_path / "x.html", said.append)
     assert sum("not quite the evaluated episodes" in line for line in said) == 1
+
+
+def test_both_tables_of_a_comparison_are_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores, and Meta-World's own evaluator; every row has the cells that its head names."""
+    summary = summary_with_stock()
+    monkeypatch.setattr("meta_rl.visualise.page.compare.compare", lambda run_dirs: summary)
+    found = re.findall(r"<table>(.*?)</table>", _render([], _compare([]), {}), re.DOTALL)
+    rows = [[re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", one)] for one in found]
+    # The page escapes the apostrophe.
+    assert [[[html.unescape(cell) for cell in row] for row in one] for one in rows] == [
+        cells for _, cells in compare.tables(summary)
+    ]
