@@ -202,7 +202,7 @@ def test_the_reference_has_every_public_name_and_learner() -> None:
 # -- links ------------------------------------------------------------------------------------------------------------
 
 FOLDERS = (ROOT / "docs", ROOT / "results", ROOT / "zoo")
-MARKDOWN = [ROOT / "README.md", *(page for folder in FOLDERS for page in sorted(folder.glob("*.md")))]
+MARKDOWN = [*sorted(ROOT.glob("*.md")), *(page for folder in FOLDERS for page in sorted(folder.glob("*.md")))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
