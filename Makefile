@@ -55,7 +55,7 @@ example: $(VENV)/.installed-dev
 # The repository's own folders, so that the pages' links hold on the site as they do in the repository.
 docs: $(VENV)/.installed-dev
 	rm -rf build/pages && mkdir -p build/pages
-	ln -s ../../README.md ../../docs ../../results ../../zoo build/pages/
+	ln -s $(addprefix ../../,README.md CONTRIBUTING.md CHANGELOG.md LICENSE docs results zoo) build/pages/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 ENGINE := $(shell find envs -name '*.cpp' -o -name '*.hpp')

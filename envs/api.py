@@ -194,7 +194,8 @@ class TaskVectorEnv(ABC):
         Optional: None, unless the distribution's `knows_mean_reward` says that it is known.
 
         Args:
-            observation, action: recorded ones, ``[task, env, time, ...]``.
+            observation: recorded ones, ``[task, env, time, ...]``.
+            action: those that followed, likewise.
         Returns:
             ``[task, env, time]``.
         """

@@ -1,4 +1,5 @@
-"""Every command that README.md and the pages of docs/ show is run: here at a tiny size, or by what a table names.
+"""Every command that README.md, CONTRIBUTING.md and the pages of docs/ show is run: here at a tiny size, or by what a
+table names.
 
 A command that no rule knows fails `test_somebody_runs_it`, so whoever shows a new one also says who runs it.
 """
@@ -26,7 +27,7 @@ from tests.meta_rl.conftest import TINY_OPTIONS
 from tests.meta_rl.fewshot_data import needs_omniglot, write_png
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text()
 PROGRAMS = ("meta-rl", "make", "python", "pytest", "pip")
 INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)}) [^`]+)`")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -173,10 +174,35 @@ def test_every_algorithm_and_recipe_is_on_the_page() -> None:
     assert files <= {file for file, _ in sections()}
 
 
+# -- the reference names what there is ---------------------------------------------------------------------------------
+
+REFERENCE = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_the_reference_names_what_exists_and_is_described(name: str) -> None:
+    if name.startswith("meta_rl.sources.ray"):
+        pytest.importorskip("ray")
+    assert pkgutil.resolve_name(name).__doc__
+
+
+def test_the_reference_has_every_public_name_and_learner() -> None:
+    import envs
+    import meta_rl
+    from meta_rl.config import RECIPES
+
+    public = {f"{package.__name__}.{name}" for package in (meta_rl, envs) for name in package.__all__}
+    learners = {recipe.learner.replace(":", ".") for recipe in RECIPES.values()}
+    settings = {type(recipe.algorithm) for recipe in RECIPES.values()}
+    assert public | learners <= set(REFERENCE)
+    assert {f"{kind.__module__}.{kind.__name__}" for kind in settings} <= set(REFERENCE)
+    assert len(REFERENCE) == len(set(REFERENCE))
+
+
 # -- links ------------------------------------------------------------------------------------------------------------
 
 FOLDERS = (ROOT / "docs", ROOT / "results", ROOT / "zoo")
-MARKDOWN = [ROOT / "README.md", *(page for folder in FOLDERS for page in sorted(folder.glob("*.md")))]
+MARKDOWN = [*sorted(ROOT.glob("*.md")), *(page for folder in FOLDERS for page in sorted(folder.glob("*.md")))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 

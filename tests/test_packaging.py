@@ -40,7 +40,7 @@ def test_the_wheel_holds_the_two_packages_and_the_engines(wheel: dict[str, bytes
     tops = {name.partition("/")[0] for name in wheel}
     assert tops == {"meta_rl", "envs", f"meta_rl-{PROJECT['version']}.dist-info"}
     for package in ("meta_rl", "envs"):
-        kinds = (".py", ".pyi", ".html", ".css", ".js")
+        kinds = (".py", ".pyi", ".typed", ".html", ".css", ".js")
         sources = {str(p.relative_to(ROOT)) for p in (ROOT / package).rglob("*") if p.suffix in kinds}
         built = {name for name in wheel if name.startswith(f"{package}/") and not name.endswith((".so", ".pyd"))}
         assert built == sources  # no C++, no caches, nothing missing, the report's page included
@@ -60,6 +60,18 @@ def test_the_wheel_names_its_version_and_its_command(wheel: dict[str, bytes]) ->
     entries = configparser.ConfigParser()
     entries.read_string(wheel[f"{info}/entry_points.txt"].decode())
     assert dict(entries["console_scripts"]) == PROJECT["scripts"] == {"meta-rl": "meta_rl.cli:main"}
+
+
+def test_the_wheel_is_licensed(wheel: dict[str, bytes]) -> None:
+    info = f"meta_rl-{PROJECT['version']}.dist-info"
+    metadata = wheel[f"{info}/METADATA"].decode().splitlines()
+    assert "License-Expression: MIT" in metadata
+    assert "License-File: LICENSE" in metadata
+    assert wheel[f"{info}/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_wheel_says_that_it_is_typed(wheel: dict[str, bytes]) -> None:
+    assert {"meta_rl/py.typed", "envs/py.typed"} <= set(wheel)
 
 
 def test_the_console_command_exists() -> None:

@@ -75,7 +75,7 @@ class Source(Protocol):
 class Plan(NamedTuple):
     """Which tasks are drawn and how they are cut into shards; the same for every source.
 
-    Args:
+    Attributes:
         meta_batch_size: tasks per iteration.
         episodes_per_task: episodes per task and stage (gradient-based learners), or per trial (RL2).
         seed: all randomness derives from (seed, iteration).
