@@ -4,7 +4,7 @@
     agent = meta_rl.load("runs/maml-trpo_metaworld-ml1-reach-v3_s0")
 
 The names below are imported when first used, so ``import meta_rl`` itself costs nothing. Training and evaluation are
-the functions of `meta_rl.train` and `meta_rl.evaluate`.
+the functions of `meta_rl.training.train` and `meta_rl.evaluation.episodes`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meta_rl.agent import Agent, load
+    from meta_rl.agents.agent import Agent, load
     from meta_rl.config import AlgorithmConfig, Recipe, TrainConfig, default_config, register_recipe
 
 __all__ = ["Agent", "AlgorithmConfig", "Recipe", "TrainConfig", "default_config", "load", "register_recipe"]
@@ -23,7 +23,7 @@ __all__ = ["Agent", "AlgorithmConfig", "Recipe", "TrainConfig", "default_config"
 # double the time that stepping takes on few cores. Has an effect only if torch is not loaded yet.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-_HOME = {"Agent": "agent", "load": "agent"} | dict.fromkeys(
+_HOME = {"Agent": "agents.agent", "load": "agents.agent"} | dict.fromkeys(
     ["AlgorithmConfig", "Recipe", "TrainConfig", "default_config", "register_recipe"], "config"
 )
 

@@ -69,7 +69,7 @@ def make_jobs(name: str, budget: int, seeds: range) -> dict[str, list[Job]]:
 
 def summarise(jobs: list[Job]) -> dict[str, Any]:
     """Means over the seeds of a row: success in the last tenth of training and on unseen goals, fully adapted."""
-    from meta_rl.logging import read_rows
+    from meta_rl.runs.log import read_rows
 
     results = [job.result for job in jobs]
     trained = []
@@ -96,7 +96,7 @@ def summarise(jobs: list[Job]) -> dict[str, Any]:
 
 def table(name: str, found: dict[str, dict[str, Any]]) -> list[str]:
     """In Markdown."""
-    from meta_rl import markdown
+    from meta_rl.evaluation import markdown
 
     heads = ["row", "what differs", "seeds", "env steps", "training, last tenth"]
     cells = [[*heads, "unseen, before", "unseen, mode actions", "unseen, sampled actions", "return, mode actions"]]

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 import envs
 import meta_rl
-from meta_rl import markdown
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import replace_paths
 from meta_rl.core.seeding import Purpose
-from meta_rl.evaluate import evaluate
+from meta_rl.evaluation import markdown
+from meta_rl.evaluation.episodes import evaluate
 from meta_rl.sources.collect import Streams, rollout
 
 TIMES = (50, 100, 200, 300, 400, 499)

@@ -26,15 +26,16 @@ from torch.nn.functional import cosine_similarity
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.maml import Maml
-from meta_rl.cli import parse_train
-from meta_rl.core import baseline, returns
-from meta_rl.core.losses import weighted_mean
-from meta_rl.core.trust_region import ravel
+from meta_rl.cli.commands import parse_train
 from meta_rl.core.types import Params, from_numpy
+from meta_rl.maths import baseline, returns
+from meta_rl.maths.losses import weighted_mean
+from meta_rl.maths.trust_region import ravel
+from meta_rl.runs.folder import versions
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Streams, rollout
 from meta_rl.sources.in_process import InProcess
-from meta_rl.train import select_device, train_iteration, versions
+from meta_rl.training.train import select_device, train_iteration
 
 Baseline = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Values of (features, targets, valid), each ``[batch, env, time, ...]``."""

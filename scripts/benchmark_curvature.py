@@ -24,12 +24,13 @@ from torch import Tensor
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.maml import Maml
-from meta_rl.cli import parse_train
-from meta_rl.core import trust_region
+from meta_rl.cli.commands import parse_train
 from meta_rl.core.types import MetaBatch, Params, map_tensors
+from meta_rl.maths import trust_region
+from meta_rl.runs.folder import versions
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
-from meta_rl.train import select_device, train_iteration, versions
+from meta_rl.training.train import select_device, train_iteration
 
 
 def step_of(learner: Maml, params: Params, batch: MetaBatch, stride: int) -> dict[str, Any]:

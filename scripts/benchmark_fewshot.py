@@ -16,10 +16,9 @@ import torch
 from benchmark_learner import OneByOne
 
 from meta_rl.algorithms.maml import SupervisedMaml
-from meta_rl.config import NetworkConfig
+from meta_rl.config import NetworkConfig, SupervisedMamlConfig
 from meta_rl.core.task_map import BACKENDS
 from meta_rl.core.types import Examples, MetaBatch, to_device
-from meta_rl.fewshot_config import SupervisedMamlConfig
 from meta_rl.networks.fewshot import make_network
 
 # name: ways, shots, query shots, inner steps, tasks, pooling

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import mujoco
 import numpy as np
 from benchmark_locomotion import CASES, draw_actions
 
 import envs
-from meta_rl import markdown
-from meta_rl.train import versions
+import mujoco
+from meta_rl.evaluation import markdown
+from meta_rl.runs.folder import versions
 
 ENVS, STEPS = 64, 3000
 """Environments of the engine; env steps of the others."""

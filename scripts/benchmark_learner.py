@@ -28,14 +28,15 @@ import torch
 from torch.utils import _pytree as pytree
 
 import envs
-from meta_rl import markdown
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.maml import Groups, Maml, MamlBase
 from meta_rl.algorithms.rl2 import Rl2
-from meta_rl.cli import parse_train
+from meta_rl.cli.commands import parse_train
 from meta_rl.core.types import MetaBatch, Params, Rollout, map_tensors, to_device
+from meta_rl.evaluation import markdown
+from meta_rl.runs.folder import versions
 from meta_rl.sources.collect import envs_per_task
-from meta_rl.train import move_state, select_device, versions
+from meta_rl.training.train import move_state, select_device
 
 CASES = [
     "maml-trpo --hidden 128 128", "maml-trpo --hidden 512 512", "maml-ppo --hidden 128 128", "reptile --hidden 128 128",

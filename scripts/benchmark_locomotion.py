@@ -167,7 +167,7 @@ def table(case: str, result: dict[str, Any]) -> str:
 
 def write(record: dict[str, Any], out: Path) -> None:
     """JSON, Markdown, plot."""
-    from meta_rl.train import versions
+    from meta_rl.runs.folder import versions
 
     record["versions"] = versions()
     out.parent.mkdir(parents=True, exist_ok=True)

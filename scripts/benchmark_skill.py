@@ -27,13 +27,15 @@ import torch
 from jobs import SMALL_BATCHES, iterations_within
 
 import envs
-from meta_rl import load, markdown
-from meta_rl.cli import parse_train
+from meta_rl import load
+from meta_rl.cli.commands import parse_train
 from meta_rl.config import RECIPES, TrainConfig, check_choice
 from meta_rl.errors import ConfigError
-from meta_rl.evaluate import evaluate
-from meta_rl.logging import Row, read_rows
-from meta_rl.train import train, versions
+from meta_rl.evaluation import markdown
+from meta_rl.evaluation.episodes import evaluate
+from meta_rl.runs.folder import versions
+from meta_rl.runs.log import Row, read_rows
+from meta_rl.training.train import train
 
 LEVELS = (0.5, 0.9)
 """Success on unseen goals; at the last one a run ends."""

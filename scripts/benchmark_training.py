@@ -23,10 +23,11 @@ import torch
 
 import envs
 from meta_rl.algorithms.base import make_learner
-from meta_rl.cli import parse_train
+from meta_rl.cli.commands import parse_train
+from meta_rl.runs.folder import versions
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
-from meta_rl.train import move_state, select_device, train_iteration, versions
+from meta_rl.training.train import move_state, select_device, train_iteration
 
 CASES = ["maml-trpo --hidden 128 128", "maml-trpo --hidden 512 512", "multitask-trpo"]
 

@@ -36,11 +36,11 @@ import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config
 from meta_rl.core.weights import Weights
+from meta_rl.runs.folder import versions
 from meta_rl.sources.base import Plan, Source
 from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.processes import Processes
 from meta_rl.sources.supervisor import Supervised, WorkerWarning
-from meta_rl.train import versions
 
 PROJECTED = (16, 64, 256)
 """Cores."""

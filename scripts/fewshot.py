@@ -57,7 +57,7 @@ def main() -> None:
     out = options.out or Path(f"results/fewshot_{options.name}")
     if options.name == "one-shot":
         from meta_rl import load
-        from meta_rl.one_shot import one_shot_error, table
+        from meta_rl.studies.one_shot import one_shot_error, table
 
         found = [one_shot_error(load(run)) for run in options.runs]
         out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
@@ -67,7 +67,7 @@ def main() -> None:
         return
     if options.name == "sinusoid-fits":
         from meta_rl import load
-        from meta_rl.sinusoid_fits import plot
+        from meta_rl.studies.sinusoid_fits import plot
 
         plot([load(run) for run in options.runs], 3, out.with_suffix(".png"))
         return

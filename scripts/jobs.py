@@ -63,7 +63,7 @@ def run_all(jobs: Sequence[Job], at_once: int) -> list[Job]:
 
 def iterations_within(env_steps: float, recipe: str, options: Sequence[str]) -> int:
     """As many iterations as fit into `env_steps` where every episode has its full length, but one if there are any."""
-    from meta_rl.cli import parse_train
+    from meta_rl.cli.commands import parse_train
 
     config = parse_train([recipe, *options])
     import envs

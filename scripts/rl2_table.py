@@ -19,7 +19,7 @@ import numpy as np
 import envs
 from meta_rl.classical.optimal import optimal_bandit
 from meta_rl.classical.protocol import BANDIT_ROWS, RL2_PUBLISHED, TABULAR_ROWS, Row, bandit, tabular
-from meta_rl.cli import parse_train
+from meta_rl.cli.commands import parse_train
 
 RUNS = Path("runs/rl2_table")
 OUT = Path("results/rl2_table")
@@ -40,7 +40,7 @@ def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
     arguments = [options[0], "--env", row.env, "--episodes-per-task", str(trained), *sizes, *options[1:]]
     config = parse_train(arguments)
     import meta_rl
-    from meta_rl.train import train
+    from meta_rl.training.train import train
 
     run_dir = RUNS / f"{config.recipe}_{row.env.replace('/', '-')}-e{trained}_s{config.seed}"
     train(parse_train([*arguments, "--run-dir", str(run_dir)]))
@@ -74,7 +74,7 @@ def play(agent: Any, row: Row, num_tasks: int) -> tuple[np.ndarray, np.ndarray]:
     """On each of `num_tasks` tasks that training never saw, the total reward of one trial with sampled actions, and of
     one episode with the most probable actions."""
     from meta_rl.config import EvaluateConfig
-    from meta_rl.evaluate import evaluate
+    from meta_rl.evaluation.episodes import evaluate
 
     protocol = EvaluateConfig(test_tasks=num_tasks, adaptation_steps=1, adaptation_episodes=row.episodes,
                               tasks_at_once=TASKS_AT_ONCE, evaluation_episodes=1, judge_sampled=False)  # fmt: skip

@@ -10,10 +10,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from meta_rl.cli import parse_options
+from meta_rl.cli.commands import parse_options
 from meta_rl.config import validate
 from meta_rl.errors import ConfigError
-from meta_rl.skill import SkillConfig, compare_with_scratch, table, write
+from meta_rl.studies.skill import SkillConfig, compare_with_scratch, table, write
 
 SMALL = SkillConfig(iterations=10, goals=5, scratch_iterations=20, out="runs/skill-small")
 
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(2)
     import meta_rl
     from envs import NoDisplayError
-    from meta_rl.train import train
+    from meta_rl.training.train import train
     from meta_rl.visualise.options import RenderConfig
     from meta_rl.visualise.render import render
 

@@ -12,11 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from meta_rl import markdown
 from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.errors import ConfigError
-from meta_rl.evaluation_file import judged_sampled, read_evaluation
-from meta_rl.run_dir import MANIFEST, RESULTS
+from meta_rl.evaluation import markdown
+from meta_rl.evaluation.record import judged_sampled, read_evaluation
+from meta_rl.runs.folder import MANIFEST, RESULTS
 
 MEGABYTE = 1_000_000
 LARGEST, TOGETHER = 3, 25
@@ -88,7 +88,7 @@ def add(run: Path, folder: Path) -> None:
     Raises:
         ConfigError: evaluated earlier than at its last checkpoint, or too large.
     """
-    from meta_rl.handover import bundle
+    from meta_rl.agents import bundle
     from meta_rl.handover.export import export
 
     with tempfile.TemporaryDirectory() as place:

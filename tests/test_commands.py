@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 import envs
-from meta_rl.cli import main, parse_train
+from meta_rl.cli.commands import main, parse_train
 from meta_rl.config import TrainConfig
-from meta_rl.fewshot_config import parse_name
+from meta_rl.config.fewshot import parse_name
 from tests.meta_rl.conftest import TINY_OPTIONS
 from tests.meta_rl.fewshot_data import needs_omniglot, write_png
 
@@ -35,18 +35,18 @@ INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)}) [^`]+)`")
 ELSEWHERE = {
     "python anil.py": "tests/test_docs.py",
     "meta-rl envs check spring:make": "tests/test_docs.py",
-    "meta-rl envs check mymodule:MyDistribution": "tests/meta_rl/test_environments.py",
+    "meta-rl envs check mymodule:MyDistribution": "tests/meta_rl/cli/test_environments.py",
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
-    "python scripts/fewshot.py one-shot": "tests/meta_rl/test_compare_fewshot.py",
-    "python scripts/fewshot.py sinusoid-fits": "tests/meta_rl/test_sinusoid_fits.py",
-    " --logger ": "tests/meta_rl/test_loggers.py",
+    "python scripts/fewshot.py one-shot": "tests/meta_rl/evaluation/test_compare_fewshot.py",
+    "python scripts/fewshot.py sinusoid-fits": "tests/meta_rl/studies/test_sinusoid_fits.py",
+    " --logger ": "tests/meta_rl/runs/test_loggers.py",
     " --ray-address ": "tests/meta_rl/sources/test_ray.py",
     "ray st": "tests/meta_rl/sources/test_ray.py",
     " runs/navigation": "tests/test_docs.py",
     " runs/second": "tests/test_docs.py",
-    " --iteration ": "tests/meta_rl/test_iteration.py",
-    " --start-from ": "tests/meta_rl/test_warm_start.py",
+    " --iteration ": "tests/meta_rl/training/test_iteration.py",
+    " --start-from ": "tests/meta_rl/training/test_warm_start.py",
     "python scripts/adaptation.py": "tests/test_scripts.py",
     "meta-rl view ": "tests/test_docs.py",
     "meta-rl evaluate zoo/NAME": "tests/test_zoo.py",

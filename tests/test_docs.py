@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl.cli import main
+from meta_rl.cli.commands import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -195,7 +195,7 @@ def test_the_reference_has_every_public_name_and_learner() -> None:
     learners = {recipe.learner.replace(":", ".") for recipe in RECIPES.values()}
     settings = {type(recipe.algorithm) for recipe in RECIPES.values()}
     assert public | learners <= set(REFERENCE)
-    assert {f"{kind.__module__}.{kind.__name__}" for kind in settings} <= set(REFERENCE)
+    assert {f"meta_rl.config.{kind.__name__}" for kind in settings} <= set(REFERENCE)
     assert len(REFERENCE) == len(set(REFERENCE))
 
 

@@ -59,7 +59,7 @@ def test_the_wheel_names_its_version_and_its_command(wheel: dict[str, bytes]) ->
     assert f"Version: {PROJECT['version']}" in metadata
     entries = configparser.ConfigParser()
     entries.read_string(wheel[f"{info}/entry_points.txt"].decode())
-    assert dict(entries["console_scripts"]) == PROJECT["scripts"] == {"meta-rl": "meta_rl.cli:main"}
+    assert dict(entries["console_scripts"]) == PROJECT["scripts"] == {"meta-rl": "meta_rl.cli.commands:main"}
 
 
 def test_the_wheel_is_licensed(wheel: dict[str, bytes]) -> None:
@@ -123,7 +123,7 @@ def test_an_agent_acts_the_same_without_the_source_tree(recipe: str, wheel_file:
     from meta_rl import load
     from meta_rl.config import default_config, replace_paths
     from meta_rl.handover.export import export
-    from meta_rl.train import train
+    from meta_rl.training.train import train
 
     small = {"iterations": 1, "meta_batch_size": 2, "episodes_per_task": 2, "network.hidden": (8,), "device": "cpu"}
     run = train(replace_paths(default_config(recipe, "navigation"), small | {"run_dir": str(tmp_path / "run")}))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import envs
-from meta_rl.agent import Agent
+from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.base import make_learner
-from meta_rl.cli import parse_train
+from meta_rl.cli.commands import parse_train
 from meta_rl.config import default_config, replace_paths
 from tests.meta_rl.conftest import TINY
 from tests.test_commands import script

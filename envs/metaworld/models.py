@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import mujoco
 import numpy as np
+
+import mujoco
 
 # Arrays that describe or index geoms, meshes and names, and so change when some of these go. (The geoms themselves are
 # compared one by one.)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meta_rl.config import RECIPES, TrainConfig
-from meta_rl.core import baseline, normaliser, returns
+from meta_rl.core import normaliser
 from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.core.weights import Weights
+from meta_rl.maths import baseline, returns
 from meta_rl.networks.policy import Policy
 
 

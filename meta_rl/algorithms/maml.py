@@ -7,10 +7,10 @@ For every task i of a meta-batch, with theta the meta-parameters and D_i rollout
     theta  <- theta + step on  sum_i L'(theta_i(theta), D'_i)      (meta-update, through the adaptation)
 
 L, the inner loss, is a policy-gradient objective with advantages from a linear baseline fitted per task and stage; the
-choices differ in their second derivatives (`meta_rl.core.losses`). The outer step and its loss L':
+choices differ in their second derivatives (`meta_rl.maths.losses`). The outer step and its loss L':
 
 * trpo: likelihood ratio, within a trust region on the post-adaptation policies, KL(pi_old_i || pi_theta_i) averaged
-  over tasks (`meta_rl.core.trust_region`);
+  over tasks (`meta_rl.maths.trust_region`);
 * ppo: clipped likelihood ratio, several epochs of Adam steps on minibatches. With a penalty on the KL divergence of
   the pre-adaptation policies and low-variance curvature this is ProMP (Rothfuss et al. 2019);
 * vpg: the policy gradient, one Adam step.
@@ -33,11 +33,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meta_rl.algorithms import fewshot
+from meta_rl.algorithms import supervised as fewshot
 from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, unadapted
-from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
-from meta_rl.config import MamlConfig
-from meta_rl.core import gradient_step, inner_loop, losses, parallel, trust_region
+from meta_rl.algorithms.supervised import SUPERVISED_LOSSES
+from meta_rl.config import MamlConfig, SupervisedMamlConfig
+from meta_rl.core import parallel
 from meta_rl.core.groups import task_groups
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
@@ -45,7 +45,7 @@ from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import part_map
 from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
 from meta_rl.core.weights import Weights, joined, parted
-from meta_rl.fewshot_config import SupervisedMamlConfig
+from meta_rl.maths import gradient_step, inner_loop, losses, trust_region
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
 
@@ -272,7 +272,7 @@ class Maml(MamlBase):
 
 
 class SupervisedMaml(MamlBase):
-    """The learner of labelled examples; see `meta_rl.algorithms.fewshot.FewShotLearner` for its verbs."""
+    """The learner of labelled examples; see `meta_rl.algorithms.supervised.FewShotLearner` for its verbs."""
 
     config: SupervisedMamlConfig
 

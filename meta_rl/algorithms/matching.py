@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from meta_rl.algorithms.metric import MetricLearner, head, squared_distances
+from meta_rl.config import MatchingConfig
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
-from meta_rl.fewshot_config import MatchingConfig
 from meta_rl.networks import functional
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network

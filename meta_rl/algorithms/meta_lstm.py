@@ -19,17 +19,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from meta_rl.algorithms import fewshot
+from meta_rl.algorithms import supervised as fewshot
 from meta_rl.algorithms.base import spread
-from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
-from meta_rl.core import gradient_step, inner_loop
+from meta_rl.algorithms.supervised import SUPERVISED_LOSSES
+from meta_rl.config import MetaLstmConfig
 from meta_rl.core.groups import task_groups
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors
 from meta_rl.core.weights import Weights, joined, parted
-from meta_rl.fewshot_config import MetaLstmConfig
+from meta_rl.maths import gradient_step, inner_loop
 from meta_rl.networks import functional
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network
@@ -95,7 +95,7 @@ class Adapting(NamedTuple):
 
 
 class MetaLstm:
-    """The learner; see `meta_rl.algorithms.fewshot.FewShotLearner` for its verbs."""
+    """The learner; see `meta_rl.algorithms.supervised.FewShotLearner` for its verbs."""
 
     def __init__(self, config: MetaLstmConfig, network: Network) -> None:
         self.config, self.policy = config, network

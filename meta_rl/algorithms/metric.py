@@ -11,12 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from meta_rl.algorithms import fewshot
-from meta_rl.core import gradient_step, losses
+from meta_rl.algorithms import supervised as fewshot
+from meta_rl.config import MetricConfig
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Examples, MetaBatch, Metrics, Params
 from meta_rl.core.weights import Weights, joined, parted
-from meta_rl.fewshot_config import MetricConfig
+from meta_rl.maths import gradient_step, losses
 from meta_rl.networks.fewshot import Network
 
 
@@ -29,7 +29,7 @@ class Remembered(NamedTuple):
 
 
 class MetricLearner:
-    """See `meta_rl.algorithms.fewshot.FewShotLearner` for the verbs.
+    """See `meta_rl.algorithms.supervised.FewShotLearner` for the verbs.
 
     Args:
         network: embeds observations ``[example, ...]`` as ``[example, width]``.

@@ -33,19 +33,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from meta_rl.algorithms import fewshot
+from meta_rl.algorithms import supervised as fewshot
 from meta_rl.algorithms.base import PolicyActor, policy_batch, spread, unadapted
-from meta_rl.algorithms.fewshot import SUPERVISED_LOSSES
-from meta_rl.config import ReptileConfig
-from meta_rl.core import inner_loop, losses, parallel
-from meta_rl.core.gradient_step import Adam
+from meta_rl.algorithms.supervised import SUPERVISED_LOSSES
+from meta_rl.config import ReptileConfig, SupervisedReptileConfig
+from meta_rl.core import parallel
 from meta_rl.core.groups import tasks_at_once
-from meta_rl.core.schedules import linear
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
 from meta_rl.core.weights import Weights, joined, parted
-from meta_rl.fewshot_config import SupervisedReptileConfig
+from meta_rl.maths import inner_loop, losses
+from meta_rl.maths.gradient_step import Adam
+from meta_rl.maths.schedules import linear
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
 
@@ -198,7 +198,7 @@ class Reptile(ReptileBase):
 
 
 class SupervisedReptile(ReptileBase):
-    """The learner of labelled examples; see `meta_rl.algorithms.fewshot.FewShotLearner` for its verbs."""
+    """The learner of labelled examples; see `meta_rl.algorithms.supervised.FewShotLearner` for its verbs."""
 
     config: SupervisedReptileConfig
 

@@ -48,16 +48,17 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from meta_rl.config import Rl2Config
-from meta_rl.core import losses, normaliser, parallel, returns
-from meta_rl.core.gradient_step import Adam
+from meta_rl.core import normaliser, parallel
 from meta_rl.core.moments import Moments
-from meta_rl.core.schedules import linear
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.threads import thread_map, threads_for
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors
 from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
+from meta_rl.maths import losses, returns
+from meta_rl.maths.gradient_step import Adam
+from meta_rl.maths.schedules import linear
 from meta_rl.networks.recurrent import RecurrentPolicy, tick, ticks
 
 RATE_FACTOR, LOWEST_RATE, HIGHEST_RATE = 1.5, 1e-5, 1e-2

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from meta_rl.algorithms.metric import MetricLearner, head, squared_distances
+from meta_rl.config import SiameseConfig
 from meta_rl.core.types import MetaBatch, Params
-from meta_rl.fewshot_config import SiameseConfig
 from meta_rl.networks import functional
 from meta_rl.networks.fewshot import Network
 

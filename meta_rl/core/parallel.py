@@ -1,4 +1,4 @@
-"""Means and sums over the processes that share a meta-update (see `meta_rl.data_parallel`), each with as many tasks.
+"""Means and sums over the processes that share a meta-update, each with as many tasks.
 
 Whatever an update decides by (losses, gradients, curvature products) passes through here, so all of them take the same
 path and end with the same parameters. In a process that shares nothing these functions give back what they get.

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from meta_rl.agents.bundle import Bundle
 from meta_rl.config import RECIPES, TrainConfig
-from meta_rl.evaluation_file import Files
-from meta_rl.handover.bundle import Bundle
+from meta_rl.evaluation.record import Files
 
 ACTING = """import meta_rl
 

@@ -1,4 +1,4 @@
-"""``meta-rl export``: a finished run as a folder to hand over or to publish, see `meta_rl.handover.bundle`."""
+"""``meta-rl export``: a finished run as a folder to hand over or to publish, see `meta_rl.agents.bundle`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from meta_rl import checkpoint
-from meta_rl.agent import interface_of, load_state
+from meta_rl.agents import bundle
+from meta_rl.agents.agent import interface_of, load_state
+from meta_rl.algorithms.interface import INTERFACE
 from meta_rl.config import load_config, replace_paths
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.evaluation_file import evaluations, files, read_evaluation
+from meta_rl.evaluation.record import evaluations, files, read_evaluation
 from meta_rl.extras import check
-from meta_rl.handover import bundle
 from meta_rl.handover.card import model_card
 from meta_rl.handover.options import ExportConfig
-from meta_rl.interface import INTERFACE
-from meta_rl.run_dir import RESULTS, is_exported, of_iteration
-from meta_rl.train import versions
+from meta_rl.runs import durable
+from meta_rl.runs.folder import RESULTS, is_exported, of_iteration, versions
 
 Say = Callable[[str], None]
 REPLAYS = (".mp4", ".html")
@@ -79,7 +78,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "",
         for left in (headline.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here
             (out / left).unlink(missing_ok=True)
         shutil.rmtree(out / RESULTS, ignore_errors=True)
-        checkpoint.replace_durably(out / "README.md", card.encode())
+        durable.replace_durably(out / "README.md", card.encode())
         if replay:
             shutil.copyfile(replay, out / replay_name)
         if evaluated:

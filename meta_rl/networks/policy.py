@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from meta_rl.config import NetworkConfig
 from meta_rl.core import normaliser
-from meta_rl.core.distributions import Categorical, DiagonalGaussian
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
+from meta_rl.maths.distributions import Categorical, DiagonalGaussian
 from meta_rl.networks import functional
 from meta_rl.networks.mlp import mlp
 

@@ -22,10 +22,10 @@ from torch.nn.functional import one_hot
 
 from meta_rl.config import NetworkConfig
 from meta_rl.core import normaliser
-from meta_rl.core.distributions import Categorical
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
+from meta_rl.maths.distributions import Categorical
 from meta_rl.networks import functional
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
 from meta_rl.networks.policy import Policy, policy_for
@@ -215,7 +215,7 @@ class RecurrentPolicy(nn.Module):
     """Action distribution and value from all that was observed so far.
 
     Attributes:
-        noise_shape, noise_kind: noise that one action takes (see `meta_rl.core.distributions`).
+        noise_shape, noise_kind: noise that one action takes (see `meta_rl.maths.distributions`).
         recall_size: width of the recall: action + 2, and that of an observation where it is recalled too.
         state_size: width of the recurrent state.
         normalised: numbers of an observation, if they are normalised before the policy reads them; else 0.

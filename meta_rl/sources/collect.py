@@ -59,7 +59,7 @@ def rollout(
         noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
         seeds: one per task.
         watch: told of every step before it is taken: time and actions ``[task, env, ...]``.
-        look: is shown the environments after their reset and after every step (see `meta_rl.recording`).
+        look: is shown the environments after their reset and after every step (see `meta_rl.evaluation.recording`).
         discard: leave out an episode in which an observation or reward is not finite, instead of raising.
     Raises:
         NonFiniteError: an observation or reward is not finite; an action always.

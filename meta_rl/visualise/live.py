@@ -8,9 +8,9 @@ import numpy as np
 
 import envs
 from envs import Scene, Task, Track
-from meta_rl.agent import Agent
-from meta_rl.evaluate import test_tasks
-from meta_rl.recording import Recording, record
+from meta_rl.agents.agent import Agent
+from meta_rl.evaluation.episodes import test_tasks
+from meta_rl.evaluation.recording import Recording, record
 from meta_rl.visualise.side_by_side import track
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import envs
 from envs import Task
-from meta_rl.agent import load
+from meta_rl.agents.agent import load
 from meta_rl.errors import ConfigError
-from meta_rl.evaluate import test_tasks
-from meta_rl.recording import first_of_each, record
-from meta_rl.run_dir import of_iteration, results_dir
+from meta_rl.evaluation.episodes import test_tasks
+from meta_rl.evaluation.recording import first_of_each, record
+from meta_rl.runs.folder import of_iteration, results_dir
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import Scene, Task, Track
-from meta_rl.recording import Recording
+from meta_rl.evaluation.recording import Recording
 from meta_rl.visualise.captions import GOOD, QUIET, Words, strip
 
 Picture = NDArray[np.uint8]

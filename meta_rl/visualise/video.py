@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl.checkpoint import replace_durably
 from meta_rl.extras import require
+from meta_rl.runs.durable import replace_durably
 
 
 def require_av() -> Any:

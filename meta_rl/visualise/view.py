@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_rl.agent import Agent, load
+from meta_rl.agents.agent import Agent, load
 from meta_rl.extras import require
 from meta_rl.visualise import side_by_side
 from meta_rl.visualise.live import Live

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from meta_rl.core.types import Examples, MetaBatch
-from meta_rl.sources.fewshot import data_folder
-from meta_rl.sources.fewshot_images import ImageSet
+from meta_rl.fewshot.images import ImageSet
+from meta_rl.fewshot.tasks import data_folder
 
 OMNIGLOT = data_folder("omniglot")
 needs_omniglot = pytest.mark.skipif(

@@ -11,8 +11,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from meta_rl.core.distributions import Categorical
 from meta_rl.core.types import Batch, Params, map_tensors
+from meta_rl.maths.distributions import Categorical
 from meta_rl.networks.policy import Policy
 
 STATES, ACTIONS, HORIZON = 2, 2, 3

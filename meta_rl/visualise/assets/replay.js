@@ -1,6 +1,6 @@
 "use strict";
 // Plays recorded episodes: before adaptation as a ghost, the chosen stage solid. Poses and meshes come as
-// meta_rl/visualise/replay.py packs them; what has no bodies is drawn as a path in the plane, or as its return so far.
+// meta_rl/visualise/page/replay.py packs them; what has no bodies is drawn as a path in the plane, or as its return so far.
 
 const SECONDS = 6; // an episode at normal speed
 

@@ -10,9 +10,10 @@ import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.maml import Maml, between_steps, between_tasks, thin
 from meta_rl.config import MamlConfig, NetworkConfig, default_config, replace_paths
-from meta_rl.core import losses, parallel, trust_region
+from meta_rl.core import parallel
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
+from meta_rl.maths import losses, trust_region
 from meta_rl.networks.policy import make_policy
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess

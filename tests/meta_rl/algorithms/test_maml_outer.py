@@ -13,15 +13,15 @@ from torch import Tensor
 from meta_rl.algorithms import maml
 from meta_rl.algorithms.maml import Maml, mean_weight
 from meta_rl.config import RECIPES, MamlConfig, TrainConfig
-from meta_rl.core import gradient_step, losses, trust_region
-from meta_rl.core.distributions import Distribution
-from meta_rl.core.gradient_step import Descent
 from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
 from meta_rl.core.weights import Weights, joined, parted
-from meta_rl.train import train
+from meta_rl.maths import gradient_step, losses, trust_region
+from meta_rl.maths.distributions import Distribution
+from meta_rl.maths.gradient_step import Descent
+from meta_rl.training.train import train
 from tests.meta_rl.algorithms.test_maml import make, random_batch
 from tests.meta_rl.mdp import HORIZON, Mdp, Tabular, detached, stack
-from tests.meta_rl.test_train import assert_same_run, final, quiet
+from tests.meta_rl.training.test_train import assert_same_run, final, quiet
 
 Loss = Callable[[Params], Tensor]
 

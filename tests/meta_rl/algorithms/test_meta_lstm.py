@@ -10,11 +10,10 @@ import torch
 from torch import nn
 
 from meta_rl.algorithms.meta_lstm import MetaLstm, UpdateRule, preprocess, ravel
-from meta_rl.config import NetworkConfig
-from meta_rl.core import inner_loop, losses
+from meta_rl.config import MetaLstmConfig, NetworkConfig
 from meta_rl.core.types import Examples, Params
 from meta_rl.core.weights import joined, parted
-from meta_rl.fewshot_config import MetaLstmConfig
+from meta_rl.maths import inner_loop, losses
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import make_network
 from tests.meta_rl.fewshot_data import image_batch

@@ -14,8 +14,7 @@ from meta_rl.algorithms.matching import Context, Matching, attention
 from meta_rl.algorithms.metric import MetricLearner, members
 from meta_rl.algorithms.prototypical import Prototypical
 from meta_rl.algorithms.siamese import Siamese, contrastive, cross_entropy_of_pairs
-from meta_rl.config import NetworkConfig
-from meta_rl.fewshot_config import MatchingConfig, MetricConfig, SiameseConfig
+from meta_rl.config import MatchingConfig, MetricConfig, NetworkConfig, SiameseConfig
 from meta_rl.networks.fewshot import Network, make_embedding
 from tests.meta_rl.fewshot_data import image_batch
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import envs
-from meta_rl.agent import load
+from meta_rl.agents.agent import load
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.random import Random, make_policy
 from meta_rl.config import NetworkConfig, RandomConfig, TrainConfig, default_config, replace_paths
 from meta_rl.core.weights import Weights
-from meta_rl.evaluate import evaluate
-from meta_rl.train import train
+from meta_rl.evaluation.episodes import evaluate
+from meta_rl.training.train import train
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
 BOX = gym.spaces.Box(np.array([-1, 0, 5], np.float32), np.array([1, 0.5, 5.25], np.float32))

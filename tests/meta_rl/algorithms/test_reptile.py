@@ -12,10 +12,10 @@ import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.reptile import Reptile
 from meta_rl.config import ReptileConfig, default_config, replace_paths
-from meta_rl.core import losses
 from meta_rl.core.moments import Moments
 from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
+from meta_rl.maths import losses
 from meta_rl.networks.policy import make_policy
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess

@@ -18,22 +18,22 @@ from torch import Tensor
 
 import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
-from meta_rl.agent import Agent, MetaWorldAgent
+from meta_rl.agents.agent import Agent, MetaWorldAgent
 from meta_rl.algorithms.rl2 import Episode, RecurrentActor, Remembered, Rl2, Rows, Trials, following, without_gaps
 from meta_rl.config import EvaluateConfig, NetworkConfig, Rl2Config, TrainConfig, default_config, replace_paths
 from meta_rl.core import parallel
 from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params
-from meta_rl.evaluate import evaluate
+from meta_rl.evaluation.episodes import evaluate
+from meta_rl.evaluation.metaworld import Telling, stock_evaluation
 from meta_rl.networks.recurrent import make_policy
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, Streams, sample_shard
 from meta_rl.sources.in_process import InProcess
-from meta_rl.stock_evaluation import Telling, stock_evaluation
-from meta_rl.train import train
-from tests.meta_rl.agents import untrained
-from tests.meta_rl.test_train import assert_same_run, final, quiet
+from meta_rl.training.train import train
+from tests.meta_rl.training.test_train import assert_same_run, final, quiet
+from tests.meta_rl.untrained import untrained
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
 CONTINUOUS = gym.spaces.Box(-1, 1, (2,), np.float32)

@@ -9,14 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from meta_rl.algorithms import fewshot
+from meta_rl.algorithms import supervised as fewshot
 from meta_rl.algorithms.maml import SupervisedMaml
 from meta_rl.algorithms.reptile import SupervisedReptile
-from meta_rl.config import NetworkConfig
-from meta_rl.core import losses
+from meta_rl.config import NetworkConfig, SupervisedMamlConfig, SupervisedReptileConfig
 from meta_rl.core.task_map import BACKENDS
 from meta_rl.core.types import Examples, MetaBatch, Params
-from meta_rl.fewshot_config import SupervisedMamlConfig, SupervisedReptileConfig
+from meta_rl.maths import losses
 from meta_rl.networks.conv import NORMS, BatchNorm
 from meta_rl.networks.fewshot import Network, make_network
 from tests.meta_rl.fewshot_data import image_batch

@@ -7,8 +7,8 @@ import math
 import torch
 from torch.nn import functional as F
 
-from meta_rl.core import losses
 from meta_rl.core.types import Examples
+from meta_rl.maths import losses
 
 
 def test_cross_entropy_is_torchs_and_ignores_padding() -> None:

@@ -18,15 +18,16 @@ import pytest
 import torch
 
 from meta_rl import load
-from meta_rl.checkpoint import CheckpointError
-from meta_rl.cli import main
+from meta_rl.agents import bundle
+from meta_rl.cli.commands import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError
-from meta_rl.handover import bundle
+from meta_rl.evaluation.report import evaluate_run
 from meta_rl.handover.export import export
-from meta_rl.report import evaluate_run
-from meta_rl.run_dir import holds_run
-from meta_rl.train import train
+from meta_rl.runs.durable import CheckpointError
+from meta_rl.runs.folder import holds_run
+from meta_rl.training.train import train
+from meta_rl.visualise.page.write import evaluate_with_page
 
 ROOT = Path(__file__).parents[3]
 needs_hub = pytest.mark.skipif(
@@ -54,7 +55,7 @@ def test_the_exported_agent_is_that_of_the_run(run: Path, tmp_path: Path) -> Non
 def test_an_exported_agent_is_evaluated_and_shown_as_its_run_is(run: Path, tmp_path: Path) -> None:
     folder = export(run, tmp_path / "out")
     config = load(run).config
-    mine, original = (evaluate_run(path, config.evaluate, lambda _: None, page=True) for path in (folder, run))
+    mine, original = (evaluate_with_page(path, config.evaluate, lambda _: None) for path in (folder, run))
     assert mine["stages"] == original["stages"]
     assert mine["train_env_steps"] == original["train_env_steps"] > 0
     page = (folder / "results" / "report.html").read_text()
@@ -171,7 +172,7 @@ def test_the_code_of_the_card_runs(run: Path, tmp_path: Path) -> None:
     code = (folder / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
     script = tmp_path / "use.py"
     script.write_text(
-        "from tests.meta_rl.test_player import Lone\nimport envs\n"
+        "from tests.meta_rl.agents.test_player import Lone\nimport envs\n"
         "d = envs.make('navigation')\nenv = Lone(d, envs.Task('navigation', (0.3, 0.1)))\n"
         + code.replace("FOLDER", "out")
         + "\nprint(reward)\n"

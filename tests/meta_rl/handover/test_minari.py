@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta_rl.cli import main
+from meta_rl.cli.commands import main
 from meta_rl.config import TrainConfig
-from meta_rl.recording import Recording
-from meta_rl.train import train
+from meta_rl.evaluation.recording import Recording
+from meta_rl.training.train import train
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.processes import Processes
 from meta_rl.sources.supervisor import WorkerWarning
 from meta_rl.sources.worker import core_shares, exit_in_words
-from meta_rl.train import train_iteration
+from meta_rl.training.train import train_iteration
 from tests.meta_rl.sources.faulty import Faulty
 
 PLAN = Plan(5, 2, seed=3, shards=4)

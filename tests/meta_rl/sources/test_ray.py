@@ -15,14 +15,14 @@ import torch
 import envs
 from meta_rl.core.types import map_tensors
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.logging import read_rows
+from meta_rl.runs.log import read_rows
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.supervisor import WorkerWarning
 from tests.meta_rl.sources.faulty import Faulty
 from tests.meta_rl.sources.test_processes import PLAN, Training, assert_same, learner_of
-from tests.meta_rl.test_faults import command, undisturbed, wait_for_row
-from tests.meta_rl.test_train import assert_same_run
+from tests.meta_rl.training.test_faults import command, undisturbed, wait_for_row
+from tests.meta_rl.training.test_train import assert_same_run
 
 ray = pytest.importorskip("ray", reason="needs the extra ray: make test-ray")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meta_rl.config import default_config, replace_paths
-from meta_rl.train import train
+from meta_rl.training.train import train
 
 REACH = {
     "iterations": 0,

@@ -18,16 +18,15 @@ import pytest
 from PIL import Image
 
 from envs import NoDisplayError, gl
-from meta_rl import compare
-from meta_rl.cli import main, parse_train
+from meta_rl.cli.commands import main, parse_train
 from meta_rl.config import TrainConfig, load_config
-from meta_rl.report import evaluate_run
-from meta_rl.train import train
-from meta_rl.visualise.page import LIMIT, _compare, _render, write_page
+from meta_rl.evaluation import compare
+from meta_rl.training.train import train
+from meta_rl.visualise.page.write import LIMIT, _compare, _render, evaluate_with_page, write_page
 from tests.browser import browser, console_errors, requests, wait
 from tests.meta_rl.conftest import TINY_OPTIONS
-from tests.meta_rl.test_compare import summary_with_stock
-from tests.meta_rl.test_train import assert_same_run
+from tests.meta_rl.evaluation.test_compare import summary_with_stock
+from tests.meta_rl.training.test_train import assert_same_run
 
 
 def quiet(_: str) -> None:
@@ -37,7 +36,7 @@ def quiet(_: str) -> None:
 @pytest.fixture(scope="module")
 def report(reach: Path) -> Path:
     """The page of the Meta-World run."""
-    evaluate_run(reach, load_config(reach / "config.json").evaluate, quiet, page=True)
+    evaluate_with_page(reach, load_config(reach / "config.json").evaluate, quiet)
     return reach / "report.html"
 
 
@@ -236,7 +235,7 @@ def test_a_few_shot_run_has_a_page(tmp_path: Path) -> None:
 
 def test_without_pyav_training_ends_and_says_what_is_missing(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.modules['av'] = None; from meta_rl.cli import main;"
+        "import sys; sys.modules['av'] = None; from meta_rl.cli.commands import main;"
         f"sys.exit(main({[*TINY_OPTIONS, '--iterations', '1', '--run-dir', str(tmp_path / 'run')]!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -319,7 +318,7 @@ def test_episodes_that_are_not_quite_the_evaluated_ones_are_told(
 def test_both_tables_of_a_comparison_are_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores, and Meta-World's own evaluator; every row has the cells that its head names."""
     summary = summary_with_stock()
-    monkeypatch.setattr("meta_rl.visualise.page.compare.compare", lambda run_dirs: summary)
+    monkeypatch.setattr("meta_rl.visualise.page.write.compare.compare", lambda run_dirs: summary)
     found = re.findall(r"<table>(.*?)</table>", _render([], _compare([]), {}), re.DOTALL)
     rows = [[re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", one)] for one in found]
     # The page escapes the apostrophe.

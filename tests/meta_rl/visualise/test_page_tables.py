@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from meta_rl.visualise.page_tables import robustness
+from meta_rl.visualise.page.tables import robustness
 
 
 def test_robustness_counts_what_each_iteration_says(tmp_path: Path) -> None:

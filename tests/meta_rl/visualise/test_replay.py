@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import envs
-from meta_rl.recording import first_of_each, record
-from meta_rl.visualise.charts import Series, chart, spread, ticks
-from meta_rl.visualise.replay import MOMENTS, Replays, pack_poses, unpack_poses
-from tests.meta_rl.test_recording import untrained
+from meta_rl.evaluation.recording import first_of_each, record
+from meta_rl.visualise.page.charts import Series, chart, spread, ticks
+from meta_rl.visualise.page.replay import MOMENTS, Replays, pack_poses, unpack_poses
+from tests.meta_rl.evaluation.test_recording import untrained
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import envs
-from meta_rl.recording import Recording, record
+from meta_rl.evaluation.recording import Recording, record
 from meta_rl.visualise.captions import GOOD, QUIET, Words, strip
 from meta_rl.visualise.side_by_side import GAP, HELD, caption, frames, grid
-from tests.meta_rl.test_recording import untrained
+from tests.meta_rl.evaluation.test_recording import untrained
 
 WIDTH = 240
 HEIGHT = WIDTH * 3 // 4

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 import meta_rl
-from meta_rl.cli import main
+from meta_rl.cli.commands import main
 from meta_rl.config import TrainConfig
-from meta_rl.evaluate import evaluate
-from meta_rl.train import train
+from meta_rl.evaluation.episodes import evaluate
+from meta_rl.training.train import train
 from meta_rl.visualise.live import Live
 from meta_rl.visualise.view import Page
 from tests.browser import browser, requests, wait
@@ -185,7 +185,8 @@ def test_bad_options_are_refused(
 
 def test_without_viser_one_line_says_so(run: Path) -> None:
     code = (
-        f"import sys; sys.modules['viser'] = None; from meta_rl.cli import main; sys.exit(main(['view', {str(run)!r}]))"
+        "import sys; sys.modules['viser'] = None; from meta_rl.cli.commands import main; "
+        f"sys.exit(main(['view', {str(run)!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,0 +1,99 @@
+"""An agent as a folder that stands for itself: what ``meta-rl export`` writes, `meta_rl.load` reads, and the Hub holds.
+
+``model.safetensors`` (meta-parameters and statistics), ``config.json`` (of the training run), ``agent.json`` (spaces,
+horizon, counters, versions, sha256) and ``README.md`` (the model card). No optimizer, no pickle, and no need of the
+environments that the agent was trained in.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors import torch as safetensors_torch
+
+from meta_rl.algorithms.interface import Interface
+from meta_rl.config import TrainConfig, to_dict
+from meta_rl.core.types import Params
+from meta_rl.core.weights import Weights
+from meta_rl.runs import checkpoint, durable
+from meta_rl.runs.durable import CheckpointError
+from meta_rl.runs.folder import MANIFEST
+
+SCHEMA = 2
+"""Version 1 had no groups of tensors; it is read as well."""
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What an agent needs besides its config.
+
+    Attributes:
+        weights: what was meta-learned, on the CPU.
+        iteration: finished meta-updates.
+        env_steps: environment steps of training.
+        about: JSON-able: versions, device and task distribution of the training run.
+    """
+
+    weights: Weights
+    iteration: int
+    env_steps: int
+    interface: Interface
+    about: dict[str, Any]
+
+
+def write(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
+    """Write the three files of the agent into `folder`.
+
+    Raises:
+        OSError: no space, read-only, ...
+    """
+    tensors = {
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        for group, named in bundle.weights._asdict().items()
+        for name, tensor in named.items()
+    }
+    files = {
+        MODEL: safetensors_torch.save(tensors, {"format": "pt"}),
+        "config.json": durable.json_bytes(to_dict(config)),
+    }
+    manifest = {
+        "schema": SCHEMA,
+        "iteration": bundle.iteration,
+        "env_steps": bundle.env_steps,
+        "interface": bundle.interface.to_dict(),
+        "about": bundle.about,
+        "order": list(tensors),
+        "files": durable.digests(files),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in (files | {MANIFEST: durable.json_bytes(manifest)}).items():
+        durable.replace_durably(folder / name, data)
+
+
+def read(folder: Path) -> Bundle:
+    """The inverse of `write`, every byte of the parameters verified.
+
+    Raises:
+        CheckpointError: something is missing, altered, or of another schema.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if manifest["schema"] not in (1, SCHEMA):
+            raise CheckpointError(f"{folder}: schema {manifest['schema']}, this version reads schema {SCHEMA}")
+        contents = {name: durable.read_checked(folder / name, file) for name, file in manifest["files"].items()}
+        tensors = checkpoint.read_tensors(contents[MODEL], manifest["order"])
+        groups: dict[str, Params] = {name: {} for name in Weights._fields}
+        for full, tensor in tensors.items():
+            group, _, name = full.partition("/") if manifest["schema"] == SCHEMA else ("params", "", full)
+            groups[group][name] = tensor
+        interface = Interface.from_dict(manifest["interface"])
+        return Bundle(Weights(**groups), manifest["iteration"], manifest["env_steps"], interface, manifest["about"])
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: unreadable ({type(error).__name__}: {error})") from error

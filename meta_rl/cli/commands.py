@@ -1,0 +1,481 @@
+"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | export | envs``.
+
+Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
+before torch or metaworld are imported and before anything is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import difflib
+import io
+import re
+import shlex
+import signal
+import sys
+import typing
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+import envs
+from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
+from meta_rl.config.fewshot import SPLITS, parse_name
+from meta_rl.errors import ConfigError, RunError, Stopped
+from meta_rl.evaluation.record import evaluation_path, read_evaluation
+from meta_rl.runs.folder import check_start, find_iteration, holds_run, in_words, iterations, results_dir
+from meta_rl.runs.loggers import check_loggers
+
+USAGE = """usage: meta-rl COMMAND ...
+
+  train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
+  evaluate RUN [--iteration N|all] [options]              evaluate a run again by another protocol, or as it was at
+                                                          iteration N, or at all that are kept
+  render RUN [options]                                    a video: test tasks before and after adaptation side by side
+  report RUN... [--out FILE]                              the page of one run (RUN/report.html) or of several
+  view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
+  compare RUN... [TABLE.json] [--out FILE]                evaluated runs in one table (and FILE.json, .csv, .png)
+  record RUN [options]                                    every step of the test episodes as arrays, or for Minari
+  export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
+  envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
+  envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
+
+render, view, record and export take the newest checkpoint of a run; with --iteration N the one of that iteration.
+--env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
+images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
+meta-rl train --help lists all options. Recipes:
+"""
+
+EVERY = "all"
+"""``--iteration`` of all that are kept."""
+
+C = TypeVar("C")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM)."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE + "\n".join(f"  {name:<18} {recipe.summary}" for name, recipe in RECIPES.items()))
+        return 0 if argv else 2
+    command, rest = argv[0], argv[1:]
+    warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
+    try:
+        check_choice("command", command, COMMANDS)
+        return COMMANDS[command](rest)
+    except KeyboardInterrupt as stop:
+        print(f"meta-rl {command}: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 128 + (stop.signal if isinstance(stop, Stopped) else signal.SIGINT)
+    except (ConfigError, envs.UnknownNameError) as error:
+        print(f"meta-rl {command}: {error}", file=sys.stderr)
+        return 2
+    except (RunError, envs.NonFiniteError, envs.NoDisplayError) as error:
+        print(f"meta-rl {command}: {error}", file=sys.stderr)
+        return 1
+
+
+def train_command(argv: list[str]) -> int:
+    """``meta-rl train``."""
+    config = parse_train(argv)
+    check_loggers(config.logger)
+    check_device(config.device)
+    holds_run(config)  # refuses early; `train` asks again under its lock
+    check_start(config)
+    from meta_rl.evaluation.report import is_evaluated  # torch comes in here, after the checks
+    from meta_rl.training.train import train
+    from meta_rl.visualise.page.write import evaluate_with_page
+
+    run_dir = train(config)
+    if is_evaluated(run_dir, config.evaluate):
+        print((run_dir / "report.md").read_text())
+        print(f"{run_dir} was evaluated before; once more: meta-rl evaluate {run_dir}")
+        print(f"report: {run_dir / 'report.html'}")
+    else:
+        evaluate_with_page(run_dir, config.evaluate)
+    return 0
+
+
+def evaluate_command(argv: list[str]) -> int:
+    """``meta-rl evaluate``."""
+    about = (
+        "Evaluate the newest checkpoint on held-out tasks. --split NAME takes other tasks. --iteration N evaluates the "
+        "kept checkpoint of that iteration, and all every kept one; both write into RUN/evaluations."
+    )
+    run_dir, config = take_run("evaluate", argv, EvaluateConfig(), about)
+    split, rest = take_option(argv[1:], "--split", "test")
+    wanted, rest = take_option(rest, "--iteration", "")
+    protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
+    check_split(config.env, split)
+    validate(replace_evaluate(config, protocol))
+    if wanted == EVERY:
+        iterations(run_dir)  # refuses a run without a checkpoint
+        from meta_rl.evaluation.curve import evaluate_kept
+
+        evaluate_kept(run_dir, protocol, shlex.join(["meta-rl", "evaluate", *argv]), split=split)
+        return 0
+    iteration = read_iteration(run_dir, wanted, EVERY)
+    from meta_rl.evaluation.report import evaluate_run
+
+    evaluate_run(run_dir, protocol, split=split, iteration=iteration)
+    return 0
+
+
+def take_iteration(run_dir: Path, argv: list[str]) -> tuple[int | None, list[str]]:
+    """The iteration that ``--iteration`` asks for (None: it is not given), and the arguments without it.
+
+    Raises:
+        ConfigError: see `read_iteration`.
+    """
+    wanted, rest = take_option(argv, "--iteration", "")
+    return read_iteration(run_dir, wanted), rest
+
+
+def read_iteration(run_dir: Path, wanted: str, *others: str) -> int | None:
+    """A kept iteration from the words of ``--iteration``; None, the newest, where it is not given.
+
+    Args:
+        others: what else the command takes.
+    Raises:
+        ConfigError: it is not kept, naming those that are.
+    """
+    if not wanted:
+        return None
+    if not wanted.isdecimal():
+        valid = ", ".join([in_words(iterations(run_dir)), *others])
+        raise ConfigError(f"--iteration: {wanted!r} is no iteration; valid: {valid}")
+    find_iteration(run_dir, int(wanted))
+    return int(wanted)
+
+
+def take_run(command: str, argv: list[str], options: Any, about: str | None = None) -> tuple[Path, TrainConfig]:
+    """The run directory that comes first in `argv`, and its config; with ``--help``, the help for `options` instead.
+
+    Raises:
+        ConfigError: there is no run.
+    """
+    if any(a in ("-h", "--help") for a in argv):
+        parse_options(type(options), options, ["--help"], f"meta-rl {command} RUN", about)
+    if not argv or argv[0].startswith("-"):
+        raise ConfigError(f"RUN: name the run directory first, as in: meta-rl {command} runs/NAME")
+    run_dir = Path(argv[0])
+    if not (run_dir / "config.json").exists():
+        raise ConfigError(f"RUN: {run_dir} is not a run directory (it has no config.json)")
+    return run_dir, load_config(run_dir / "config.json")
+
+
+def take_episodes(command: str, argv: list[str], options: Any, to: str = "show") -> tuple[Path, TrainConfig]:
+    """`take_run` for commands that need episodes.
+
+    Args:
+        to: what they are needed for.
+    Raises:
+        ConfigError: there is no run, or no episodes in it.
+    """
+    run_dir, config = take_run(command, argv, options)
+    if RECIPES[config.recipe].learns != "rl":
+        raise ConfigError(f"RUN: {run_dir} is a few-shot run, which has no episodes to {to}")
+    return run_dir, config
+
+
+def render_command(argv: list[str]) -> int:
+    """``meta-rl render``."""
+    from meta_rl.visualise.options import RenderConfig
+
+    run_dir, _ = take_episodes("render", argv, RenderConfig())
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    options = parse_options(RenderConfig, RenderConfig(iteration=iteration), rest, "meta-rl render")
+    for name, least in (("steps", 0), ("every", 1), ("fps", 1), ("width", 32)):
+        if getattr(options, name) < least:
+            raise ConfigError(f"--{name}: must be at least {least}")
+    from meta_rl.visualise.render import render
+
+    render(run_dir, options)
+    return 0
+
+
+def record_command(argv: list[str]) -> int:
+    """``meta-rl record``."""
+    from meta_rl.handover.options import RecordConfig
+
+    run_dir, config = take_episodes("record", argv, RecordConfig(), "record")
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    default = RecordConfig(iteration=iteration, evaluate=config.evaluate)
+    options = parse_options(RecordConfig, default, rest, "meta-rl record")
+    validate(replace_evaluate(config, options.evaluate))
+    from meta_rl.handover.record import record_run
+
+    record_run(run_dir, options)
+    return 0
+
+
+def view_command(argv: list[str]) -> int:
+    """``meta-rl view``."""
+    from meta_rl.visualise.options import ViewConfig
+
+    run_dir, _ = take_episodes("view", argv, ViewConfig())
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    options = parse_options(ViewConfig, ViewConfig(iteration=iteration), rest, "meta-rl view")
+    if not 0 <= options.port < 65536:
+        raise ConfigError("--port: must be from 0 to 65535")
+    from meta_rl.visualise.view import view
+
+    view(run_dir, options, partial(print, flush=True))  # whoever reads a pipe waits for the address
+    return 0
+
+
+def report_command(argv: list[str]) -> int:
+    """``meta-rl report``."""
+    out, runs = take_option(argv, "--out", "")
+    refuse_options(runs, "--out")
+    if not runs:
+        raise ConfigError(
+            "RUN: name the run directories, as in: meta-rl report runs/A [runs/B ...] [--out report.html]"
+        )
+    folders = [take_run("report", [run], EvaluateConfig())[0] for run in runs]
+    path = Path(out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
+    if out and not path.parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {path.parent}")
+    from meta_rl.evaluation.report import evaluate_run
+    from meta_rl.visualise.page.write import say_page
+
+    for folder in folders:
+        if not evaluation_path(folder).exists():
+            evaluate_run(folder, load_config(folder / "config.json").evaluate)
+    path.parent.mkdir(exist_ok=True)
+    say_page(folders, path, print, {})
+    return 0
+
+
+def compare_command(argv: list[str]) -> int:
+    """``meta-rl compare``."""
+    out, runs = take_option(argv, "--out", "")
+    if not runs or any(run.startswith("-") for run in runs):
+        raise ConfigError("RUN: name the run directories, as in: meta-rl compare runs/A runs/B [--out results/NAME]")
+    tables = [Path(run) for run in runs if run.endswith(".json")]
+    folders = [Path(run) for run in runs if not run.endswith(".json")]
+    if not folders:
+        raise ConfigError("RUN: name a run directory besides the tables that it should join")
+    for folder in folders:
+        read_evaluation(folder)  # refused before anything heavy is imported
+    fewshot = {parse_name(load_config(folder / "config.json").env) is not None for folder in folders}
+    if len(fewshot) > 1:
+        raise ConfigError("RUN: few-shot runs and runs in environments do not compare; name one kind")
+    from meta_rl.evaluation import compare, compare_fewshot
+
+    side = compare_fewshot if fewshot.pop() else compare
+    if tables and side is compare:
+        raise ConfigError(f"RUN: {tables[0]}: only tables of few-shot runs can be added to; name the run directories")
+    summary = side.compare(folders)
+    for table in tables:
+        compare_fewshot.join(summary, table)
+    print(side.table(summary))
+    if out:
+        side.write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
+    return 0
+
+
+def export_command(argv: list[str]) -> int:
+    """``meta-rl export``."""
+    from meta_rl.handover.options import ExportConfig
+
+    run_dir, _ = take_run("export", argv, ExportConfig())
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    options = parse_options(ExportConfig, ExportConfig(iteration=iteration), rest, "meta-rl export")
+    from meta_rl.handover.export import export_run
+
+    export_run(run_dir, options)
+    return 0
+
+
+def envs_command(argv: list[str]) -> int:
+    """``meta-rl envs``: list, or check."""
+    if argv[:1] == ["check"]:
+        return envs_check_command(argv[1:])
+    texts = [argument for argument in argv if argument != "--speed"]
+    refuse_options(texts, "--speed")
+    names = [name for name in envs.list_names() if all(text in name for text in texts)]
+    if not names:
+        raise ConfigError(f"TEXT: no task distribution contains {' and '.join(texts)}; meta-rl envs lists all")
+    from meta_rl.cli.environments import table
+
+    for line in table(names, seconds=0.5 if "--speed" in argv else 0.0):
+        print(line, flush=True)
+    return 0
+
+
+def envs_check_command(argv: list[str]) -> int:
+    """``meta-rl envs check``."""
+    split, names = take_option(argv, "--split", "train")
+    refuse_options(names, "--split")
+    if len(names) != 1:
+        raise ConfigError("NAME: name one task distribution, as in: meta-rl envs check mymodule:MyDistribution")
+    from meta_rl.cli.environments import check
+
+    check(names[0], split)
+    print(f"{names[0]}: keeps the contract")
+    return 0
+
+
+def refuse_options(arguments: list[str], valid: str) -> None:
+    """Raise ConfigError if there is an option left among `arguments`."""
+    for argument in arguments:
+        if argument.startswith("-"):
+            raise ConfigError(f"unknown option {argument!r}; valid: {valid}")
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "compare": compare_command,
+    "render": render_command,
+    "record": record_command,
+    "export": export_command,
+    "report": report_command,
+    "view": view_command,
+    "envs": envs_command,
+}
+
+
+def parse_train(argv: list[str]) -> TrainConfig:
+    """The checked config of ``meta-rl train`` arguments.
+
+    Defaults come from ``--config FILE`` if given, else from the recipe and the environment.
+
+    Raises:
+        ConfigError: anything wrong, in one line.
+    """
+    file, argv = take_option(argv, "--config", "")
+    if file:
+        default = load_config(Path(file))
+    else:
+        default = default_config(find_recipe(argv), take_option(argv, "--env", TrainConfig.env)[0])
+    about = "Train, or resume, then evaluate on held-out tasks. --config FILE takes the defaults from a dumped config."
+    config = parse_options(TrainConfig, default, argv, "meta-rl train", about)
+    validate(config)
+    return config
+
+
+def find_recipe(argv: list[str]) -> str:
+    """The recipe among arguments that are not parsed yet, because their defaults depend on it."""
+    if argv and not argv[0].startswith("-"):
+        return argv[0]
+    return next((argument for argument in argv if argument in RECIPES), TrainConfig.recipe)
+
+
+def parse_options(cls: type[C], default: C, argv: list[str], program: str, about: str | None = None) -> C:
+    """Parse `argv` into `cls` with tyro; its explanations become one line.
+
+    Raises:
+        ConfigError: an unknown option (with the closest valid one) or a bad value.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            config, unknown = tyro.cli(
+                cls,
+                default=default,
+                args=argv,
+                prog=program,
+                description=about,
+                return_unknown_args=True,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):  # --help
+            print(said.getvalue(), end="")
+            raise
+        raise ConfigError(one_line(said.getvalue())) from None
+    if unknown:
+        options = option_names(default)
+        name = "--" + unknown[0].replace("_", "-").lstrip("-").rpartition(".")[2]  # --algorithm.inner-lr, say
+        owners = [recipe for recipe, row in RECIPES.items() if name in option_names(row.algorithm)]
+        if isinstance(default, TrainConfig) and owners and name not in options:
+            raise ConfigError(f"{name}: not an option of {default.recipe}; of {', '.join(owners)}")
+        close = difflib.get_close_matches(name, options, 1, 0.0)[0]
+        raise ConfigError(f"unknown option {unknown[0]!r}; closest: {close}")
+    return config
+
+
+def option_names(config: Any) -> list[str]:
+    """Every option of a config, those of nested configs included; positional fields are none."""
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    names: list[str] = []
+    for field in dataclasses.fields(config):
+        if tyro.conf.Positional in getattr(hints[field.name], "__metadata__", ()):
+            continue
+        value = getattr(config, field.name)
+        names += option_names(value) if dataclasses.is_dataclass(value) else [f"--{field.name.replace('_', '-')}"]
+    return names
+
+
+def one_line(text: str) -> str:
+    """The message inside a boxed, many-line explanation, as one line of words."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    sections = [" ".join(part.split()) for part in re.split(r"[─-╿]+|-{5,}", plain)]
+    # The title comes first, the message next, then the help text of the option.
+    filled = [section for section in sections if section]
+    return filled[min(1, len(filled) - 1)] if filled else "bad options"
+
+
+def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[str]]:
+    """The last value of ``option VALUE`` or ``option=VALUE``, and the arguments without it.
+
+    Raises:
+        ConfigError: the value is missing.
+    """
+    value, others = default, []
+    arguments = iter(argv)
+    for argument in arguments:
+        if argument == option:
+            following = next(arguments, None)
+            if following is None:
+                raise ConfigError(f"{option}: needs a value")
+            value = following
+        elif argument.startswith(f"{option}="):
+            value = argument.partition("=")[2]
+        else:
+            others.append(argument)
+    return value, others
+
+
+def check_split(env: str, split: str) -> None:
+    """Refuse a split that the tasks do not have.
+
+    Raises:
+        ConfigError, UnknownNameError: naming the valid ones.
+    """
+    if parse_name(env) is None:
+        envs.check_name(env, split)
+    elif split not in SPLITS:
+        raise ConfigError(f"--split: unknown split {split!r}; valid: {', '.join(SPLITS)}")
+
+
+def check_device(device: str) -> None:
+    """Refuse ``cuda`` at once where there is no NVIDIA driver (torch takes seconds to find out).
+
+    Raises:
+        ConfigError: no driver library.
+    """
+    if device == "cuda":
+        try:
+            ctypes.CDLL("libcuda.so.1")
+        except OSError:
+            raise ConfigError(
+                "--device: cuda asked for, but this machine has no NVIDIA driver; valid: cpu, auto"
+            ) from None
+
+
+def replace_evaluate(config: TrainConfig, protocol: EvaluateConfig) -> TrainConfig:
+    """`config` with another evaluation protocol."""
+
+    return dataclasses.replace(config, evaluate=protocol)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""What can be asked for, and with which numbers.
+
+Nothing here imports torch or metaworld, so that the command line parses, checks and refuses within a fraction of a
+second.
+"""
+
+from meta_rl.config.base import AlgorithmConfig as AlgorithmConfig
+from meta_rl.config.base import EvaluateConfig as EvaluateConfig
+from meta_rl.config.base import NetworkConfig as NetworkConfig
+from meta_rl.config.base import Recipe as Recipe
+from meta_rl.config.base import check_choice as check_choice
+from meta_rl.config.checks import validate as validate
+from meta_rl.config.codec import RESUMABLE_CHANGES as RESUMABLE_CHANGES
+from meta_rl.config.codec import changed_fields as changed_fields
+from meta_rl.config.codec import from_dict as from_dict
+from meta_rl.config.codec import load_config as load_config
+from meta_rl.config.codec import to_dict as to_dict
+from meta_rl.config.fewshot import EpisodesConfig as EpisodesConfig
+from meta_rl.config.recipes.maml import MamlConfig as MamlConfig
+from meta_rl.config.recipes.maml import SupervisedMamlConfig as SupervisedMamlConfig
+from meta_rl.config.recipes.meta_lstm import MetaLstmConfig as MetaLstmConfig
+from meta_rl.config.recipes.metric import MatchingConfig as MatchingConfig
+from meta_rl.config.recipes.metric import MetricConfig as MetricConfig
+from meta_rl.config.recipes.metric import SiameseConfig as SiameseConfig
+from meta_rl.config.recipes.random import RandomConfig as RandomConfig
+from meta_rl.config.recipes.reptile import ReptileConfig as ReptileConfig
+from meta_rl.config.recipes.reptile import SupervisedReptileConfig as SupervisedReptileConfig
+from meta_rl.config.recipes.rl2 import Rl2Config as Rl2Config
+from meta_rl.config.recipes.table import DEFAULTS as DEFAULTS
+from meta_rl.config.recipes.table import RECIPES as RECIPES
+from meta_rl.config.recipes.table import register_recipe as register_recipe
+from meta_rl.config.train import TrainConfig as TrainConfig
+from meta_rl.config.train import default_config as default_config
+from meta_rl.config.train import replace_paths as replace_paths

@@ -1,0 +1,30 @@
+"""Types of numbers in configs, each with the values that are valid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+
+class Bound(NamedTuple):
+    """What a value must be; an annotation of a config's field (see `meta_rl.config.checks`)."""
+
+    fits: Callable[[Any], bool]
+    problem: str
+    """In words, of a value that does not fit."""
+
+
+NOT_NEGATIVE = Bound(lambda x: x >= 0, "must be at least 0")
+AT_LEAST_ONE = Bound(lambda x: x >= 1, "must be at least 1")
+ABOVE_ZERO = Bound(lambda x: x > 0, "must be above 0")
+
+NonNegativeInt = Annotated[int, NOT_NEGATIVE]
+NonNegativeFloat = Annotated[float, NOT_NEGATIVE]
+PositiveInt = Annotated[int, AT_LEAST_ONE]
+PositiveFloat = Annotated[float, ABOVE_ZERO]
+Fraction = Annotated[float, Bound(lambda x: 0 <= x <= 1, "must be between 0 and 1")]
+Layers = Annotated[
+    tuple[int, ...], Bound(lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit")
+]
+Steps = Annotated[tuple[int, ...], Bound(lambda x: all(steps >= 0 for steps in x), "must be 0 or more")]
+MemorySteps = Annotated[int, Bound(lambda x: x == 0 or x >= 3, "must be 0 or at least 3")]

@@ -1,0 +1,147 @@
+"""Settings that are refused before any work starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+import typing
+from typing import Any
+
+import envs
+from meta_rl.config.base import check_choice
+from meta_rl.config.bounds import Bound
+from meta_rl.config.fewshot import closest_kind, parse_name
+from meta_rl.config.recipes.table import RECIPES
+from meta_rl.config.train import TrainConfig
+from meta_rl.errors import ConfigError
+
+
+def validate(config: TrainConfig) -> None:
+    """Refuse impossible settings.
+
+    Raises:
+        ConfigError: one line naming the option and what would be valid.
+    """
+    check_choice("recipe", config.recipe, RECIPES)
+    families = _families(config.env)
+    _check_match(config)
+    _check_ranges(config)
+    if config.evaluate.stock_goals > 50:
+        raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
+    if config.evaluate.stock_goals and not config.env.startswith("metaworld/ml"):
+        raise ConfigError(f"--stock-goals: Meta-World's evaluator knows its ML benchmarks, not {config.env}; valid: 0")
+    if config.evaluate.shown_steps and parse_name(config.env) is None:
+        raise ConfigError(f"--shown-steps: for few-shot tasks, not {config.env}, where every step is scored; valid: "
+                          "none")  # fmt: skip
+    if config.network.normalise_observations and parse_name(config.env):
+        raise ConfigError(f"--normalise-observations: for policies; few-shot tasks like {config.env} have none; valid: "
+                          "False")  # fmt: skip
+    expected = type(RECIPES[config.recipe].algorithm)
+    if type(config.algorithm) is not expected:
+        raise ConfigError(f"recipe: {config.recipe} takes a {expected.__name__}, got {config.algorithm}")
+    if config.meta_batch_size % len(families):
+        below = config.meta_batch_size // len(families) * len(families)
+        valid = " or ".join(str(n) for n in (below, below + len(families)) if n)
+        raise ConfigError(
+            f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
+            f"of {config.env}; closest: {valid}"
+        )
+    if config.shards > 1 or config.workers:
+        _check_workers(config)
+    if config.ray_address:
+        _check_ray(config)
+    if config.learners > 1:
+        _check_learners(config)
+
+
+def _check_workers(config: TrainConfig) -> None:
+    """Refuse shards and workers that there is no work for."""
+    if parse_name(config.env):
+        option, valid = ("--workers", 0) if config.workers else ("--shards", 1)
+        raise ConfigError(f"{option}: few-shot tasks are drawn in the learner's own process; valid: {valid}")
+    if config.shards > config.meta_batch_size:
+        raise ConfigError(
+            f"--shards: {config.meta_batch_size} tasks cannot be cut into {config.shards} parts; "
+            f"closest: {config.meta_batch_size}"
+        )
+    if config.workers > config.shards:
+        raise ConfigError(
+            f"--workers: {config.workers} workers need at least as many shards, there {_are(config.shards)}; closest: "
+            f"{config.shards} (or --shards {config.workers}, in a new run: results depend on it in the last digits)"
+        )
+
+
+def _check_learners(config: TrainConfig) -> None:
+    """Refuse to share an update that is no mean over tasks, or unequally."""
+    if not config.algorithm.shared_update:
+        raise ConfigError(f"--learners: {config.recipe} updates in one process; valid: 1, got {config.learners}")
+    if config.meta_batch_size % config.learners:
+        valid = [n for n in range(1, config.meta_batch_size + 1) if config.meta_batch_size % n == 0]
+        close = min(valid, key=lambda n: abs(n - config.learners))
+        raise ConfigError(
+            f"--learners: {config.meta_batch_size} tasks do not divide evenly among {config.learners}; closest: {close}"
+        )
+
+
+def _check_ray(config: TrainConfig) -> None:
+    """Refuse a cluster without workers, or without Ray."""
+    if not config.workers:
+        raise ConfigError("--ray-address: a cluster needs --workers of at least 1, got 0")
+    if importlib.util.find_spec("ray") is None:
+        raise ConfigError("--ray-address: Ray is not installed here; pip install 'meta-rl[ray]' brings it")
+
+
+def _are(count: int) -> str:
+    return f"are {count}" if count > 1 else "is 1"
+
+
+def _families(env: str) -> tuple[str, ...]:
+    """Names of the families of a task distribution; few-shot tasks are all of one."""
+    if parse_name(env):
+        return (env,)
+    try:
+        return envs.families(env, "train")
+    except envs.UnknownNameError as error:
+        close = closest_kind(env)
+        raise ConfigError(f"--env: {f'unknown tasks {env!r}; closest: {close}' if close else error}") from None
+
+
+def _check_match(config: TrainConfig) -> None:
+    """Refuse a recipe on tasks that it cannot learn from."""
+    name, learns = parse_name(config.env), RECIPES[config.recipe].learns
+    fits = {"rl": name is None, "examples": name is not None, "classes": name is not None and name.ways > 0}
+    if not fits[learns]:
+        wanted = {"rl": "in an environment", "examples": "from few-shot tasks", "classes": "from N-way few-shot tasks"}
+        kind = "rl" if name is None else "classes" if name.ways else "examples"
+        valid = [row for row, recipe in RECIPES.items() if recipe.learns in (kind, "examples" if name else "rl")]
+        raise ConfigError(
+            f"recipe: {config.recipe} learns {wanted[learns]}, which {config.env} is not; valid: {', '.join(valid)}"
+        )
+
+    ways = config.fewshot.train_ways
+    if learns == "examples" and name and ways not in (0, name.ways):
+        raise ConfigError(
+            f"--train-ways: {config.recipe} adapts a network with an output per class, so it trains with as many as it "
+            f"is tested on; valid: 0, got {ways}"
+        )
+    if ways == 1 or (ways and name and not name.ways):
+        raise ConfigError(f"--train-ways: at least 2 classes, and only where tasks have classes; valid: 0, got {ways}")
+
+
+def _check_ranges(config: Any) -> None:
+    """Every number of `config` and the configs in it, by the bounds in the annotations of its fields."""
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for item in dataclasses.fields(config):
+        name, value = item.name, getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            _check_ranges(value)
+        for bound in getattr(hints[name], "__metadata__", ()):
+            if isinstance(bound, Bound) and not bound.fits(value):
+                raise ConfigError(f"{_option(name)}: {bound.problem}, got {value}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{_option(name)}: must be a finite number, got {value}")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,95 @@
+"""Supervised few-shot learning: names of its task distributions, and their episodes."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from meta_rl.config.base import AlgorithmConfig, Recipe
+from meta_rl.config.bounds import NonNegativeInt, PositiveInt
+from meta_rl.errors import ConfigError
+
+# kind -> whether its tasks are classifications (N ways); their sources are the rows of `meta_rl.fewshot.tasks`.
+KINDS: dict[str, bool] = {
+    "sinusoid": False,
+    "omniglot": True,  # random characters, 1200 for training and 423 for tests
+    "omniglot-background": True,  # 30 alphabets for training, 20 for tests
+    "omniglot-small1": True,  # 5 alphabets for training
+    "omniglot-small2": True,
+    "images": True,  # a folder of the user's
+    "ratings": False,  # a MovieLens-format file of the user's
+    "synthetic-ratings": False,
+}
+
+
+SPLITS = ("train", "validation", "test")
+
+
+class FewShotName(NamedTuple):
+    """A task distribution, as in ``omniglot-5way-1shot`` or ``sinusoid-10shot``."""
+
+    kind: str
+    ways: int
+    """Classes per task; 0 for regression."""
+    shots: int
+    """Support examples per class (classification) or per task (regression)."""
+
+
+def parse_name(name: str) -> FewShotName | None:
+    """What `name` means; None if it is not the name of a few-shot task distribution.
+
+    Raises:
+        ConfigError: the name of a few-shot kind with a malformed rest.
+    """
+    kind = next((k for k in sorted(KINDS, key=len, reverse=True) if name == k or name.startswith(f"{k}-")), None)
+    if kind is None:
+        return None
+    sizes = re.fullmatch(r"-([1-9]\d*)way-([1-9]\d*)shot" if KINDS[kind] else r"()-([1-9]\d*)shot", name[len(kind) :])
+    example = f"{kind}-5way-1shot" if KINDS[kind] else f"{kind}-10shot"
+    if not sizes:
+        raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {example}")
+    ways = int(sizes[1] or 0)
+    if ways == 1:
+        raise ConfigError(f"--env: {name!r} has one class to tell apart from none; at least 2 ways, like {example}")
+    return FewShotName(kind, ways, int(sizes[2]))
+
+
+def closest_kind(name: str) -> str | None:
+    """An example of the few-shot name that a misspelt one may mean."""
+    close = difflib.get_close_matches(re.sub(r"(-\d+way)?-\d+shot$", "", name), list(KINDS), 1, 0.8)
+    return None if not close else f"{close[0]}-5way-1shot" if KINDS[close[0]] else f"{close[0]}-10shot"
+
+
+@dataclass(frozen=True)
+class EpisodesConfig:
+    """How few-shot tasks are drawn; what is tested (N ways, K shots) is in the name given to --env."""
+
+    data: str = ""
+    """Folder (images, omniglot) or file (ratings) of the data; default for Omniglot: $META_RL_DATA/omniglot, else
+    ../shared/data/omniglot."""
+    train_ways: NonNegativeInt = 0
+    """Classes per training task; 0: as tested."""
+    train_shots: NonNegativeInt = 0
+    """Support examples per class while training; 0: as tested."""
+    query_shots: PositiveInt = 5
+    """Query examples per class (classification) or per task (regression) while training."""
+    test_query_shots: PositiveInt = 5
+    """The same for test tasks. For ratings both are upper bounds: users have rated different numbers of items."""
+    rotations: bool = True
+    """omniglot: characters turned by 90, 180 and 270 degrees are classes of their own."""
+
+
+TaskMap = Literal["auto", "vmap", "groups", "loop"]
+"""How the tasks of a meta-batch are adapted together."""
+
+
+def examples(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+    """The row of a recipe that learns from labelled examples of any kind."""
+    return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_network", "examples")
+
+
+def classes(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+    """The row of a recipe that learns to tell classes apart."""
+    return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_embedding", "classes")

@@ -1,0 +1,27 @@
+"""The baseline of random actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
+
+
+@dataclass(frozen=True)
+class RandomConfig(AlgorithmConfig):
+    """Uniformly random actions; nothing to set."""
+
+
+RECIPES = {
+    "random": Recipe(
+        "meta_rl.algorithms.random:Random",
+        RandomConfig(),
+        "baseline: uniformly random actions",
+        policy="meta_rl.algorithms.random:make_policy",
+    ),
+}
+
+
+DEFAULTS: Rows = [
+    ("random", "*", {"iterations": 0}),  # there is nothing to learn,
+]

@@ -1,0 +1,241 @@
+"""RL2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
+from meta_rl.config.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+@dataclass(frozen=True)
+class Rl2Config(AlgorithmConfig):
+    """RL^2: a recurrent policy trained by PPO over whole trials (see `meta_rl.algorithms.rl2`)."""
+
+    shared_update: ClassVar[bool] = True
+
+    discount: Fraction = 0.99
+    """Discount factor, also across the episodes of a trial."""
+    gae_lambda: Fraction = 0.95
+    """Lambda of generalised advantage estimation over the trial."""
+    final_gae_bias: Fraction = 1.0
+    """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 0: estimates end without the
+    bias of the value function, which cannot see what little a better exploration would earn."""
+    learning_rate: PositiveFloat = 5e-4
+    """Step size of Adam; with target-kl the first one."""
+    final_learning_rate: NonNegativeFloat = 1.0
+    """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
+    learning_rate_iterations: NonNegativeInt = 0
+    """Length of the annealing; 0: none."""
+    epochs: PositiveInt = 10
+    """Passes over the batch per iteration."""
+    minibatches: PositiveInt = 1
+    """Parts of each pass, each a random choice of chunks of trials."""
+    chunk: PositiveInt = 250
+    """Env steps that gradients flow back through."""
+    clip_eps: PositiveFloat = 0.2
+    """Probability ratios count up to 1 +- this."""
+    target_kl: NonNegativeFloat = 0.0
+    """KL divergence from the policy that acted, in nats, that the learning rate follows: it is divided by 1.5 after an
+    iteration that ends at more than twice this, and multiplied by 1.5 after one at less than half; 0: it follows
+    nothing."""
+    max_kl: PositiveFloat = 0.05
+    """An iteration takes no further steps once the mean KL divergence from the policy that acted is above this, in
+    nats: clipping alone does not keep a recurrent policy from running away."""
+    value_coef: NonNegativeFloat = 0.5
+    """Weight of the value loss (on normalised returns)."""
+    entropy_coef: NonNegativeFloat = 5e-3
+    """Weight of the entropy bonus."""
+    final_entropy_coef: float = 1.0
+    """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
+    reward_coef: NonNegativeFloat = 0.0
+    """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
+    teaches it what to keep (Jaderberg et al. 2017); 0: none."""
+    reward_everywhere: bool = False
+    """Judge the memory at every step by the rewards of all steps of its chunk, past and future, not of that step alone:
+    what was learned of one observation is to be kept while others are seen (Zintgraf et al. 2020 decode whole
+    trajectories likewise). What is expected of rewards is linear in the observation then."""
+    act_on_rewards: bool = False
+    """Discrete actions are chosen by nothing but the rewards that the memory expects of them and, as long as much is
+    left to earn, its doubts about them. Meant for rewards that differ by about 1 between actions and tasks: see
+    reward-scale."""
+    learn_from_means: bool = False
+    """Learn from the mean reward of each action instead of the one received, where the environment knows it: the same
+    gradient on average, with less noise. What the network reads stays as it was."""
+    max_grad_norm: NonNegativeFloat = 1.0
+    """Gradients are scaled down to this norm; 0: never."""
+    reward_scale: PositiveFloat = 1.0
+    """Factor on the rewards that the network reads."""
+
+    @property
+    def needs_mean_reward(self) -> bool:
+        """See `AlgorithmConfig`."""
+        return self.learn_from_means
+
+
+_RL2 = "meta_rl.algorithms.rl2:Rl2"
+_RECURRENT = "meta_rl.networks.recurrent:make_policy"
+
+RECIPES = {
+    "rl2": Recipe(
+        _RL2, Rl2Config(), "RL^2: an LSTM that remembers its episodes, trained by PPO (Duan et al. 2016)", _RECURRENT
+    ),
+    "rl2-gru": Recipe(_RL2, Rl2Config(), "the same with a GRU", _RECURRENT),
+}
+
+
+DEFAULTS: Rows = [
+    (
+        "rl2*",
+        "*",
+        {
+            "network.hidden": (256,),
+            # One episode after another: the curve has a point after each.
+            "evaluate.adaptation_episodes": 1,
+            "evaluate.adaptation_steps": 10,
+        },
+    ),
+    ("rl2-gru", "*", {"network.cell": "gru"}),
+    # run_scripts/rl2_run_sweep.py of jonasrothfuss/ProMP.
+    (
+        "rl2*",
+        "*@*",
+        {
+            "meta_batch_size": 100,
+            "episodes_per_task": 2,
+            "network.hidden": (64,),
+            "algorithm.learning_rate": 1e-3,
+            "algorithm.epochs": 5,
+            "algorithm.gae_lambda": 1.0,
+            "algorithm.chunk": 200,
+            "evaluate.adaptation_steps": 2,
+        },
+    ),
+    # The RL^2 of Zintgraf et al. 2020: config/mujoco/args_cheetah_vel_rl2.py of lmzintgraf/varibad; a batch is 16
+    # processes x 800 env steps.
+    (
+        "rl2*",
+        "*@varibad",
+        {
+            "meta_batch_size": 32,
+            "network.hidden": (128,),
+            "algorithm.learning_rate": 7e-4,
+            "algorithm.epochs": 2,
+            "algorithm.minibatches": 4,
+            "algorithm.clip_eps": 0.1,
+            "algorithm.discount": 0.97,
+            "algorithm.gae_lambda": 0.9,
+            "algorithm.entropy_coef": 0.01,
+            "algorithm.max_grad_norm": 0.5,
+        },
+    ),
+    (
+        "rl2*",
+        "metaworld/*",
+        {
+            # Small batches of short trials, and many passes over each: nine tenths of a trial of ten episodes teach
+            # what three can, and an iteration moves a policy only so far. The rate is constant: one that follows the
+            # KL divergence of such small batches grows too large.
+            "meta_batch_size": 10,
+            "episodes_per_task": 3,
+            "evaluate.adaptation_steps": 2,
+            "network.hidden": (128, 128),
+            "network.head_hidden": (128,),
+            "network.critic_hidden": (128,),
+            "algorithm.epochs": 10,
+            "algorithm.minibatches": 5,
+            "algorithm.max_kl": 0.3,
+            "algorithm.entropy_coef": 1e-3,
+            "algorithm.reward_scale": 0.1,  # rewards are in [0, 10]
+            "network.init_std": 0.7,
+        },
+    ),
+    # Where to reach is the same correction in all states. On raw inputs, which hardly differ between states, a gradient
+    # step is just that, and a memory that moves the hand has less to work against.
+    ("rl2*", "metaworld/ml1-reach-v3", {"network.normalise_observations": False}),
+    ("rl2*", "metaworld/ml25", {"meta_batch_size": 25}),
+    ("rl2*", "metaworld/ml45", {"meta_batch_size": 45}),
+    (
+        "rl2*",
+        "navigation",
+        {
+            "iterations": 200,
+            "meta_batch_size": 40,
+            "episodes_per_task": 4,
+            "network.hidden": (64,),
+            "algorithm.chunk": 200,
+            "algorithm.minibatches": 4,
+            "algorithm.learning_rate": 1e-3,
+            "algorithm.max_kl": 1.0,  # aiming well takes small deviations, for which a small change is much in nats
+            "evaluate.adaptation_steps": 3,
+        },
+    ),
+    *[
+        (
+            "rl2*",
+            env,
+            {
+                "iterations": 300,
+                "network.hidden": (128,),
+                "algorithm.minibatches": 4,
+                "algorithm.epochs": 5,
+                "algorithm.gae_lambda": 0.3,  # as in the paper
+                "algorithm.learning_rate": 3e-3,
+                "algorithm.final_learning_rate": 0.1,
+                "algorithm.learning_rate_iterations": 300,  # give --learning-rate-iterations with --iterations
+                "algorithm.entropy_coef": 1e-2,
+                "algorithm.final_entropy_coef": 0.1,
+                "evaluate.adaptation_steps": 1,
+                **changes,
+            },
+        )
+        for env, changes in (
+            ("bandit/*", {"meta_batch_size": 1000, "episodes_per_task": 1}),  # the trial is one episode, all pulls
+            (
+                "tabular",
+                {
+                    "iterations": 2500,
+                    "meta_batch_size": 250,
+                    "evaluate.adaptation_episodes": 10,
+                    # What each of ten states and five actions pays is more than an LSTM learns to keep by itself: it
+                    # settles for the action that pays best in all states. All of these together got it further.
+                    "network.recall_observation": True,
+                    "network.memory_steps": 100,
+                    "algorithm.reward_coef": 1.0,
+                    "algorithm.reward_everywhere": True,
+                    "algorithm.act_on_rewards": True,
+                    "algorithm.learn_from_means": True,
+                    "algorithm.max_kl": 1.0,  # what is expected changes much in an iteration, and actions with it
+                    "algorithm.entropy_coef": 0.03,
+                    "algorithm.final_entropy_coef": 0.0,
+                    "algorithm.final_gae_bias": 0.05,
+                    "algorithm.learning_rate": 5e-3,
+                    "algorithm.learning_rate_iterations": 2500,
+                    "algorithm.final_learning_rate": 0.05,
+                    "algorithm.epochs": 2,
+                    "algorithm.minibatches": 10,
+                },
+            ),
+        )
+    ],
+    # A hundred pulls and more: sampling is cheap, and new trials teach more than another epoch on old ones.
+    *[
+        (
+            "rl2*",
+            f"bandit/*-n{pulls}",
+            {
+                "iterations": 1000,
+                "meta_batch_size": 50_000 // pulls,
+                "algorithm.epochs": 2,
+                "algorithm.minibatches": 10,
+                "algorithm.gae_lambda": 0.7,
+                "algorithm.learning_rate_iterations": 1000,
+                "algorithm.entropy_coef": 0.04,
+                "algorithm.final_entropy_coef": 0.0,
+                "algorithm.final_gae_bias": 0.0,
+            },
+        )
+        for pulls in (100, 500)
+    ],
+]

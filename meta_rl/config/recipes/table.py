@@ -1,0 +1,34 @@
+"""The table of recipes, gathered from the pages: every module of this folder is one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from meta_rl.config.base import Recipe, Rows
+from meta_rl.config.recipes import __path__ as folder
+from meta_rl.config.recipes import environments
+
+_OTHERS = ("environments", "table")
+_PAGES = [
+    import_module(f"meta_rl.config.recipes.{module.name}")
+    for module in iter_modules(folder)
+    if module.name not in _OTHERS
+]
+
+RECIPES: dict[str, Recipe] = {name: recipe for page in _PAGES for name, recipe in page.RECIPES.items()}
+RECIPES = dict(sorted(RECIPES.items(), key=lambda row: row[1].learns != "rl"))  # few-shot learners last
+
+DEFAULTS: Rows = [*environments.DEFAULTS, *(row for page in _PAGES for row in page.DEFAULTS)]
+"""What tasks ask of every recipe, then what recipes ask."""
+
+
+def register_recipe(name: str, recipe: Recipe) -> None:
+    """Make `recipe` known as `name`, to everything that takes the name of a recipe.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in RECIPES:
+        raise ValueError(f"{name!r} is already a recipe")
+    RECIPES[name] = recipe

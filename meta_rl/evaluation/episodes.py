@@ -1,0 +1,248 @@
+"""Unbiased evaluation: for every task, fixed numbers of adaptation and evaluation episodes.
+
+Each task is a fresh start from the meta-parameters. Stage k is judged on evaluation episodes with mode actions, the
+headline, and again on as many with sampled actions; then the policy of stage k collects its adaptation episodes with
+sampled actions (all at once, or one after another where each is remembered by the next) and takes adaptation step
+k + 1. What is judged is never adapted on. Every episode of every task counts once, whenever it ends. (Meta-World's own
+evaluator counts the first episodes *to finish*, while episodes end on success, which favours successes; see
+docs/evaluation.md.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import Task, TaskDistribution, TaskVectorEnv
+from meta_rl.algorithms.base import MetaLearner
+from meta_rl.config import EvaluateConfig
+from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.types import Adapted, Rollout
+from meta_rl.core.weights import Weights
+from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
+from meta_rl.sources.collect import Streams, envs_per_task, rollout
+
+DEFAULT_TEST_TASKS = 40
+"""Number of test tasks where a distribution has infinitely many."""
+
+
+class Watch(Protocol):
+    """Sees the judged episodes of an evaluation while they are played: those with mode actions."""
+
+    def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
+        """Episodes of `stage` come next: those of the test tasks `positions`, in these `rows` of the environments."""
+        ...
+
+    def look(self, env: TaskVectorEnv) -> None:
+        """After the reset, and after every step."""
+        ...
+
+    def end(self, rollout: Rollout) -> None:
+        """What was recorded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results per task, stage (adaptation steps taken) and episode.
+
+    Attributes:
+        tasks: what was evaluated.
+        returns: undiscounted, with mode actions, ``[task, stage, episode]``.
+        solved: success at any step of such an episode, ``[task, stage, episode]``.
+        sampled_returns: undiscounted, with sampled actions, ``[task, stage, episode]``; no episodes where the protocol
+            leaves them out.
+        sampled_solved: success at any step of such an episode, ``[task, stage, episode]``.
+        practice_returns: of the episodes with sampled actions that were adapted on, ``[task, step, episode]``; for a
+            learner with a memory the learning curve of a trial.
+        env_steps: environment steps the evaluation took.
+    """
+
+    tasks: list[Task]
+    returns: NDArray[np.float64]
+    solved: NDArray[np.bool_]
+    sampled_returns: NDArray[np.float64]
+    sampled_solved: NDArray[np.bool_]
+    practice_returns: NDArray[np.float64]
+    env_steps: int
+
+    @property
+    def judged_sampled(self) -> bool:
+        """Whether sampled actions were judged too."""
+        return self.sampled_returns.size > 0
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-able: per stage the mean success and return with a 95 % stratified-bootstrap interval over tasks, the
+        interquartile mean of returns, and the mean success of each family; then, under ``sampled_...``, the same of
+        sampled actions, where they were judged."""
+        families = [task.family for task in self.tasks]
+        stages = []
+        for stage in range(self.returns.shape[1]):
+            found = {"adaptation_steps": stage, **_scores(self.solved, self.returns, families, stage)}
+            if self.judged_sampled:
+                sampled = _scores(self.sampled_solved, self.sampled_returns, families, stage)
+                found |= {f"sampled_{name}": value for name, value in sampled.items()}
+            stages.append(found)
+        return {
+            "tasks": len(self.tasks),
+            "env_steps": self.env_steps,
+            "stages": stages,
+            "practice_returns": self.practice_returns.mean(0).tolist(),
+        }
+
+    def details(self) -> list[dict[str, Any]]:
+        """JSON-able: every task with its returns and successes ``[stage][episode]``, and those with sampled actions,
+        where they were judged."""
+        names = ("returns", "solved", "sampled_returns", "sampled_solved")[: 4 if self.judged_sampled else 2]
+        return [
+            {"family": t.family, "vector": t.vector, **{name: getattr(self, name)[i].tolist() for name in names}}
+            for i, t in enumerate(self.tasks)
+        ]
+
+
+def _scores(
+    solved: NDArray[np.bool_], returns: NDArray[np.float64], families: Sequence[str], stage: int
+) -> dict[str, Any]:
+    """One stage of `solved` and `returns` ``[task, stage, episode]``, for `Evaluation.summary`."""
+    success, gained = solved[:, stage].mean(-1), returns[:, stage].mean(-1)
+    rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
+    return {
+        "success": float(success.mean()),
+        "success_interval": bootstrap_interval(success, families, rng),
+        "return": float(gained.mean()),
+        "return_interval": bootstrap_interval(gained, families, rng),
+        "return_iqm": interquartile_mean(gained),
+        "success_by_family": {
+            family: float(np.mean([s for s, f in zip(success, families, strict=True) if f == family]))
+            for family in dict.fromkeys(families)
+        },
+    }
+
+
+class _Judged:
+    """Returns and successes ``[task, stage, episode]`` of the episodes that judge, filled stage by stage."""
+
+    def __init__(self, *shape: int) -> None:
+        self.returns, self.solved, self.env_steps = np.zeros(shape), np.zeros(shape, bool), 0
+
+    def put(self, played: Rollout, kept: Sequence[int], tasks: Sequence[int], stage: int) -> None:
+        """The rows `kept` of `played` are those of `tasks`."""
+        self.returns[tasks, stage], self.solved[tasks, stage] = played.returns[kept], played.solved[kept]
+        self.env_steps += int(played.valid[kept].sum())
+
+
+def evaluate(
+    learner: MetaLearner,
+    weights: Weights,
+    distribution: TaskDistribution,
+    protocol: EvaluateConfig,
+    chosen: Sequence[int] | None = None,
+    watch: Watch | None = None,
+    tasks: Sequence[Task] | None = None,
+) -> Evaluation:
+    """Adaptation curves of `weights` (on the CPU) on the tasks of `distribution`, usually a test split.
+
+    Args:
+        chosen: positions of the tasks to evaluate among the test tasks; default all. A task's numbers do not depend on
+            which others are chosen.
+        watch: sees the episodes judged with mode actions.
+        tasks: to be evaluated on instead of the protocol's test tasks.
+    """
+    seed = protocol.evaluation_seed
+    tasks = test_tasks(distribution, protocol.test_tasks, seed) if tasks is None else tasks
+    positions = list(range(len(tasks))) if chosen is None else list(chosen)
+    size = min(protocol.tasks_at_once, len(tasks))
+    episodes = 1 if distribution.deterministic else protocol.evaluation_episodes
+    steps = protocol.adaptation_steps
+    judge = distribution.make(size, episodes)
+    practice = distribution.make(size, envs_per_task(learner, protocol.adaptation_episodes)) if steps else None
+    noisy = None
+    if protocol.judge_sampled:  # noise makes episodes differ even where the environment does not
+        noisy = distribution.make(size, protocol.evaluation_episodes) if distribution.deterministic else judge
+    rollouts = 1 if learner.parallel else protocol.adaptation_episodes
+    streams = Streams(seed, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV)
+    sampling = Streams(seed, 0, Purpose.JUDGED_NOISE)
+    by_mode = _Judged(len(tasks), steps + 1, episodes)
+    by_sample = _Judged(len(tasks), steps + 1, protocol.evaluation_episodes if protocol.judge_sampled else 0)
+    practice_returns = np.zeros((len(tasks), steps, protocol.adaptation_episodes))
+    env_steps = 0
+    for start in range(0, len(tasks), size):
+        # Batch shapes stay fixed: a chunk is played whole or not at all, and the last one repeats its last task.
+        indices = [min(i, len(tasks) - 1) for i in range(start, start + size)]
+        rows = [i for i in range(start, min(start + size, len(tasks))) if i in positions]
+        kept = [i - start for i in rows]
+        if not rows:
+            continue
+        chunk = [tasks[i] for i in indices]
+        adapted = learner.start(weights, size)
+        for step in range(steps + 1):
+            judge.set_tasks(chunk)
+            if watch is not None:
+                watch.begin(rows, kept, step)
+            seeds = streams.env_seeds(2 * step * rollouts, indices)
+            judged = rollout(judge, learner.actor(adapted), None, seeds, look=watch.look if watch is not None else None)
+            if watch is not None:
+                watch.end(judged)
+            by_mode.put(judged, kept, rows, step)
+            if noisy is not None:
+                noisy.set_tasks(chunk)
+                noise = sampling.action_noise(step, indices, noisy, learner.policy)
+                # From the same starts as with mode actions: only the noise of the actions tells the two apart.
+                by_sample.put(rollout(noisy, learner.actor(adapted), noise, seeds), kept, rows, step)
+            if practice is None or step == steps:
+                continue
+            practice.set_tasks(chunk)
+            stages = range(step * rollouts, (step + 1) * rollouts)
+            adapted, played = _practise(learner, adapted, practice, stages, indices, streams)
+            practice_returns[rows, step] = np.concatenate([recorded.returns[kept] for recorded in played], 1)
+            env_steps += sum(int(recorded.valid[kept].sum()) for recorded in played)
+    for env in (judge, practice, noisy if noisy is not judge else None):
+        if env is not None:
+            env.close()
+    return Evaluation(
+        tasks=[tasks[i] for i in positions],
+        returns=by_mode.returns[positions],
+        solved=by_mode.solved[positions],
+        sampled_returns=by_sample.returns[positions],
+        sampled_solved=by_sample.solved[positions],
+        practice_returns=practice_returns[positions],
+        env_steps=env_steps + by_mode.env_steps + by_sample.env_steps,
+    )
+
+
+def _practise(
+    learner: MetaLearner,
+    adapted: Adapted,
+    env: TaskVectorEnv,
+    stages: Sequence[int],
+    task_indices: Sequence[int],
+    streams: Streams,
+) -> tuple[Adapted, list[Rollout]]:
+    """One rollout with sampled actions, and an adaptation to it, for each of `stages`, which key the random streams.
+
+    Args:
+        env: with its tasks set.
+    Returns:
+        What the learner has adapted then, and the rollouts.
+    """
+    played = []
+    for stage in stages:
+        actor = learner.actor(adapted)
+        noise = streams.action_noise(stage, task_indices, env, learner.policy)
+        played.append(rollout(env, actor, noise, streams.env_seeds(2 * stage + 1, task_indices)))
+        adapted = learner.adapt(adapted, learner.prepare(adapted, played[-1]), actor)
+    return adapted, played
+
+
+def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:
+    """The tasks to evaluate: all, or `count` of them (families equally often); continuous distributions draw, on the
+    train split others than on the test split."""
+    every = distribution.tasks()
+    if every is not None and count in (0, len(every)):
+        return every
+    rng = generator(seed, Purpose.TEST_TASKS, stage=int(distribution.split == "train"))
+    return distribution.sample(rng, count or DEFAULT_TEST_TASKS)

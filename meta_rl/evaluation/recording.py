@@ -1,0 +1,260 @@
+"""Episodes to look at: chosen test tasks of a run, played as `evaluate` plays them, every stage recorded.
+
+A recording holds what happened (observations, actions, rewards, success) and the states of the simulation, from which
+pictures are drawn later, somewhere else: nothing is rendered while environments run. Its returns are those of the
+evaluation, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import envs
+from envs import Task, TaskDistribution, TaskVectorEnv
+from meta_rl.agents.agent import Agent
+from meta_rl.config import EvaluateConfig, to_dict
+from meta_rl.core.types import Rollout
+from meta_rl.errors import ConfigError
+from meta_rl.evaluation.episodes import Evaluation, evaluate, test_tasks
+from meta_rl.sources.base import Plan
+
+REPLAYED = 60
+"""Test tasks that can be replayed on a page, all its runs together."""
+ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated", "state")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Judged episodes (mode actions) ``[task, stage, episode, ...]``; stage k comes after k adaptation steps.
+
+    Attributes:
+        about: JSON-able: ``recipe``, ``env``, ``seed``, ``iteration``, ``split``, ``protocol``; ``memory``: whether
+            the learner adapts by remembering its episodes rather than by steps; ``has_success``: of the tasks.
+        positions: of the tasks among the test tasks of the protocol.
+        tasks: what was played.
+        observation: float32 ``[..., time + 1, *obs]``; the last one is what the last action led to.
+        action: ``[..., time, *action]``.
+        reward: float32 ``[..., time]``, 0 after the end of an episode.
+        success: bool ``[..., time]``, the goal is met at this very step.
+        valid: bool ``[..., time]``, False after the end of an episode.
+        terminated: bool ``[...]``, the episode ended in a terminal state.
+        state: float64 ``[..., time + 1, state]``, what `TaskVectorEnv.state` gave; shorter ones end in zeros.
+    """
+
+    about: dict[str, Any]
+    positions: list[int]
+    tasks: list[Task]
+    observation: NDArray[np.float32]
+    action: NDArray[Any]
+    reward: NDArray[np.float32]
+    success: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+    terminated: NDArray[np.bool_]
+    state: NDArray[np.float64]
+
+    def stage_name(self, stage: int) -> str:
+        """A stage in words."""
+        if self.about["memory"]:
+            return f"episode {stage * self.about['protocol']['adaptation_episodes'] + 1} of the trial"
+        steps = f"after {stage} adaptation step" + ("s" if stage > 1 else "")
+        return steps if stage else "before adaptation"
+
+    def select(self, positions: Sequence[int]) -> Recording:
+        """The tasks at these positions, in this order."""
+        rows = [self.positions.index(position) for position in positions]
+        arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
+        return Recording(self.about, list(positions), [self.tasks[row] for row in rows], **arrays)
+
+    def typical(self, each: int) -> list[int]:
+        """Rows of `each` tasks per family (all, where it has fewer): those in its middle by how much the mean return
+        rises from the first stage to the last."""
+        means = self.returns.mean(-1)
+        rise = means[:, -1] - means[:, 0]
+        families: dict[str, list[int]] = {}
+        for row in np.argsort(rise, kind="stable").tolist():
+            families.setdefault(self.tasks[row].family, []).append(row)
+        middles = []
+        for family in dict.fromkeys(task.family for task in self.tasks):
+            ranked = families[family]
+            start = max(0, (len(ranked) - each) // 2)
+            middles += ranked[start : start + each]
+        return middles
+
+    @property
+    def stages(self) -> int:
+        """Adaptation steps, plus one."""
+        return int(self.reward.shape[1])
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """Undiscounted ``[task, stage, episode]``."""
+        return np.asarray(self.reward.sum(-1, dtype=np.float64))
+
+    @property
+    def solved(self) -> NDArray[np.bool_]:
+        """Success at any step ``[task, stage, episode]``."""
+        return np.asarray(self.success.any(-1))
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Env steps ``[task, stage, episode]``."""
+        return np.asarray(self.valid.sum(-1))
+
+    def save(self, path: Path) -> None:
+        """Write a ``.npz`` file; no pickle inside."""
+        header = {
+            "about": self.about,
+            "positions": self.positions,
+            "tasks": [[task.family, task.vector] for task in self.tasks],
+        }
+        with open(path, "wb") as file:  # given a path, numpy would append a suffix
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **{n: getattr(self, n) for n in ARRAYS})
+
+    @staticmethod
+    def load(path: Path) -> Recording:
+        """The inverse of `save`.
+
+        Raises:
+            ConfigError: not such a file.
+        """
+        try:
+            # Opened here: numpy leaves a damaged file open.
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                arrays = {name: file[name] for name in ARRAYS}
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{path}: not a recording ({type(error).__name__}: {error})") from error
+        tasks = [Task(family, tuple(vector)) for family, vector in header["tasks"]]
+        return Recording(header["about"], header["positions"], tasks, **arrays)
+
+
+class Recorder:
+    """A `meta_rl.evaluation.episodes.Watch` that keeps everything.
+
+    Args:
+        chosen: only of the tasks at these positions; default of all.
+    """
+
+    def __init__(self, chosen: Sequence[int] | None = None) -> None:
+        self._chosen = chosen
+        self._episodes: dict[
+            tuple[int, int], dict[str, NDArray[Any]]
+        ] = {}  # (position, stage) -> arrays [episode, ...]
+        self._begun: tuple[Sequence[int], Sequence[int], int] = ((), (), 0)
+        self._states: list[list[list[NDArray[np.float64]]]] = []  # [time][row][episode]
+
+    def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
+        """See `Watch.begin`."""
+        kept = [(p, row) for p, row in zip(positions, rows, strict=True) if self._chosen is None or p in self._chosen]
+        self._begun, self._states = ([p for p, _ in kept], [row for _, row in kept], stage), []
+
+    def look(self, env: TaskVectorEnv) -> None:
+        """See `Watch.look`."""
+        self._states.append([[env.state(row, i) for i in range(env.envs_per_task)] for row in self._begun[1]])
+
+    def end(self, rollout: Rollout) -> None:
+        """See `Watch.end`."""
+        positions, rows, stage = self._begun
+        # Where all episodes ended before the horizon, nothing moved afterwards.
+        states = self._states + self._states[-1:] * (rollout.reward.shape[-1] + 1 - len(self._states))
+        last = rollout.last_observation[:, :, None]
+        for i, (position, row) in enumerate(zip(positions, rows, strict=True)):
+            self._episodes[position, stage] = {
+                "observation": np.concatenate([rollout.observation[row], last[row]], 1),
+                **{name: getattr(rollout, name)[row] for name in ARRAYS[1:-1]},
+                "state": np.stack([np.stack(moment[i]) for moment in states], 1),
+            }
+
+    def recording(self, about: dict[str, Any], evaluation: Evaluation) -> Recording:
+        """All that was kept of `evaluation`, which was of all tasks or of those that were kept."""
+        positions = sorted({position for position, _ in self._episodes})
+        stages = evaluation.returns.shape[1]
+        size = max(arrays["state"].shape[-1] for arrays in self._episodes.values())
+
+        def wide(array: NDArray[Any]) -> NDArray[Any]:
+            return np.pad(array, [(0, 0), (0, 0), (0, size - array.shape[-1])])
+
+        def gather(name: str) -> NDArray[Any]:
+            found = [[self._episodes[position, stage][name] for stage in range(stages)] for position in positions]
+            return np.stack([np.stack([wide(a) if name == "state" else a for a in row]) for row in found])
+
+        every = len(evaluation.tasks) > len(positions)
+        tasks = [evaluation.tasks[position] for position in positions] if every else evaluation.tasks
+        return Recording(about, positions, tasks, **{name: gather(name) for name in ARRAYS})
+
+
+def record(
+    agent: Agent,
+    protocol: EvaluateConfig | None = None,
+    split: str = "test",
+    chosen: Sequence[int] | None = None,
+    tasks: Sequence[Task] | None = None,
+) -> Recording:
+    """Play tasks of an agent's distribution with adaptation, and record the judged episodes of every stage.
+
+    Args:
+        protocol: default the run's own.
+        chosen: positions among the protocol's test tasks; default all.
+        tasks: to be played instead of the protocol's test tasks.
+    Raises:
+        ConfigError: a position that is not there.
+    """
+    protocol = protocol or agent.config.evaluate
+    distribution = envs.make(agent.config.env, split)
+    if tasks is None:
+        tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
+    if chosen is not None:
+        chosen = sorted(set(chosen))
+        wrong = [position for position in chosen if not 0 <= position < len(tasks)]
+        if wrong or not chosen:
+            raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
+    recorder, seen = Recorder(), replace(protocol, judge_sampled=False)  # which nobody looks at
+    evaluation = evaluate(agent.learner, agent.weights, distribution, seen, chosen, recorder, tasks)
+    return recorder.recording(about(agent, protocol, distribution), evaluation)
+
+
+def training_tasks(agent: Agent) -> list[Task]:
+    """The tasks of the last training iteration."""
+    c = agent.config
+    plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed)
+    return plan.tasks(envs.make(c.env, "train"), max(agent.iteration - 1, 0))
+
+
+def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:
+    """Positions of the test tasks that a page shows: about `most`, as many of each family, the first ones."""
+    families = [task.family for task in test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)]
+    return first_of_each(families, most)
+
+
+def first_of_each(families: Sequence[str], most: int) -> list[int]:
+    """Positions of about `most` tasks, as many of each family, at least one."""
+    each = max(1, most // len(dict.fromkeys(families)))
+    counts: dict[str, int] = {}
+    chosen = []
+    for position, family in enumerate(families):
+        counts[family] = counts.get(family, 0) + 1
+        if counts[family] <= each:
+            chosen.append(position)
+    return chosen
+
+
+def about(agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution) -> dict[str, Any]:
+    """`Recording.about`."""
+    return {
+        "recipe": agent.config.recipe,
+        "env": agent.config.env,
+        "seed": agent.config.seed,
+        "iteration": agent.iteration,
+        "split": distribution.split,
+        "protocol": to_dict(protocol),
+        "memory": not agent.learner.parallel,
+        "has_success": distribution.has_success,
+    }

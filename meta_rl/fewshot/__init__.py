@@ -1,0 +1,1 @@
+"""Labelled tasks: the data of the supervised baseline."""

@@ -1,0 +1,183 @@
+"""Few-shot task distributions by name, and the source that hands their meta-batches to the training loop.
+
+All data is in memory (images as bytes); a meta-batch is one gather. What is drawn depends on (seed, iteration) alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from meta_rl.config import EvaluateConfig, TrainConfig
+from meta_rl.config.fewshot import SPLITS, FewShotName, parse_name
+from meta_rl.core.seeding import Purpose, generator
+from meta_rl.core.types import Examples, MetaBatch
+from meta_rl.core.weights import Weights
+from meta_rl.errors import ConfigError
+from meta_rl.fewshot import folder as fewshot_folder
+from meta_rl.fewshot import omniglot as fewshot_omniglot
+from meta_rl.fewshot import ratings as fewshot_ratings
+from meta_rl.fewshot import sinusoid as fewshot_sinusoid
+from meta_rl.fewshot.images import ImageTasks
+
+DEFAULT_TEST_TASKS = 600
+
+
+class TaskSet(Protocol):
+    """One split of a few-shot task distribution. Answers are called actions, as in `envs`."""
+
+    observation_space: Any
+    action_space: gym.spaces.Space[Any]
+    count: int | None
+    """How many tasks there are, if they are finitely many and a test takes them all."""
+
+    def sample(self, rng: np.random.Generator, tasks: int, ways: int, shots: int, query: int) -> MetaBatch:
+        """Random tasks: support ``[task, ways * shots]`` in random order and query ``[task, ways * query]`` examples
+        (`ways` counts as 1 for regression)."""
+        ...
+
+    def test_task(self, index: int, rng: np.random.Generator, ways: int, shots: int, query: int) -> MetaBatch:
+        """One task: the `index`-th of a finite set, else a random one."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """JSON-able: what identifies the data."""
+        ...
+
+
+def data_folder(name: str) -> Path:
+    """Where data called `name` lies by default: below $META_RL_DATA, else in ../shared/data beside the checkout."""
+    root = os.environ.get("META_RL_DATA")
+    return (Path(root) if root else Path(__file__).parents[2].parent / "shared" / "data") / name
+
+
+def _omniglot(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
+    folder = Path(data) if data else data_folder("omniglot")
+    images = fewshot_omniglot.characters(folder, name.kind, split)
+    # The random split counts turned characters as classes in tests too; the evaluation alphabets are taken as they are.
+    turned = config.fewshot.rotations and (split == "train" or name.kind == "omniglot")
+    return ImageTasks(images, name.ways, 4 if turned else 1)
+
+
+def _images(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
+    if not data:
+        raise ConfigError("--data: name the folder that holds train/, val/ and test/ with a folder of images per class")
+    return ImageTasks(fewshot_folder.load(Path(data), split), name.ways, 1)
+
+
+def _sinusoid(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
+    return fewshot_sinusoid.Sinusoids()
+
+
+def _ratings(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
+    if not data:
+        raise ConfigError("--data: name the ratings file, a MovieLens u.data or ratings.csv")
+    return fewshot_ratings.Users(fewshot_ratings.load(Path(data)), split, name.shots)
+
+
+def _synthetic(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
+    return fewshot_ratings.Users(fewshot_ratings.synthetic(), split, name.shots)
+
+
+_OPEN: dict[str, Callable[[str, str, FewShotName, TrainConfig], TaskSet]] = {
+    "sinusoid": _sinusoid,
+    "omniglot": _omniglot,
+    "omniglot-background": _omniglot,
+    "omniglot-small1": _omniglot,
+    "omniglot-small2": _omniglot,
+    "images": _images,
+    "ratings": _ratings,
+    "synthetic-ratings": _synthetic,
+}
+
+
+def open_tasks(config: TrainConfig, split: str) -> TaskSet:
+    """The tasks of ``config.env``, checked to be enough for what the config asks.
+
+    Raises:
+        ConfigError: missing or damaged data, or too few classes or samples for N and K.
+    """
+    name = parse_name(config.env)
+    assert name is not None
+    if split not in SPLITS:
+        raise ConfigError(f"--split: unknown split {split!r}; valid: {', '.join(SPLITS)}")
+    tasks = _OPEN[name.kind](split, config.fewshot.data, name, config)
+    ways, shots, query = sizes(config, split)
+    if isinstance(tasks, ImageTasks):
+        tasks.check(ways, shots, query, f"{config.env}, {split}")
+    return tasks
+
+
+def sizes(config: TrainConfig, split: str) -> tuple[int, int, int]:
+    """Ways (1 for regression), shots and query shots of a split."""
+    name, c = parse_name(config.env), config.fewshot
+    assert name is not None
+    if split == "train":
+        return c.train_ways or name.ways or 1, c.train_shots or name.shots, c.query_shots
+    return name.ways or 1, name.shots, c.test_query_shots
+
+
+class Episodes(NamedTuple):
+    """A meta-batch on its way to the learner; the twin of `meta_rl.sources.collect.Shard`."""
+
+    batch: MetaBatch
+    env_steps: int = 0
+    measured: tuple[()] = ()
+
+    def describe(self) -> dict[str, float]:
+        """Nothing happened yet that a row of metrics could tell."""
+        return {}
+
+
+class FewShotSource:
+    """The meta-batches of a run.
+
+    Args:
+        tasks: of the training split.
+        config: batch sizes and seed.
+    """
+
+    restarts = 0
+
+    def __init__(self, tasks: TaskSet, config: TrainConfig) -> None:
+        self._tasks, self._config = tasks, config
+
+    def sample(self, weights: Weights, iteration: int) -> Episodes:
+        """The meta-batch of `iteration`; the weights do not matter."""
+        rng = generator(self._config.seed, Purpose.TRAIN_TASKS, iteration)
+        return Episodes(self._tasks.sample(rng, self._config.meta_batch_size, *sizes(self._config, "train")))
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def fixed_episodes(tasks: TaskSet, config: TrainConfig, protocol: EvaluateConfig, split: str) -> Iterator[MetaBatch]:
+    """The test episodes, the same for every learner: a function of the evaluation seed, in chunks of `tasks_at_once`.
+
+    All tasks where there are finitely many and ``test_tasks`` is 0.
+    """
+    total = protocol.test_tasks or tasks.count or DEFAULT_TEST_TASKS
+    total = min(total, tasks.count) if tasks.count else total
+    for first in range(0, total, protocol.tasks_at_once):
+        count = min(protocol.tasks_at_once, total - first)
+        # Drawn one task at a time, so that the size of chunks changes nothing.
+        parts = []
+        for index in range(first, first + count):
+            rng = generator(protocol.evaluation_seed, Purpose.TEST_TASKS, task=index)
+            parts.append(tasks.test_task(index, rng, *sizes(config, split)))
+        yield stack_tasks(parts)
+
+
+def stack_tasks(parts: list[MetaBatch]) -> MetaBatch:
+    """Meta-batches of one task each as one."""
+    support, query = (
+        Examples(*(torch.cat(tensors) for tensors in zip(*examples, strict=True)))
+        for examples in ([part.support[0] for part in parts], [part.query for part in parts])
+    )
+    return MetaBatch((support,), query)

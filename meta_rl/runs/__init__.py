@@ -1,0 +1,1 @@
+"""A run and its folder: checkpoints, logs, what is learned from."""

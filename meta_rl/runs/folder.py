@@ -1,0 +1,183 @@
+"""What a folder holds that was given for a run. No torch here: the command line asks before any work starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from meta_rl.config import RECIPES, TrainConfig, changed_fields, load_config
+from meta_rl.errors import ConfigError, RunError
+from meta_rl.runs.durable import json_bytes, replace_durably
+
+MANIFEST = "agent.json"
+"""The file that only an exported agent has; see `meta_rl.agents.bundle`."""
+SHOWN = 20
+"""Numbers that a line names, at most."""
+
+RESULTS = "results"
+"""The folder in an exported agent that is not part of it; see `results_dir`."""
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether `folder` is an exported agent (a run is not)."""
+    return (folder / MANIFEST).exists()
+
+
+def results_dir(folder: Path) -> Path:
+    """Where what is found out about the agent in `folder` goes: a run takes it itself; an exported agent stays as it
+    was handed over, and has a folder for it."""
+    return folder / RESULTS if is_exported(folder) else folder
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether the run in `folder` has one, be it sound or not."""
+    return bool(kept(folder / "checkpoints"))
+
+
+def kept(checkpoints: Path) -> list[Path]:
+    """The checkpoints in the folder of that name, be they sound or not, newest first."""
+    if not checkpoints.is_dir():
+        return []
+    return sorted((p for p in checkpoints.iterdir() if p.name.isdigit()), key=lambda p: int(p.name), reverse=True)
+
+
+def iterations(folder: Path) -> dict[int, Path]:
+    """The iterations, first to last, that `meta_rl.load` can give the agent of, each with where that is: of a run its
+    checkpoints, be they sound or not; of an exported agent its manifest.
+
+    Raises:
+        ConfigError: the run has no checkpoint yet.
+        RunError: the manifest is damaged.
+    """
+    if not is_exported(folder):
+        found = {int(path.name): path for path in reversed(kept(folder / "checkpoints"))}
+        if not found:
+            raise ConfigError(f"RUN: {folder} holds no checkpoint yet")
+        return found
+    manifest = folder / MANIFEST
+    try:
+        return {json.loads(manifest.read_bytes())["iteration"]: manifest}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{manifest}: unreadable ({type(error).__name__}: {error})") from error
+
+
+def find_iteration(folder: Path, iteration: int) -> Path:
+    """Where the agent of an iteration is, see `iterations`.
+
+    Raises:
+        ConfigError: it is not kept, naming those that are.
+        RunError: the manifest is damaged.
+    """
+    found = iterations(folder)
+    if iteration not in found:
+        raise ConfigError(f"--iteration: {folder} keeps no iteration {iteration}; valid: {in_words(found)}")
+    return found[iteration]
+
+
+def in_words(numbers: Iterable[int]) -> str:
+    """Numbers with commas; of many, the first and the last."""
+    words = [str(number) for number in numbers]
+    return ", ".join(words if len(words) <= SHOWN else [*words[: SHOWN // 2], "...", *words[-SHOWN // 2 :]])
+
+
+def of_iteration(path: Path, iteration: int | None) -> Path:
+    """`path` as it is called for the newest checkpoint (None), or for the one of an iteration, which its name tells."""
+    return path if iteration is None else path.with_name(f"{path.stem}-{iteration:08d}{path.suffix}")
+
+
+def check_start(config: TrainConfig) -> None:
+    """Refuse a folder to start from that holds no agent, or one that has learned from something else. A run with a
+    checkpoint of its own does not look there any more.
+
+    Raises:
+        ConfigError: in one line that names the option.
+    """
+    if not config.start_from or has_checkpoint(config.path):
+        return
+    folder = Path(config.start_from)
+    if not (folder / "config.json").exists():
+        raise ConfigError(f"--start-from: {folder} is not a run directory (no config.json), nor an exported agent")
+    if not is_exported(folder) and not has_checkpoint(folder):
+        raise ConfigError(f"--start-from: {folder} holds no checkpoint yet")
+    try:
+        recipe = load_config(folder / "config.json").recipe
+    except ConfigError as error:
+        raise ConfigError(f"--start-from: {folder}: {error}") from None
+    acts, mine = (RECIPES[name].learns == "rl" for name in (recipe, config.recipe))
+    if acts != mine:
+        kinds = {True: "to act in environments", False: "from labelled examples"}
+        raise ConfigError(f"--start-from: {folder} ({recipe}) has learned {kinds[acts]}; valid for {config.recipe}: an "
+                          f"agent that has learned {kinds[mine]}")  # fmt: skip
+
+
+def holds_run(config: TrainConfig) -> bool:
+    """Whether the run directory of `config` already holds this very run.
+
+    Raises:
+        ConfigError: it holds an exported agent, or a run with another config, naming what changed.
+    """
+    folder = config.path
+    if is_exported(folder):
+        raise ConfigError(f"--run-dir: {folder} is an exported agent, which does not train on; choose another folder")
+    recorded = folder / "config.json"
+    if not recorded.exists():
+        return False
+    changed = changed_fields(load_config(recorded), config)
+    if changed:
+        raise ConfigError(
+            f"--run-dir: {folder} holds a run with another config ({'; '.join(changed)}); "
+            "repeat its options or choose another folder"
+        )
+    return True
+
+
+def open_run(config: TrainConfig) -> Path:
+    """The run directory: made, or found to hold the same run.
+
+    Raises:
+        ConfigError: it cannot be written, holds something else, or another config.
+    """
+    run_dir = config.path
+    if holds_run(config):
+        return run_dir
+    # What a run leaves that is stopped before it has its config:
+    leftovers = {".lock", ".tmp-config.json"}
+    if run_dir.exists() and (not run_dir.is_dir() or any(p.name not in leftovers for p in run_dir.iterdir())):
+        raise ConfigError(f"--run-dir: {run_dir} exists and is not a run; choose another folder")
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--run-dir: cannot create {run_dir}: {error.strerror}") from None
+    if not os.access(run_dir, os.W_OK):
+        raise ConfigError(f"--run-dir: cannot write to {run_dir}: permission denied")
+    return run_dir
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace the file at `path` durably."""
+    replace_durably(path, json_bytes(value))
+
+
+def versions() -> dict[str, Any]:
+    """Libraries, interpreter, machine and (in a checkout) commit."""
+    names = ("meta-rl", "torch", "numpy", "gymnasium", "mujoco", "metaworld")
+    found: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+        found["commit"] = commit.stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        found["commit"] = None
+    return found

@@ -1,0 +1,114 @@
+"""What a run learns: a learner, and where its meta-batches come from. One training loop serves all of them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import envs
+from meta_rl.algorithms.base import MetaLearner, make_learner
+from meta_rl.algorithms.interface import Interface
+from meta_rl.algorithms.supervised import FewShotLearner
+from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.errors import ConfigError
+from meta_rl.fewshot.tasks import FewShotSource, open_tasks
+from meta_rl.sources.base import Plan, Source
+from meta_rl.sources.in_process import InProcess
+from meta_rl.sources.processes import Processes
+from meta_rl.sources.supervisor import TRIES
+
+
+class Problem(Protocol):
+    """A learner with its training tasks."""
+
+    @property
+    def learner(self) -> MetaLearner | FewShotLearner:
+        """The learner for these tasks."""
+        ...
+
+    @property
+    def interface(self) -> Interface:
+        """What the learner observes and answers."""
+        ...
+
+    has_success: bool
+    """The tasks can be solved (see `envs.TaskDistribution`)."""
+
+    def source(self) -> Source:
+        """The source of a training run."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """JSON-able: what identifies the task distribution."""
+        ...
+
+
+class Environments:
+    """Reinforcement learning."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config, self._distribution = config, envs.make(config.env, "train")
+        known = self._distribution.knows_mean_reward
+        if config.algorithm.needs_mean_reward and not known:
+            raise ConfigError(
+                f"--learn-from-means: {config.env} does not know the mean of its rewards; valid here: False"
+            )
+        self.learner: MetaLearner = make_learner(config, self._distribution)
+        self.interface = Interface.of(self._distribution, self._distribution.horizon)
+        self.has_success = self._distribution.has_success
+
+    def source(self) -> Source:
+        """See `Problem.source`.
+
+        Raises:
+            ConfigError: something cannot be sent to another process; no Ray cluster, or a too small one.
+        """
+        c = self._config
+        work = self._distribution, self.learner, Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards)
+        if not c.workers:
+            return InProcess(*work)
+        tries = 1 if c.on_worker_failure == "raise" else TRIES
+        if not c.ray_address:
+            return Processes(*work, c.workers, c.worker_cores, c.worker_timeout, tries)
+        from meta_rl.sources.ray import Ray  # an extra
+
+        return Ray(*work, c.workers, c.ray_address, c.worker_cores or 1, c.worker_timeout, tries)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Problem.fingerprint`."""
+        return self._distribution.fingerprint()
+
+
+class LabelledExamples:
+    """Supervised few-shot learning."""
+
+    has_success = False
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config, self._tasks = config, open_tasks(config, "train")
+        learner: Any = make_learner(config, self._tasks)
+        self.learner: FewShotLearner = learner
+        self.interface = Interface.of(self._tasks)
+
+    def source(self) -> Source:
+        """See `Problem.source`."""
+        return FewShotSource(self._tasks, self._config)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Problem.fingerprint`."""
+        return self._tasks.fingerprint()
+
+
+_KINDS: dict[str, type[Environments] | type[LabelledExamples]] = {
+    "rl": Environments,
+    "examples": LabelledExamples,
+    "classes": LabelledExamples,
+}
+
+
+def open_problem(config: TrainConfig) -> Problem:
+    """What `config` describes, with its data in memory.
+
+    Raises:
+        ConfigError: data is missing, damaged or too little.
+    """
+    return _KINDS[RECIPES[config.recipe].learns](config)

@@ -1,0 +1,49 @@
+"""Learning one task from scratch: what an adapted agent must be compared with, at equal env steps on that task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from envs import FixedTask, Task, TaskDistribution
+from meta_rl.algorithms.base import make_learner
+from meta_rl.config import TrainConfig
+from meta_rl.evaluation.episodes import evaluate
+from meta_rl.sources.base import Plan
+from meta_rl.sources.in_process import InProcess
+from meta_rl.training.train import select_device, train_iteration
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A learner on its way.
+
+    Attributes:
+        env_steps: taken in the task so far, judging not counted.
+        mean_return: undiscounted, of the judged episodes (mode actions).
+        success: rate of judged episodes that reached the goal at any step.
+    """
+
+    env_steps: int
+    mean_return: float
+    success: float
+
+
+def learn_from_scratch(distribution: TaskDistribution, task: Task, config: TrainConfig) -> Iterator[Progress]:
+    """Train `config`'s recipe on `task` alone, ``config.iterations`` times ``config.episodes_per_task`` episodes.
+
+    Yields:
+        Where it stands: before the first iteration and after each.
+    """
+    alone = FixedTask(distribution, task)
+    learner = make_learner(config, alone)
+    state = learner.init()
+    protocol = replace(config.evaluate, adaptation_steps=0, test_tasks=1, judge_sampled=False)
+    with closing(InProcess(alone, learner, Plan(1, config.episodes_per_task, config.seed))) as source:
+        while True:
+            judged = evaluate(learner, state.weights, alone, protocol)
+            yield Progress(state.env_steps, float(judged.returns.mean()), float(judged.solved.mean()))
+            if state.iteration == config.iterations:
+                return
+            train_iteration(state, source, learner, select_device("cpu"))

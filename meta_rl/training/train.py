@@ -1,0 +1,177 @@
+"""The training loop: sample, move to the device, meta-update, log, checkpoint; then evaluate and report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from meta_rl.agents.agent import Agent
+from meta_rl.algorithms.base import MetaLearner
+from meta_rl.algorithms.interface import INTERFACE
+from meta_rl.algorithms.supervised import FewShotLearner
+from meta_rl.config import TrainConfig, to_dict, validate
+from meta_rl.core import normaliser
+from meta_rl.core.state import TrainState
+from meta_rl.core.types import map_tensors, to_device
+from meta_rl.errors import ConfigError, RunError, Stopped
+from meta_rl.runs import checkpoint, durable
+from meta_rl.runs.durable import CheckpointError
+from meta_rl.runs.folder import has_checkpoint, open_run, versions, write_json
+from meta_rl.runs.log import Display, Row, RunLog, note_resume
+from meta_rl.runs.loggers import check_loggers, open_loggers
+from meta_rl.runs.problem import Problem, open_problem
+from meta_rl.runs.signals import Stop
+from meta_rl.sources.base import Source
+from meta_rl.training.data_parallel import Shared, shared
+from meta_rl.training.warm_start import begin_with, load_start
+
+Say = Callable[[str], None]
+
+MAX_SKIPPED = 3
+"""Updates in a row that may be skipped because their gradient is not finite; then the run stops."""
+
+
+def train(config: TrainConfig, say: Say = print) -> Path:
+    """Run (or resume) the training that `config` describes and return its run directory.
+
+    Raises:
+        ConfigError: an impossible setting, or the run directory holds another run.
+        RunError: no space left, every checkpoint damaged, a worker that fails again and again,
+            gradients that are not finite three times in a row, ...
+        Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
+    """
+    validate(config)
+    check_loggers(config.logger)
+    device = select_device(config.device)
+    problem = open_problem(config)
+    with closing(problem.source()) as source:
+        start = None
+        if config.start_from and not has_checkpoint(config.path):  # a resumed run has its own by now
+            start = load_start(config, problem.interface, problem.learner.init().weights)
+        run_dir = open_run(config)
+        with durable.lock(run_dir):
+            try:
+                _train(config, problem, source, run_dir, device, say, start)
+            except OSError as error:
+                raise RunError(f"{run_dir}: {error.strerror or error}; the last checkpoint is intact") from error
+    return run_dir
+
+
+def _train(
+    config: TrainConfig,
+    problem: Problem,
+    source: Source,
+    run_dir: Path,
+    device: torch.device,
+    say: Say,
+    start: Agent | None,
+) -> None:
+    """`train` while the run directory is held."""
+    checkpoints = run_dir / "checkpoints"
+    checkpoint.remove_leftovers(checkpoints)
+    learner = problem.learner
+    state = checkpoint.load_newest(checkpoints)
+    write_json(run_dir / "config.json", to_dict(config))  # before anything else: this file marks the folder as a run
+    if state is None:
+        state = learner.init()
+        about = {"task_distribution": problem.fingerprint(), "device": device.type, **versions()}
+        about[INTERFACE] = problem.interface.to_dict()
+        if start is not None:
+            about["start"] = begin_with(state, start)
+        write_json(run_dir / "environment.json", about)
+    else:
+        try:
+            state.adopt(learner.init().weights)
+        except ValueError as error:
+            raise CheckpointError(f"{run_dir}: {error}") from None
+        say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
+        if state.iteration < config.iterations:
+            note_resume(run_dir, state.iteration)
+    move_state(state, device)
+    loggers = open_loggers(config, run_dir, state.iteration)
+    with (
+        Stop() as stop,
+        closing(RunLog(run_dir, state.iteration, loggers)) as log,
+        shared(learner, config.learners, device) as updater,
+    ):
+        with Display(config.iterations, state.iteration, problem.has_success) as display:
+            skipped = 0  # updates in a row, since the start or the resumption
+            while state.iteration < config.iterations and stop.requested is None:
+                finished = state.copy()
+                try:
+                    with stop.abandonable():
+                        row, timing = train_iteration(state, source, updater, device)
+                except Stopped:
+                    state = finished
+                    break
+                log.write(row, timing)
+                display.show(row, timing)
+                skipped = skipped + 1 if row.get("guard/non_finite_gradient") else 0
+                if skipped == MAX_SKIPPED:
+                    raise RunError(
+                        f"the gradient was not finite in {skipped} iterations in a row, the last of them "
+                        f"{state.iteration}; {dump(run_dir, row, finished)} holds its metrics and how large the "
+                        "parameters were; try a smaller step size"
+                    )
+                if state.iteration % config.checkpoint_every == 0:
+                    checkpoint.save(checkpoints, state, config.keep_checkpoints)
+        checkpoint.save(checkpoints, state, config.keep_checkpoints)
+    if stop.requested is not None:
+        raise Stopped(stop.requested)
+
+
+def dump(run_dir: Path, row: Row, state: TrainState) -> Path:
+    """Write what explains a gradient that is not finite; NaNs and infinities as words."""
+    largest = {name: float(p.abs().max()) for name, p in state.params.items() if p.numel()}
+    path = run_dir / "non_finite_gradient.json"
+    words = {key: repr(value) for key, value in row.items()}
+    write_json(path, {"metrics": words, "largest_parameters": {name: repr(x) for name, x in largest.items()}})
+    return path
+
+
+def train_iteration(
+    state: TrainState, source: Source, learner: MetaLearner | FewShotLearner | Shared, device: torch.device
+) -> tuple[Row, Row]:
+    """One iteration; changes `state` and returns the row of metrics and the row of timings."""
+    started, restarts = time.perf_counter(), source.restarts
+    shard = source.sample(state.weights.cpu(), state.iteration)
+    sampled = time.perf_counter()
+    metrics = learner.meta_update(state, to_device(shard.batch, device))
+    if shard.measured:  # of use from the next iteration on: this one acted and learned by those it began with
+        state.statistics = normaliser.merged(state.statistics, shard.measured)
+    state.iteration += 1
+    state.env_steps += shard.env_steps
+    ended = time.perf_counter()
+    row = {"iteration": state.iteration, "env_steps": state.env_steps, **shard.describe(), **metrics}
+    timing = {
+        "iteration": state.iteration,
+        "time/sample": sampled - started,
+        "time/meta_update": ended - sampled,
+        "time/iteration": ended - started,
+        "time/env_steps_per_second": shard.env_steps / (ended - started),
+        "workers/restarts": float(source.restarts - restarts),
+    }
+    return row, timing
+
+
+def select_device(name: str) -> torch.device:
+    """The learner's device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: CUDA was asked for and is absent.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("--device: cuda is not available on this machine; valid: cpu, auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def move_state(state: TrainState, device: torch.device) -> None:
+    """All tensors of `state` to `device`, except statistics, which only sampling reads."""
+    for group in ("params", "shared", "optimizer", "extras"):
+        setattr(state, group, map_tensors(lambda x: x.to(device), getattr(state, group)))

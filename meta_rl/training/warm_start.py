@@ -1,0 +1,57 @@
+"""Begin a run with what another agent has learned: multi-task -> MAML, one family -> ten, somebody's agent -> my tasks.
+
+Taken over are the network's parameters, parameters that all tasks share (learned step sizes; the new run's own first
+ones where the agent has none of their names) and the statistics of observations. The optimizer begins anew.
+Env steps count on from the agent's: a budget is all that the weights have seen.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from meta_rl.agents.agent import Agent, load
+from meta_rl.algorithms.interface import Interface
+from meta_rl.config import TrainConfig
+from meta_rl.core.state import TrainState
+from meta_rl.core.weights import Weights, adopt
+from meta_rl.errors import ConfigError
+from meta_rl.runs.folder import check_start
+
+
+def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Agent:
+    """The agent that ``--start-from`` names, with its weights as this run's learner has them.
+
+    Args:
+        interface: of this run's tasks.
+        fresh: what the learner begins with otherwise.
+    Raises:
+        ConfigError: there is no agent, or it does not fit, in one line that says why.
+        CheckpointError: it is damaged.
+    """
+    check_start(config)
+    folder = Path(config.start_from)
+    agent = load(folder)
+    for what, mine, its in zip(("observations", "actions"), interface.forms, agent.interface.forms, strict=True):
+        if mine != its:
+            raise ConfigError(f"--start-from: {folder} has {what} {its}, {config.env} has {mine}")
+    if bool(agent.weights.statistics) != bool(fresh.statistics):
+        theirs = agent.config.network.normalise_observations
+        raise ConfigError(f"--start-from: {folder} was trained with --normalise-observations {theirs}; valid here: the "
+                          "same")  # fmt: skip
+    shared = agent.weights.shared if agent.weights.shared.keys() == fresh.shared.keys() else fresh.shared
+    try:
+        agent.weights = adopt(agent.weights._replace(shared=shared), fresh)
+    except ValueError as error:
+        raise ConfigError(
+            f"--start-from: {folder} ({agent.config.recipe}) does not fit {config.recipe}: {error}"
+        ) from None
+    return agent
+
+
+def begin_with(state: TrainState, agent: Agent) -> dict[str, Any]:
+    """Put the agent's weights into a new `state`, and return what is to be remembered of it (JSON-able)."""
+    state.params, state.shared, state.statistics = agent.weights
+    state.env_steps = agent.env_steps
+    about = {"recipe": agent.config.recipe, "env": agent.config.env, "seed": agent.config.seed}
+    return about | {"iteration": agent.iteration, "env_steps": agent.env_steps}

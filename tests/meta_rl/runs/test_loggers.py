@@ -1,0 +1,165 @@
+"""What the loggers write is read back with their own readers, after a run that lost work and was resumed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meta_rl.cli.commands import main
+from meta_rl.runs import loggers
+from meta_rl.runs.log import read_rows
+from tests.meta_rl.conftest import TINY_OPTIONS
+
+ROOT = Path(__file__).parents[3]
+Logged = list[tuple[int, str, float]]
+"""(iteration, name, value) in the order of writing."""
+
+
+def tensorboard(run: Path) -> Logged:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return [(e.step, name, e.value) for name in events.Tags()["scalars"] for e in events.Scalars(name)]
+
+
+def wandb(run: Path) -> Logged:
+    found: Logged = []
+    identities, configs = set(), []
+    for file in sorted(run.glob("wandb/offline-run-*/*.wandb")):
+        for record in wandb_records(file):
+            if record.WhichOneof("record_type") == "run":
+                identities.add(record.run.run_id)
+                configs.append({item.key: json.loads(item.value_json) for item in record.run.config.update})
+                assert (record.run.project, record.run.display_name) == ("meta-rl", run.name)
+            if record.WhichOneof("record_type") == "history":
+                row = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
+                found += [(row["_step"], name, value) for name, value in row.items() if "/" in name]
+    assert identities == {loggers.identity(run)}  # one run, in two parts
+    assert [config["env"] for config in configs] == ["navigation"] * 2
+    return found
+
+
+def wandb_records(path: Path) -> Iterator[Any]:
+    """The protocol buffers in W&B's transaction log, which is framed as LevelDB's."""
+    from wandb.proto import wandb_internal_pb2
+
+    data, place, parts = path.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        parts += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            yield record
+            parts = b""
+
+
+def trackio(run: Path) -> Logged:
+    code = (
+        "import json, sys; from trackio.sqlite_storage import SQLiteStorage as s; "
+        "print(json.dumps(s.get_logs('meta-rl', sys.argv[1])))"
+    )
+    name = f"{run.name}-{loggers.identity(run)}"
+    environment = {**os.environ, **settings(run)}
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout.splitlines()[-1])
+    return [(row["step"], key, value) for row in rows for key, value in row.items() if "/" in key]
+
+
+READERS: dict[str, Callable[[Path], Logged]] = {"tensorboard": tensorboard, "wandb": wandb, "trackio": trackio}
+
+
+def settings(run: Path) -> dict[str, str]:
+    """No network, nothing outside of the test's folder."""
+    return {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "TRACKIO_DIR": str(run.parent / "trackio")}
+
+
+TRAIN = """
+import shutil, sys
+from dataclasses import replace
+from pathlib import Path
+from meta_rl.cli.commands import parse_train
+from meta_rl.training.train import train
+config = parse_train(sys.argv[1:])
+train(replace(config, iterations=3))
+shutil.rmtree(Path(config.run_dir, "checkpoints", "00000003"))  # as if killed: the third iteration is done again
+train(replace(config, iterations=4))
+"""
+
+
+def train_twice(run: Path, name: str) -> None:
+    environment = {**os.environ, **settings(run), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    options = [*TINY_OPTIONS[1:], "--run-dir", str(run), "--logger", name]
+    command = [sys.executable, "-c", TRAIN, *options]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=run.parent, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def installed(name: str) -> Any:
+    missing = importlib.util.find_spec(loggers.LOGGERS[name].module) is None
+    return pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"the extra {name} is not installed"))
+
+
+@pytest.mark.parametrize("name", [installed(name) for name in loggers.LOGGERS])
+def test_a_resumed_run_goes_on_with_its_log(name: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train_twice(run, name)
+    metrics = {row["iteration"]: row for row in read_rows(run / "metrics.jsonl")}
+    seconds = {row["iteration"]: row["time/iteration"] for row in read_rows(run / "timing.jsonl")}
+    found = READERS[name](run)
+    assert {step for step, *_ in found} == {1, 2, 3, 4}
+    logged = {(step, key): value for step, key, value in found}
+    for step, row in metrics.items():
+        for key in set(row) - {"iteration", "env_steps"}:
+            assert logged[step, key] == pytest.approx(row[key], rel=1e-6), (step, key)
+        assert logged[step, "time/iteration"] == pytest.approx(seconds[step], rel=1e-6)
+    if name == "tensorboard":  # what was lost is gone; the services drop it themselves
+        assert len(found) == len(logged)
+
+
+def test_every_logger_has_a_reader_here() -> None:
+    assert READERS.keys() == loggers.LOGGERS.keys()
+
+
+def test_what_is_not_installed_is_said_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(loggers.LOGGERS, "wandb", loggers.Adapter(loggers.TensorBoard, "no_such_module"))
+    assert main([*TINY_OPTIONS, "--logger", "tensorboard", "wandb"]) == 2
+    said = capsys.readouterr()
+    assert said.err == (
+        "meta-rl train: --logger: wandb needs no_such_module; install it with: pip install 'meta-rl[wandb]'\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="the extra wandb is not installed")
+def test_a_logger_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    """W&B online, and nobody is logged in."""
+    environment = {**os.environ, "WANDB_SILENT": "true", "WANDB_MODE": "online", "HOME": str(tmp_path)}
+    environment.pop("WANDB_API_KEY", None)
+    command = [sys.executable, "-m", "meta_rl.cli", *TINY_OPTIONS, "--run-dir", "r", "--logger", "wandb"]
+    environment["PYTHONPATH"] = str(ROOT)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("meta-rl train: --logger: wandb cannot be opened: ")
+    assert not (tmp_path / "r" / "checkpoints").exists()
