@@ -59,7 +59,7 @@ def test_the_wheel_names_its_version_and_its_command(wheel: dict[str, bytes]) ->
     assert f"Version: {PROJECT['version']}" in metadata
     entries = configparser.ConfigParser()
     entries.read_string(wheel[f"{info}/entry_points.txt"].decode())
-    assert dict(entries["console_scripts"]) == PROJECT["scripts"] == {"meta-rl": "meta_rl.cli.commands:main"}
+    assert dict(entries["console_scripts"]) == PROJECT["scripts"] == {"meta-rl": "meta_rl.cli:main"}
 
 
 def test_the_wheel_is_licensed(wheel: dict[str, bytes]) -> None:

@@ -1,1 +1,3 @@
 """The command line."""
+
+from meta_rl.cli.commands import main as main

@@ -11,6 +11,7 @@ import ctypes
 import dataclasses
 import difflib
 import io
+import os
 import re
 import shlex
 import signal
@@ -25,6 +26,8 @@ from typing import Any, TypeVar
 import tyro
 
 import envs
+import meta_rl
+from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
@@ -49,7 +52,7 @@ USAGE = """usage: meta-rl COMMAND ...
 render, view, record and export take the newest checkpoint of a run; with --iteration N the one of that iteration.
 --env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
 images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
-meta-rl train --help lists all options. Recipes:
+meta-rl COMMAND --help lists all options; meta-rl --version says which version this is. Recipes:
 """
 
 EVERY = "all"
@@ -64,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(USAGE + "\n".join(f"  {name:<18} {recipe.summary}" for name, recipe in RECIPES.items()))
         return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"meta-rl {meta_rl.__version__}")
+        return 0
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
     try:
@@ -75,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, envs.UnknownNameError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head` has read enough; Python would complain again when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (RunError, envs.NonFiniteError, envs.NoDisplayError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 1
@@ -231,15 +240,14 @@ def view_command(argv: list[str]) -> int:
 
 def report_command(argv: list[str]) -> int:
     """``meta-rl report``."""
-    out, runs = take_option(argv, "--out", "")
-    refuse_options(runs, "--out")
-    if not runs:
+    options = parse_options(ReportConfig, ReportConfig(), argv, "meta-rl report", flags=True)
+    if not options.runs:
         raise ConfigError(
             "RUN: name the run directories, as in: meta-rl report runs/A [runs/B ...] [--out report.html]"
         )
-    folders = [take_run("report", [run], EvaluateConfig())[0] for run in runs]
-    path = Path(out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
-    if out and not path.parent.is_dir():
+    folders = [take_run("report", [run], EvaluateConfig())[0] for run in options.runs]
+    path = Path(options.out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
+    if options.out and not path.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.parent}")
     from meta_rl.evaluation.report import evaluate_run
     from meta_rl.visualise.page.write import say_page
@@ -254,8 +262,9 @@ def report_command(argv: list[str]) -> int:
 
 def compare_command(argv: list[str]) -> int:
     """``meta-rl compare``."""
-    out, runs = take_option(argv, "--out", "")
-    if not runs or any(run.startswith("-") for run in runs):
+    options = parse_options(CompareConfig, CompareConfig(), argv, "meta-rl compare", flags=True)
+    runs = options.runs
+    if not runs:
         raise ConfigError("RUN: name the run directories, as in: meta-rl compare runs/A runs/B [--out results/NAME]")
     tables = [Path(run) for run in runs if run.endswith(".json")]
     folders = [Path(run) for run in runs if not run.endswith(".json")]
@@ -275,8 +284,8 @@ def compare_command(argv: list[str]) -> int:
     for table in tables:
         compare_fewshot.join(summary, table)
     print(side.table(summary))
-    if out:
-        side.write(summary, Path(out), shlex.join(["meta-rl", "compare", *argv]))
+    if options.out:
+        side.write(summary, Path(options.out), shlex.join(["meta-rl", "compare", *argv]))
     return 0
 
 
@@ -297,36 +306,27 @@ def envs_command(argv: list[str]) -> int:
     """``meta-rl envs``: list, or check."""
     if argv[:1] == ["check"]:
         return envs_check_command(argv[1:])
-    texts = [argument for argument in argv if argument != "--speed"]
-    refuse_options(texts, "--speed")
-    names = [name for name in envs.list_names() if all(text in name for text in texts)]
+    options = parse_options(EnvsConfig, EnvsConfig(), argv, "meta-rl envs", flags=True)
+    names = [name for name in envs.list_names() if all(text in name for text in options.texts)]
     if not names:
-        raise ConfigError(f"TEXT: no task distribution contains {' and '.join(texts)}; meta-rl envs lists all")
+        raise ConfigError(f"TEXT: no task distribution contains {' and '.join(options.texts)}; meta-rl envs lists all")
     from meta_rl.cli.environments import table
 
-    for line in table(names, seconds=0.5 if "--speed" in argv else 0.0):
+    for line in table(names, seconds=0.5 if options.speed else 0.0):
         print(line, flush=True)
     return 0
 
 
 def envs_check_command(argv: list[str]) -> int:
     """``meta-rl envs check``."""
-    split, names = take_option(argv, "--split", "train")
-    refuse_options(names, "--split")
-    if len(names) != 1:
+    options = parse_options(EnvsCheckConfig, EnvsCheckConfig(), argv, "meta-rl envs check", flags=True)
+    if len(options.names) != 1:
         raise ConfigError("NAME: name one task distribution, as in: meta-rl envs check mymodule:MyDistribution")
     from meta_rl.cli.environments import check
 
-    check(names[0], split)
-    print(f"{names[0]}: keeps the contract")
+    check(options.names[0], options.split)
+    print(f"{options.names[0]}: keeps the contract")
     return 0
-
-
-def refuse_options(arguments: list[str], valid: str) -> None:
-    """Raise ConfigError if there is an option left among `arguments`."""
-    for argument in arguments:
-        if argument.startswith("-"):
-            raise ConfigError(f"unknown option {argument!r}; valid: {valid}")
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
@@ -368,9 +368,13 @@ def find_recipe(argv: list[str]) -> str:
     return next((argument for argument in argv if argument in RECIPES), TrainConfig.recipe)
 
 
-def parse_options(cls: type[C], default: C, argv: list[str], program: str, about: str | None = None) -> C:
+def parse_options(
+    cls: type[C], default: C, argv: list[str], program: str, about: str | None = None, flags: bool = False
+) -> C:
     """Parse `argv` into `cls` with tyro; its explanations become one line.
 
+    Args:
+        flags: switches are given by name alone, without True or False.
     Raises:
         ConfigError: an unknown option (with the closest valid one) or a bad value.
     """
@@ -384,7 +388,11 @@ def parse_options(cls: type[C], default: C, argv: list[str], program: str, about
                 prog=program,
                 description=about,
                 return_unknown_args=True,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+                config=(
+                    tyro.conf.OmitArgPrefixes,
+                    tyro.conf.AvoidSubcommands,
+                    *(() if flags else (tyro.conf.FlagConversionOff,)),
+                ),
             )
     except SystemExit as stop:
         if stop.code in (0, None):  # --help

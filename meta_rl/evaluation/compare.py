@@ -21,7 +21,7 @@ from meta_rl.runs.folder import write_json
 from meta_rl.runs.log import read_rows
 
 
-def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
+def compare(run_dirs: Sequence[str | Path]) -> dict[str, Any]:
     """Summary of evaluated runs, grouped by recipe (runs that have not begun to learn form the group ``untrained``).
 
     Returns:
@@ -51,7 +51,7 @@ def compare(run_dirs: Sequence[Path]) -> dict[str, Any]:
 
 
 def grouped(
-    run_dirs: Sequence[Path], judged_on: Callable[[dict[str, Any]], object], what: str
+    run_dirs: Sequence[str | Path], judged_on: Callable[[dict[str, Any]], object], what: str
 ) -> dict[str, list[dict[str, Any]]]:
     """Evaluated runs by recipe, untrained ones apart: each its ``evaluation.json`` with its config and folder.
 
@@ -62,7 +62,7 @@ def grouped(
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     first: dict[str, Any] | None = None
-    for run_dir in run_dirs:
+    for run_dir in map(Path, run_dirs):
         run = read_evaluation(run_dir)
         run |= {"config": load_config(run_dir / "config.json"), "folder": run_dir}
         first = first or run

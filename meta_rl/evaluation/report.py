@@ -10,7 +10,7 @@ from typing import Any, cast
 import envs
 from meta_rl.agents.agent import Agent, load
 from meta_rl.algorithms.supervised import FewShotLearner
-from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, to_dict
+from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, load_config, to_dict
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.examples import evaluate_fewshot
@@ -26,8 +26,8 @@ Say = Callable[[str], None]
 
 
 def evaluate_run(
-    run_dir: Path,
-    protocol: EvaluateConfig,
+    run_dir: str | Path,
+    protocol: EvaluateConfig | None = None,
     say: Say = print,
     split: str = "test",
     iteration: int | None = None,
@@ -36,11 +36,15 @@ def evaluate_run(
     into the one in an exported agent that is for results.
 
     Args:
+        protocol: how it is judged; default: as its config says.
+        say: told in lines what happens and what came of it.
         iteration: evaluate the checkpoint of this iteration instead, and write ``evaluations/ITERATION.json`` and
             ``.md``, so that the run's own evaluation stays that of its last checkpoint.
     Returns:
         The contents of the JSON file, without what it says of each task.
     """
+    run_dir = Path(run_dir)
+    protocol = protocol or load_config(run_dir / "config.json").evaluate
     result, _ = evaluate_and_record(run_dir, protocol, say, split, iteration, record=False)
     say(f"report: {files(run_dir, iteration).report}")
     return result

@@ -102,6 +102,15 @@ def refusal(row: Row) -> Refusal | None:
     return next((one for one in REFUSALS if row.get(one.guard)), None)
 
 
+class _Console(Console):
+    """Says that nobody reads any more, instead of ending the process."""
+
+    def on_broken_pipe(self) -> None:
+        """See `Console`."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
 class Display:
     """Progress of the training loop: a live bar on a terminal, one plain line per iteration elsewhere; at the end, a
     line about updates that were refused.
@@ -111,7 +120,7 @@ class Display:
     """
 
     def __init__(self, iterations: int, done: int, success: bool, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or _Console(highlight=False, soft_wrap=True)
         self._iterations, self._success = iterations, success
         self._shown, self._refused = 0, Counter[Refusal]()
         self._progress = Progress(
@@ -138,7 +147,11 @@ class Display:
             self._console.print(f"{count}: {', '.join(reasons)}")
 
     def show(self, row: Row, timing: Row) -> None:
-        """One iteration's numbers; stages are numbered by the adaptation steps behind them."""
+        """One iteration's numbers; stages are numbered by the adaptation steps behind them.
+
+        Raises:
+            BrokenPipeError: nobody reads them any more.
+        """
         text, refused = _describe(row, timing, self._success), refusal(row)
         self._shown += 1
         if refused:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one ends a run in order, the second at once."""
+"""Ctrl-C, SIGTERM and a terminal that goes away: the first one ends a run in order, the second at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -19,7 +19,8 @@ GRACE = 12.0
 
 
 class Stop:
-    """Within it, the first SIGINT or SIGTERM sets `requested`; the second ends the process on the spot.
+    """Within it, the first SIGINT, SIGTERM or SIGHUP sets `requested`; the second ends the process on the spot. A
+    SIGHUP that is ignored already (nohup) stays so.
 
     Inside `abandonable`, `Stopped` is raised `grace` seconds after the first. Has no effect outside the main thread,
     where Python allows no signal handlers.
@@ -36,8 +37,9 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -69,7 +71,8 @@ class Stop:
         elif self.requested is None:
             self.requested = number
             self._timer.start()
-            os.write(2, b"stopping after this iteration, within 20 s; once more to stop at once\n")
+            with suppress(OSError):  # the terminal is gone
+                os.write(2, b"stopping after this iteration, within 20 s; once more to stop at once\n")
         else:
             if sys.stderr.isatty():
                 os.write(2, b"\x1b[?25h\n")  # the progress bar hides the cursor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -109,7 +110,10 @@ def _train(
                     state = finished
                     break
                 log.write(row, timing)
-                display.show(row, timing)
+                try:
+                    display.show(row, timing)
+                except BrokenPipeError:  # `| head` has seen enough
+                    stop.requested = signal.SIGPIPE
                 skipped = skipped + 1 if row.get("guard/non_finite_gradient") else 0
                 if skipped == MAX_SKIPPED:
                     raise RunError(

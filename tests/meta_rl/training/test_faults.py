@@ -142,7 +142,7 @@ def test_killed_workers_and_a_killed_learner_change_nothing(whole: Path, tmp_pat
     assert_same_run(whole, run)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_stops_in_order_and_the_same_command_goes_on(
     whole: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -332,11 +332,12 @@ def test_too_many_nans_stop_the_run_in_one_line(
 
 
 def test_handlers_are_given_back() -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
     with Stop() as stop:
         assert signal.getsignal(signal.SIGINT) not in before
         assert stop.requested is None
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number in numbers] == before
     assert signals.GRACE < 20
 
 

@@ -1,0 +1,49 @@
+"""Options of the commands that have none of their own elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Write the page of a run, or of several."""
+
+    runs: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN...")]] = ()
+    """Run directories. One that was not evaluated yet is evaluated first."""
+    out: str = ""
+    """The .html file; default RUN/report.html for one run, report.html for several."""
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Show evaluated runs in one table, grouped by recipe, over their seeds."""
+
+    runs: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN...")]] = ()
+    """Run directories; of few-shot runs also tables (.json) that an earlier comparison wrote."""
+    out: str = ""
+    """Also write OUT.json, OUT.md, OUT.csv (training curves) and OUT.png."""
+
+
+@dataclass(frozen=True)
+class EnvsConfig:
+    """List the task distributions whose names contain every TEXT. `meta-rl envs check` checks one."""
+
+    texts: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT...")]] = ()
+    """Parts of a name."""
+    speed: bool = False
+    """Also step each for half a second, and show env-steps per second."""
+
+
+@dataclass(frozen=True)
+class EnvsCheckConfig:
+    """Run the conformance check on one task distribution."""
+
+    names: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]] = ()
+    """A name that `meta-rl envs` lists, or module:object of your own."""
+    split: str = "train"
+    """train or test."""
