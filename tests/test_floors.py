@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,12 @@ def test_import_pulls_in_nothing_heavy(statement: str, absent: str) -> None:
     seen = {line.rpartition("|")[2].strip().partition(".")[0] for line in trace.stderr.splitlines()}
     assert statement.split()[1].partition(".")[0] in seen
     assert not seen & set(absent.split())
+
+
+def test_the_map_is_the_order_of_floors() -> None:
+    """docs/architecture.md lists every room on its floor, the highest first."""
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    assert [number for number, _ in rows] == sorted((number for number, _ in rows), key=int, reverse=True)
+    assert {(int(number) - 1, name) for number, name in rows} == {
+        (height, name) for height, rooms in enumerate(FLOORS) for name in rooms
+    }

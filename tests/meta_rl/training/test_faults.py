@@ -171,7 +171,7 @@ def test_a_signal_stops_in_order_and_the_same_command_goes_on(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("where", "finished"),
-    [("InProcess.sample", 3), ("Maml.meta_update", 3), ("durable.write_durably", 2)],
+    [("InProcess.sample", 3), ("Maml.meta_update", 3), ("checkpoint.write_durably", 2)],
 )
 def test_a_signal_in_any_part_of_an_iteration(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, where: str, finished: int
