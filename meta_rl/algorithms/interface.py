@@ -14,7 +14,7 @@ from meta_rl.errors import ConfigError
 
 Space: TypeAlias = gym.spaces.Space[Any]
 INTERFACE = "interface"
-"""Where ``environment.json`` of a run has it."""
+"""Key of the interface in ``environment.json`` of a run."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Interface:
 
     @staticmethod
     def of(tasks: Spaces, horizon: int = 0) -> Interface:
-        """That of a task distribution."""
+        """The interface of a task distribution."""
         return Interface(tasks.observation_space, tasks.action_space, horizon)
 
     @property

@@ -52,7 +52,7 @@ def parse_name(name: str) -> FewShotName | None:
         raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {example}")
     ways = int(sizes[1] or 0)
     if ways == 1:
-        raise ConfigError(f"--env: {name!r} has one class to tell apart from none; at least 2 ways, like {example}")
+        raise ConfigError(f"--env: {name!r} has one class, so nothing to classify; at least 2 ways, like {example}")
     return FewShotName(kind, ways, int(sizes[2]))
 
 

@@ -36,7 +36,7 @@ class Moments(NamedTuple):
         return torch.where(self.seen > 0, spread, torch.ones_like(spread))
 
     def merge(self, other: Moments) -> Moments:
-        """Of the values of both (Chan, Golub and LeVeque 1979). The result depends on the order in the last digits."""
+        """Statistics of the values of both (Chan, Golub and LeVeque 1979). The order matters in the last digits."""
         count, shift = other.seen, other.mean - self.mean
         total = (self.seen + count).clamp(min=1)
         return Moments(
