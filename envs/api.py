@@ -79,8 +79,8 @@ class Step(NamedTuple):
 class NonFiniteError(ValueError):
     """An action, observation or reward is NaN or infinite; the message names the environment, task and step.
 
-    Environments raise it for actions. Whoever steps them says what becomes of an observation or reward like that (in
-    training the episode is discarded, and counted)."""
+    Environments raise it for actions only. The caller of `step` handles such observations and rewards: training
+    discards the episode and counts it."""
 
 
 class TaskVectorEnv(ABC):
@@ -262,7 +262,7 @@ class TaskVectorEnv(ABC):
 
 
 class TaskDistribution(ABC):
-    """Where tasks come from. Train and test are two distributions.
+    """A distribution of tasks, and the environments for them. Train and test are two distributions.
 
     Attributes:
         name: the name `envs.make` knows it by.

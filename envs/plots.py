@@ -13,9 +13,9 @@ from envs.scene import Picture, Scene, Track
 INK, PAPER, GRID = "#1f2937", "#ffffff", "#e5e7eb"
 PATH, HERE, GOAL = "#f59e0b", "#2563eb", "#16a34a"
 SHADES = 2
-"""Drawn so many times wider and higher, then averaged."""
+"""Factor by which a picture is drawn wider and higher, before it is averaged down."""
 NAMED_ARMS = 12
-"""Up to so many arms are labelled."""
+"""Most arms that are labelled; more arms have no labels."""
 
 Point = tuple[float, float]
 

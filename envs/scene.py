@@ -50,7 +50,7 @@ class Scene(ABC):
     """Draws episodes of one task.
 
     Attributes:
-        goal: what is to be done, in a few words.
+        goal: the goal of the task in a few words.
     """
 
     goal: str

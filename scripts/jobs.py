@@ -112,7 +112,7 @@ def seeds_of(folder: Path, row: str, wanted: Sequence[int]) -> list[int]:
 
 
 def finished(jobs: Sequence[Job]) -> list[Job]:
-    """Those that are evaluated; the others are named. Ends the script where there are none."""
+    """The jobs that are evaluated. Names the others on stderr; ends the script if none is evaluated."""
     done = [job for job in jobs if job.result]
     if missing := [job.path.name for job in jobs if job not in done]:
         print(f"not evaluated yet, or not at the budget: {', '.join(missing)}", file=sys.stderr)

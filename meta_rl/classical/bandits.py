@@ -25,7 +25,7 @@ POINTS = 1001
 
 
 class BanditSetting(NamedTuple):
-    """What a bandit agent is told."""
+    """Sizes that a bandit agent is told."""
 
     num_arms: int
     num_pulls: int

@@ -18,7 +18,7 @@ CHUNK = 250
 
 
 class Streams(NamedTuple):
-    """Where tasks, the luck of environments and the luck of agents come from."""
+    """Random streams of the tasks, of the environments and of the agents."""
 
     split: str
     tasks: Purpose

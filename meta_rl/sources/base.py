@@ -30,7 +30,7 @@ MAX_DISCARDED = 0.05
 
 
 class Sampled(Protocol):
-    """One meta-batch and what it says about itself."""
+    """One meta-batch and its metrics."""
 
     @property
     def batch(self) -> MetaBatch:
@@ -48,12 +48,12 @@ class Sampled(Protocol):
         ...
 
     def describe(self) -> dict[str, float]:
-        """Its part of the row of metrics."""
+        """The metrics of its sampling, for the row of the iteration."""
         ...
 
 
 class Source(Protocol):
-    """Where the training loop gets its meta-batches."""
+    """Source of the training loop's meta-batches."""
 
     restarts: int
     """Workers that were lost and replaced so far."""
@@ -110,7 +110,7 @@ class Sampler:
         self._envs: dict[int, TaskVectorEnv] = {}
 
     def env(self, num_tasks: int) -> TaskVectorEnv:
-        """The environments for shards of so many tasks."""
+        """The environments for shards of `num_tasks` tasks."""
         if num_tasks not in self._envs:
             episodes = envs_per_task(self._learner, self._plan.episodes_per_task)
             self._envs[num_tasks] = self._distribution.make(num_tasks, episodes)
@@ -120,7 +120,7 @@ class Sampler:
         """One shard of the meta-batch of `iteration`.
 
         Args:
-            watch: told of every step before it is taken.
+            watch: called before every step.
         """
         plan, indices = self._plan, self._plan.indices(shard)
         tasks = plan.tasks(self._distribution, iteration)[indices.start : indices.stop]

@@ -37,7 +37,7 @@ from meta_rl.sources.supervisor import TRIES, Handle, Supervised, pack, shares
 from meta_rl.sources.worker import BlackBox, Done, Failed, Sight
 
 NOWHERE = Sight(-1, -1, -1, -1, [])
-"""Where a worker is that has not begun."""
+"""Progress of a worker that has not started."""
 
 
 class Ray(Supervised["_Handle"]):
@@ -242,11 +242,11 @@ class Actor:
             return Failed.of(error, self._black_box.read())
 
     def process(self) -> int:
-        """The number of its process."""
+        """Process id of the worker."""
         return os.getpid()
 
     def look(self) -> Sight:
-        """Where it is."""
+        """Progress of the worker, for its supervisor."""
         return self._black_box.read()
 
 

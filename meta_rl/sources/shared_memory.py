@@ -27,10 +27,10 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Place:
-    """Where an array or tensor lies in a segment.
+    """Position and form of an array or tensor in a segment.
 
     Attributes:
-        offset: in bytes.
+        offset: bytes from the beginning of the segment.
         tensor: whether it was a tensor.
     """
 

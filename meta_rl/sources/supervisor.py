@@ -45,11 +45,11 @@ class Handle(ABC):
 
     def __init__(self) -> None:
         self.failures = 0
-        """Of the present request."""
+        """Failures during the present request."""
         self.request: tuple[int, Any] = (0, None)
         """Iteration, and what `Supervised.publish` gave."""
         self.shards: list[Shard] = []
-        """What it answered."""
+        """Shards that the worker has answered with."""
         self._beat, self._since = -1, 0.0
 
     @property
@@ -198,7 +198,7 @@ class Supervised(ABC, Generic[H]):
         each.ask()
 
     def _describe(self, iteration: int, sight: Sight) -> str:
-        """Where a worker was when it failed."""
+        """Iteration, shard, step and action that a worker was at when it failed, in words."""
         plan = self._plan
         if sight.shard < 0:
             return f"before it began with iteration {iteration}"

@@ -47,7 +47,7 @@ class Sight(NamedTuple):
     stage: int
     time: int
     action: list[float]
-    """Of that step, in the first environment of the shard's first task."""
+    """Action of that step, in the first environment of the shard's first task."""
 
 
 class Failed(NamedTuple):
@@ -59,7 +59,7 @@ class Failed(NamedTuple):
     non_finite: bool
     """A NaN or an infinity, which the same request gives again."""
     sight: Sight
-    """Where it was."""
+    """Progress at the time of the failure."""
 
     @classmethod
     def of(cls, error: BaseException, sight: Sight) -> Failed:

@@ -25,7 +25,7 @@ class RenderConfig:
     fps: int = 16
     """Pictures per second."""
     width: int = 320
-    """Of one side, in pixels; its height is three quarters of that."""
+    """Width of one side, in pixels; its height is three quarters of that."""
     out: str = ""
     """The .mp4 file; default RUN/adaptation.mp4, with --iteration RUN/adaptation-ITERATION.mp4 (in RUN/results of an
     exported agent)."""
@@ -38,7 +38,7 @@ class ViewConfig:
     """A live page on this machine."""
 
     port: int = 8080
-    """On 127.0.0.1; 0: any free one."""
+    """Port on 127.0.0.1; 0: any free one."""
     split: Literal["train", "test"] = "test"
     """Tasks to choose from."""
     iteration: int | None = None

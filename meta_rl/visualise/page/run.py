@@ -46,12 +46,12 @@ def gather(
     say: Say,
     played: Recording | None = None,
 ) -> dict[str, Any]:
-    """What `assets/page.html` reads of a run.
+    """The data of a run for `assets/page.html`.
 
     Args:
         result: its ``evaluation.json``.
         replays: where its replays go.
-        share: of the page's tasks, as one part in so many.
+        share: number of runs on the page; each shows at most ``REPLAYED // share`` tasks.
         played: the recording of its test tasks, if it is at hand.
     """
     agent = load(run_dir)
