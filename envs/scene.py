@@ -1,4 +1,4 @@
-"""What draws recorded episodes: one `Scene` per task, made by `TaskDistribution.scene`.
+"""Drawing of recorded episodes: one `Scene` per task, made by `TaskDistribution.scene`.
 
 Scenes draw from recorded states (`TaskVectorEnv.state`), never from environments that run.
 """
@@ -43,7 +43,7 @@ class Solid(NamedTuple):
     colour: tuple[float, float, float]
     """Red, green, blue in [0, 1]."""
     fixed: bool
-    """It never moves."""
+    """Whether it never moves."""
 
 
 class Scene(ABC):

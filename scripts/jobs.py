@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 SMALL_BATCHES = ["--meta-batch-size", "10", "--episodes-per-task", "5"]
-"""How ML1 is trained by all recipes but rl2, whose defaults are as small: more updates for the same env steps."""
+"""Options for training on ML1, for all recipes but rl2, whose defaults are as small: more updates for the same env
+steps."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Job:
 
     @property
     def command(self) -> list[str]:
-        """What is run."""
+        """Command line of the training."""
         rest = ["--iterations", self.iterations, "--seed", self.seed, "--run-dir", self.path]
         return [sys.executable, "-m", "meta_rl.cli", "train", self.recipe, *self.options, *map(str, rest)]
 

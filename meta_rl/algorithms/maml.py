@@ -59,7 +59,7 @@ Groups = list[tuple[MetaBatch, float]]
 
 
 class MamlBase:
-    """What policies and supervised networks have in common: adaptation, and the meta-gradient through it.
+    """Base of the learners of policies and of supervised networks: adaptation, and the meta-gradient through it.
 
     Args:
         policy: maps observations to a distribution or to answers under given parameters.

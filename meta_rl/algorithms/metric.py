@@ -21,7 +21,7 @@ from meta_rl.networks.fewshot import Network
 
 
 class Remembered(NamedTuple):
-    """What `adapt` gives: the parameters, and whether queries may be compared with the support.
+    """Result of adaptation: the parameters, and whether queries may be compared with the support.
 
     Attributes:
         seen: False before the first adaptation, when every class is equally likely; True after it.

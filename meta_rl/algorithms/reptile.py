@@ -63,8 +63,8 @@ class Adapting(NamedTuple):
 
 
 class ReptileBase:
-    """What policies and supervised networks have in common: the inner optimizer, and the step towards the adapted
-    parameters."""
+    """Base of the learners of policies and of supervised networks: the inner optimizer, and the step towards the
+    adapted parameters."""
 
     def __init__(self, config: ReptileConfig | SupervisedReptileConfig, policy: Any, inner_loss: Callable[..., Tensor]):
         self.config: Any = config

@@ -68,7 +68,7 @@ TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction"
 
 
 class Memory(NamedTuple):
-    """What an actor remembers; zeros at the start of a trial."""
+    """Memory of an actor; zeros at the start of a trial."""
 
     state: Tensor
     """``[task, env, state_size]`` of the recurrent layer."""
@@ -114,7 +114,7 @@ class Rows(NamedTuple):
     """Chunks of trials, each a row: ``[row, time, ...]``; rows ``i * n ... (i + 1) * n - 1`` are trial i."""
 
     batch: Batch
-    """Its observations are the inputs of the network."""
+    """Data of the policy loss; its observations are the inputs of the network."""
     target: Tensor
     """Values to learn, normalised."""
     earned: Tensor
@@ -253,7 +253,7 @@ class Rl2:
         return adapted._replace(memory=actor.memory)
 
     def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor, clock: Tensor) -> Tensor:
-        """What the next step reads of this one, the same while acting and learning; see `RecurrentPolicy.recall`."""
+        """The recall of a step, the same while acting and learning; see `RecurrentPolicy.recall`."""
         return self.policy.recall(observation, action, reward * self.config.reward_scale, done, clock)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
@@ -320,7 +320,8 @@ class Rl2:
     def rows(
         self, params: Params, trials: Trials, moments: Moments, gae_lambda: float
     ) -> tuple[Rows, Moments, Metrics]:
-        """What PPO needs of the policy that acted, from one pass over the trials from start to end, chunk by chunk.
+        """Chunks of trials with all that PPO needs of the policy that acted. Runs over the trials once, from start to
+        end.
 
         Returns:
             The trials' chunks, `moments` of the returns with these trials, and metrics.

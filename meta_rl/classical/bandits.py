@@ -66,7 +66,7 @@ class BanditAgent(ClassicalAgent):
 
     @abstractmethod
     def index(self) -> Array:
-        """How good every arm looks, ``[task, env, arm]``."""
+        """Index of every arm, ``[task, env, arm]``; the largest is pulled."""
 
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[np.int64]:
         """See `ClassicalAgent.act`."""

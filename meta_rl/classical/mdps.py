@@ -137,7 +137,7 @@ class MdpAgent(ClassicalAgent):
 
     @abstractmethod
     def plan(self) -> Array:
-        """What to believe in for this episode: ``[time, task, env, state, action]`` values of actions."""
+        """Values of actions ``[time, task, env, state, action]`` to act by in this episode."""
 
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[np.int64]:
         """See `ClassicalAgent.act`."""

@@ -38,7 +38,7 @@ class FewShotName(NamedTuple):
 
 
 def parse_name(name: str) -> FewShotName | None:
-    """What `name` means; None if it is not the name of a few-shot task distribution.
+    """Parts of `name`; None if it is not the name of a few-shot task distribution.
 
     Raises:
         ConfigError: the name of a few-shot kind with a malformed rest.

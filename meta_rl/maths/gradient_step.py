@@ -81,7 +81,7 @@ def shares(objective: Callable[[B], Loss], groups: Sequence[tuple[B, float]]) ->
 
 
 class Descent(NamedTuple):
-    """What `descend` returns."""
+    """Result of `descend`."""
 
     params: Params
     optimizer: dict[str, Tensor]

@@ -77,7 +77,7 @@ class Recurrent(nn.Module):
         raise NotImplementedError
 
     def output(self, state: Tensor) -> Tensor:
-        """What the heads read of a state: ``[n, units]``."""
+        """The part of a state that the heads read: ``[n, units]``."""
         return state[..., : self.units]
 
 

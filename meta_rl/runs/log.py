@@ -103,7 +103,7 @@ def refusal(row: Row) -> Refusal | None:
 
 
 class _Console(Console):
-    """A console that raises if nobody reads any more, instead of ending the process."""
+    """A console that raises BrokenPipeError if nobody reads any more, instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
         """See `Console`."""

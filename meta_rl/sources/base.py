@@ -1,4 +1,4 @@
-"""What a source of meta-batches is, and how a meta-batch is cut into shards.
+"""The protocol of sources of meta-batches, and how a meta-batch is cut into shards.
 
 The rule that makes every source give the same bits: **the config fixes the number of shards, and nothing else does.**
 A shard is a run of neighbouring tasks of the meta-batch, and a pure function of (weights, iteration, its number): it
@@ -34,7 +34,7 @@ class Sampled(Protocol):
 
     @property
     def batch(self) -> MetaBatch:
-        """For the learner."""
+        """The data that the learner reads."""
         ...
 
     @property

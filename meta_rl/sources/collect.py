@@ -137,7 +137,7 @@ def blame(env: TaskVectorEnv, bad: NDArray[np.bool_], when: str) -> list[str]:
 
 
 class Shard(NamedTuple):
-    """What a shard sends up: prepared batches for the learner and the raw rollouts' summaries."""
+    """Result of a shard: prepared batches for the learner, and summaries of the raw rollouts."""
 
     batch: MetaBatch
     returns: NDArray[np.float64]
@@ -146,7 +146,7 @@ class Shard(NamedTuple):
     """``[task, stage, env]``: success at any step."""
     env_steps: int
     discarded: tuple[str, ...] = ()
-    """What was wrong with each episode that was left out."""
+    """Problem of each episode that was left out."""
     measured: tuple[Moments, ...] = ()
     """Statistics of each task's observations; none where they are not normalised."""
 

@@ -195,7 +195,7 @@ class _Handle(Handle):
         return Done([from_arrays(done.shards[0]) for done in self._done], sum(done.busy for done in self._done))
 
     def sight(self) -> Sight:
-        """See `Handle.sight`: the last that the actor told, which is asked again."""
+        """See `Handle.sight`: the actor's latest answer. Asks it again for the next time."""
         if self._look is not None and ray.wait([self._look], timeout=0)[0]:
             with contextlib.suppress(RayError):  # `answer` tells
                 self._sight = ray.get(self._look)
@@ -262,6 +262,6 @@ def from_arrays(shard: Shard) -> Shard:
 
 
 def in_words(error: RayError) -> str:
-    """What Ray says of a lost worker, in one line."""
+    """Ray's message about a lost worker, in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text.partition('. ')[0]}"

@@ -14,7 +14,7 @@ class RenderConfig:
     """Positions of the tasks among the test tasks (their order in evaluation.json); default one task of each family, at
     most four."""
     families: tuple[str, ...] = ()
-    """Without --tasks: the families to show one task of."""
+    """Families to show one task of each, if --tasks is not given."""
     split: Literal["train", "test"] = "test"
     """Tasks to play."""
     steps: int = 0

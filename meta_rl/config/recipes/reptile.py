@@ -19,7 +19,7 @@ class ReptileConfig(AlgorithmConfig):
     inner_lr: PositiveFloat = 0.1
     """Step size of the adaptation."""
     inner_steps: NonNegativeInt = 3
-    """Rollouts per task and iteration before the last one, which shows the result; all of them are learned from."""
+    """Rollouts per task and iteration, besides a last one that shows the result; all of them are learned from."""
     inner_loss: Literal["lvc", "ppo"] = "lvc"
     """Policy gradient, or PPO's clipped surrogate."""
     inner_optimizer: Literal["sgd", "adam"] = "sgd"
