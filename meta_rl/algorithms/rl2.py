@@ -25,11 +25,11 @@ trials optimises:
 * `reward_everywhere` trains the memory at every step to predict the rewards of all steps of the chunk, past and future,
   as the decoder of Zintgraf et al. 2020 does. So the memory keeps what it learned of one state while it visits others.
   The prediction is linear in observation and action, so the moments of a chunk give the sum over all pairs of steps.
-* `act_on_rewards` makes the logit of a discrete action: its expected reward, plus a bonus times its doubt. The doubt is
-  the absolute error that the memory expects of that prediction; it is learned by regression too. The bonus shrinks with
-  the value, hence during a trial. So the policy uses the predictions without learning them again from returns.
-  Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits), have this form. The gradient of the policy
-  also flows into the expected rewards, so returns teach the memory too, much faster than regression by itself.
+* `act_on_rewards` makes the logit of a discrete action from its expected reward and its doubt, each times a factor. The
+  doubt is the absolute error that the memory expects of that prediction; it is learned by regression too. Its factor
+  shrinks with the value, hence during a trial. So the policy uses the predictions without learning them again from
+  returns. Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits), have this form. The gradient of the
+  policy also flows into the expected rewards, so returns teach the memory too, much faster than regression by itself.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
   same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """
@@ -374,6 +374,7 @@ class Rl2:
             size = min(size, self.policy.recurrent.rows_on_cpu // 2)
         parts = zip(torch.split(trials.inputs, size), torch.split(trials.action, size), strict=True)
         results = thread_map(lambda pair: part(*pair), parts)
+        # The parts are of different trials: [trial, ...] each.
         log_prob, value, entropy, states = (torch.cat(one) for one in zip(*results, strict=True))
         return log_prob, value, entropy, states.flatten(0, 1)  # states: [trial * chunk, state_size]
 
@@ -415,7 +416,7 @@ class Rl2:
             gradients, terms = zip(part(everything), strict=True)
         # Each part was weighted by its share of the steps, so the sum is the mean: [part, *shape] -> [*shape].
         gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
-        metrics = [torch.stack([mine[name] for mine in terms]).sum() for name in TERMS]
+        metrics = [torch.stack([mine[name] for mine in terms]).sum() for name in TERMS]  # [part] -> scalar
         summed = parallel.sums([*gradient, *metrics])
         return summed[: len(gradient)], dict(zip(TERMS, map(float, summed[len(gradient) :]), strict=True))
 
