@@ -63,7 +63,7 @@ class Task:
 
 
 class Step(NamedTuple):
-    """What `TaskVectorEnv.step` returns; all arrays ``[task, env, ...]``.
+    """Result of `TaskVectorEnv.step`; all arrays are ``[task, env, ...]``.
 
     `terminated`: the MDP ended. `truncated`: the horizon was reached first. Both stay raised while the
     environment is frozen. `success`: the goal is met at this very step (not "so far").
@@ -79,8 +79,8 @@ class Step(NamedTuple):
 class NonFiniteError(ValueError):
     """An action, observation or reward is NaN or infinite; the message names the environment, task and step.
 
-    Environments raise it for actions. Whoever steps them says what becomes of an observation or reward like that (in
-    training the episode is discarded, and counted)."""
+    Environments raise it for actions only. The caller of `step` handles such observations and rewards: training
+    discards the episode and counts it."""
 
 
 class TaskVectorEnv(ABC):
@@ -181,7 +181,8 @@ class TaskVectorEnv(ABC):
         return Step(self._observation.copy(), reward, self._terminated.copy(), truncated, success)
 
     def state(self, task: int, env: int) -> NDArray[np.float64]:
-        """What it takes to draw one environment as it is now, besides its task and its action: float64 ``[state]``.
+        """State from which one environment can be drawn as it is now, given its task and its action: float64
+        ``[state]``.
 
         Optional: empty where there is nothing more to see. The length may depend on the task's family.
         """
@@ -262,7 +263,7 @@ class TaskVectorEnv(ABC):
 
 
 class TaskDistribution(ABC):
-    """Where tasks come from. Train and test are two distributions.
+    """A distribution of tasks, and the environments for them. Train and test are two distributions.
 
     Attributes:
         name: the name `envs.make` knows it by.
@@ -303,13 +304,14 @@ class TaskDistribution(ABC):
         """Environments for any `num_tasks` tasks of this distribution at a time."""
 
     def scene(self, task: Task) -> Scene:
-        """What draws recorded episodes of `task`; a plot of the rewards, unless a subclass has something to show."""
+        """The `Scene` that draws recorded episodes of `task`; a plot of the rewards, unless a subclass has something to
+        show."""
         from envs.plots import Rewards
 
         return Rewards(task)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a result must carry so that another one can be compared with it (JSON-able)."""
+        """Description of the distribution that a result must carry to be compared with others (JSON-able)."""
         return {"name": self.name, "split": self.split, "horizon": self.horizon}
 
 

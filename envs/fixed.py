@@ -32,5 +32,5 @@ class FixedTask(TaskDistribution):
         return self._base.make(num_tasks, envs_per_task)
 
     def fingerprint(self) -> dict[str, Any]:
-        """That of `base`, and the task."""
+        """The fingerprint of `base`, and the task."""
         return {**self._base.fingerprint(), "fixed_task": {"family": self._task.family, "vector": self._task.vector}}

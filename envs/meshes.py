@@ -14,9 +14,9 @@ Mesh = tuple[Double, NDArray[np.int64]]
 """Vertices ``[vertex, 3]``, faces ``[face, 3]``."""
 
 CELLS = 12
-"""A mesh keeps about so many vertices along its longest side."""
+"""Vertices that a mesh keeps along its longest side, about."""
 SEGMENTS = 12
-"""Around anything that is round."""
+"""Segments around anything that is round."""
 
 
 def of_geom(model: mujoco.MjModel, geom: int) -> Mesh:

@@ -20,15 +20,16 @@ STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 GOAL_COLOUR = (0.15, 0.75, 0.35, 0.75)
 TRAIL_COLOUR = (0.95, 0.65, 0.1, 0.9)
 SHADES = 1.5
-"""Drawn so many times wider and higher, then averaged: cheaper than the renderer's multisampling. Without a graphics
-card a picture costs what its pixels cost: twice as wide and high costs half as much again and looks hardly better."""
+"""Factor by which a picture is drawn wider and higher, before it is averaged down: cheaper than the renderer's
+multisampling. Without a graphics card the cost grows with the pixels: a factor of 2 costs half as much again and looks
+hardly better."""
 CORNERS = 60
-"""Of the line along a path, about."""
+"""Corners of the line along a path, about."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera stands.
+    """Position and direction of the camera.
 
     Attributes:
         look_at: the point in the middle of the picture (m); with `follow`, relative to the body.
@@ -201,7 +202,7 @@ def _solids(model: mujoco.MjModel) -> list[Solid]:
 
 
 def _colour(model: mujoco.MjModel, geom: int) -> NDArray[np.float64]:
-    """Of a geom: its own, or its material's times the mean of the texture."""
+    """Colour of a geom: its own, or its material's times the mean of the texture."""
     material = model.geom_matid[geom]
     if material < 0:
         return np.asarray(model.geom_rgba[geom], np.float64)

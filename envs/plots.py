@@ -13,9 +13,9 @@ from envs.scene import Picture, Scene, Track
 INK, PAPER, GRID = "#1f2937", "#ffffff", "#e5e7eb"
 PATH, HERE, GOAL = "#f59e0b", "#2563eb", "#16a34a"
 SHADES = 2
-"""Drawn so many times wider and higher, then averaged."""
+"""Factor by which a picture is drawn wider and higher, before it is averaged down."""
 NAMED_ARMS = 12
-"""Up to so many arms are labelled."""
+"""Most arms that are labelled; more arms have no labels."""
 
 Point = tuple[float, float]
 
@@ -37,7 +37,7 @@ class Canvas:
         return width / 2 + (point[0] - 0.5) * self._unit, height / 2 - (point[1] - 0.5) * self._unit
 
     def line(self, points: Sequence[Sequence[float]], colour: str, width: float = 0.008) -> None:
-        """Through all points, with round corners; `width` as a share of the square."""
+        """Draw a line through all points, with round corners; `width` is a share of the square."""
         pixels = [self.at(point) for point in points]
         if len(pixels) > 1:
             self._pen.line(pixels, fill=colour, width=max(1, round(width * self._unit)), joint="curve")
@@ -60,7 +60,7 @@ class Canvas:
         self._pen.text(self.at(point), words, fill=INK, font=font, anchor=anchor)
 
     def picture(self) -> Picture:
-        """What was drawn."""
+        """The finished picture."""
         return np.asarray(self._image.resize(self._size, resample=4))  # 4: a box filter
 
 

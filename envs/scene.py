@@ -1,4 +1,4 @@
-"""What draws recorded episodes: one `Scene` per task, made by `TaskDistribution.scene`.
+"""Drawing of recorded episodes: one `Scene` per task, made by `TaskDistribution.scene`.
 
 Scenes draw from recorded states (`TaskVectorEnv.state`), never from environments that run.
 """
@@ -43,14 +43,14 @@ class Solid(NamedTuple):
     colour: tuple[float, float, float]
     """Red, green, blue in [0, 1]."""
     fixed: bool
-    """It never moves."""
+    """Whether it never moves."""
 
 
 class Scene(ABC):
     """Draws episodes of one task.
 
     Attributes:
-        goal: what is to be done, in a few words.
+        goal: the goal of the task in a few words.
     """
 
     goal: str

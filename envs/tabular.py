@@ -91,7 +91,7 @@ class TabularVectorEnv(TaskVectorEnv):
         return np.array([self._state[task, env]], np.float64)
 
     def mean_reward(self, observation: Float, action: NDArray[Any]) -> NDArray[np.float64]:
-        """Of the action in the state that was observed."""
+        """Mean reward of the action in the state that was observed."""
         self._check_open()
         return np.asarray(self._mean[np.arange(self.num_tasks)[:, None, None], observation.argmax(-1), action])
 

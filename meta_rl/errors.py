@@ -1,4 +1,4 @@
-"""What the command line answers in one line instead of a traceback."""
+"""Errors that the command line answers in one line instead of a traceback."""
 
 
 class ConfigError(ValueError):

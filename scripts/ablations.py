@@ -95,7 +95,7 @@ def summarise(jobs: list[Job]) -> dict[str, Any]:
 
 
 def table(name: str, found: dict[str, dict[str, Any]]) -> list[str]:
-    """In Markdown."""
+    """The table in Markdown."""
     from meta_rl.evaluation import markdown
 
     heads = ["row", "what differs", "seeds", "env steps", "training, last tenth"]

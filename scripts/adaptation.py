@@ -30,7 +30,7 @@ from meta_rl.sources.collect import Streams, rollout
 TIMES = (50, 100, 200, 300, 400, 499)
 """Env steps of an episode after which the memory is looked at."""
 RIDGE = (1.0, 10.0, 100.0, 1000.0)
-"""Of these coefficients the one that tells most of the other goals counts: an upper bound."""
+"""Ridge coefficients. The one with the smallest error on the other goals counts, so the share is an upper bound."""
 
 
 def memories(agent: Any) -> tuple[NDArray[Any], dict[tuple[int, int], NDArray[Any]], list[float]]:
@@ -61,8 +61,8 @@ def memories(agent: Any) -> tuple[NDArray[Any], dict[tuple[int, int], NDArray[An
 
 
 def told(memory: NDArray[Any], numbers: NDArray[Any], splits: int = 10) -> NDArray[Any]:
-    """Share of the variance of `numbers` ``[task, n]`` that `memory` ``[task, units]`` tells of tasks that the
-    regression has not seen ``[n]``; mean over random splits."""
+    """Share ``[n]`` of the variance of `numbers` ``[task, n]`` that a regression on `memory` ``[task, units]`` explains
+    on tasks that it was not fitted on; mean over random splits."""
     rng, shares = np.random.default_rng(0), []
     for _ in range(splits):
         order = rng.permutation(len(numbers))

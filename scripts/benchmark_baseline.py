@@ -122,7 +122,7 @@ def compare(learner: Maml, params: Params, data: Data, episodes: int, batches: i
 
 
 def sampled(learner: Maml, params: Params, distribution: envs.TaskDistribution, tasks: int, episodes: int) -> Data:
-    """So many episodes of so many tasks."""
+    """`episodes` episodes of each of `tasks` tasks, with sampled actions."""
     env = distribution.make(tasks, episodes)
     env.set_tasks(distribution.sample(np.random.default_rng(1), tasks))
     streams, indices = Streams(1, 0), range(tasks)
@@ -135,7 +135,8 @@ def sampled(learner: Maml, params: Params, distribution: envs.TaskDistribution, 
 
 
 def summary(found: dict[str, list[Any]]) -> dict[str, dict[str, float]]:
-    """Of what `compare` found."""
+    """Summary of what `compare` found, by name: mean cosine, the standard error of its difference from "as it was", and
+    the gain, relative to "as it was"."""
     was, rows = np.array(found["as it was"]), {}
     for name, pairs in found.items():
         mine = np.array(pairs)

@@ -41,7 +41,7 @@ LEVELS = (0.5, 0.9)
 """Success on unseen goals; at the last one a run ends."""
 RUNS = Path("runs/skill")
 CURVE = "skill.jsonl"
-"""In the run directory: a row per judgement."""
+"""File in the run directory with a row per judgement."""
 
 
 def first_at(curve: Sequence[Row], level: float) -> Row | None:

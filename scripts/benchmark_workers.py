@@ -49,7 +49,7 @@ Sources = dict[str, Source]
 
 
 class Bench:
-    """What all measurements share."""
+    """Settings that all measurements share."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         config, self.distribution = default_config(options.recipe, options.env), envs.make(options.env)
@@ -60,7 +60,7 @@ class Bench:
         self.reference: Any = None
 
     def groups(self) -> Iterator[Callable[[], contextlib.AbstractContextManager[Sources]]]:
-        """What is measured in turns."""
+        """Sources that are measured in turns."""
         yield self.here
         if importlib.util.find_spec("ray") is None:
             print("Ray is not installed and not measured; make test-ray installs it", flush=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 SMALL_BATCHES = ["--meta-batch-size", "10", "--episodes-per-task", "5"]
-"""How ML1 is trained by all recipes but rl2, whose defaults are as small: more updates for the same env steps."""
+"""Options for training on ML1, for all recipes but rl2, whose defaults are as small: more updates for the same env
+steps."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Job:
 
     @property
     def command(self) -> list[str]:
-        """What is run."""
+        """Command line of the training."""
         rest = ["--iterations", self.iterations, "--seed", self.seed, "--run-dir", self.path]
         return [sys.executable, "-m", "meta_rl.cli", "train", self.recipe, *self.options, *map(str, rest)]
 
@@ -112,7 +113,7 @@ def seeds_of(folder: Path, row: str, wanted: Sequence[int]) -> list[int]:
 
 
 def finished(jobs: Sequence[Job]) -> list[Job]:
-    """Those that are evaluated; the others are named. Ends the script where there are none."""
+    """The jobs that are evaluated. Names the others on stderr; ends the script if none is evaluated."""
     done = [job for job in jobs if job.result]
     if missing := [job.path.name for job in jobs if job not in done]:
         print(f"not evaluated yet, or not at the budget: {', '.join(missing)}", file=sys.stderr)

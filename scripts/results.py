@@ -31,7 +31,7 @@ class Experiment:
     begins: dict[str, str] = field(default_factory=dict)
 
     def iterations(self, recipe: str, scale: float = 1.0) -> int:
-        """What the budget of `recipe` allows."""
+        """Iterations that the budget of `recipe` allows."""
         budget, options = self.rows[recipe]
         spent = self.rows[self.begins[recipe]][0] if recipe in self.begins else 0
         return iterations_within(scale * (budget - spent), recipe, ["--env", self.env, *options])

@@ -83,7 +83,7 @@ def play(agent: Any, row: Row, num_tasks: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def optimal(row: Row) -> float | None:
-    """What no agent can surpass, where it can be computed."""
+    """The best possible total reward, or None if it cannot be computed."""
     arms, pulls = map(int, re.findall(r"\d+", row.env)) if row.env.startswith("bandit") else (0, math.inf)
     return optimal_bandit(arms, pulls) if pulls <= 12 else None
 

@@ -128,7 +128,7 @@ def row(folder: Path) -> list[str]:
 
 
 def page(zoo: Path) -> str:
-    """What zoo/README.md holds."""
+    """Text of zoo/README.md."""
     heads = ["agent", "recipe", "trained on", "env steps", "unseen tasks", "mode actions", "sampled actions", "commit"]
     rows = [row(folder) for folder in agents(zoo)]
     lines = markdown.table([[*heads, "size", "evaluate it"], *rows]) if rows else ["No agents yet."]

@@ -27,14 +27,14 @@ class Model(NamedTuple):
 
     native: _engine.Robot
     parameters: Double
-    """Those of `PARAMETERS` one after the other, as the model has them; empty for fixed dynamics."""
+    """Values of `PARAMETERS` in the model, one array after the other; empty for fixed dynamics."""
     mass: Double
-    """Of the bodies, ``[body]``, kg."""
+    """Masses of the bodies, ``[body]``, kg."""
     qpos: Double
     """The initial pose, before noise."""
     qvel: Double
     seconds: float
-    """Duration of an env step."""
+    """Seconds of an env step."""
 
 
 @functools.cache

@@ -99,7 +99,7 @@ PROGRESS: dict[str, Callable[[Double, Double, Double], Double]] = {
 
 @dataclass(frozen=True)
 class Family:
-    """What the presets of a family share.
+    """Settings that the presets of a family share.
 
     Attributes:
         robot: a key of `robots.ROBOTS`.
@@ -170,7 +170,7 @@ class Preset:
 
     @property
     def shared(self) -> Family:
-        """What the row shares with the others of its family."""
+        """The settings that the row shares with the others of its family."""
         return FAMILIES[self.family]
 
     @property

@@ -167,7 +167,7 @@ PARAMETER_SIZES: dict[str, tuple[int, ...]] = {"walker2d": (8, 24, 9, 24), "hopp
 
 
 def model_path(robot: Robot) -> str:
-    """Where the installed Gymnasium keeps the robot's model."""
+    """Path of the robot's model in the installed Gymnasium."""
     import importlib.util
     from pathlib import Path
 

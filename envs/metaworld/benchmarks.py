@@ -169,8 +169,8 @@ def to_metaworld(task: Task, goal_visible: bool = False) -> Any:
 def reset_to(env: Any, task: Task) -> Any:
     """The first observation ``[39]`` of `env`, a metaworld env object that `to_metaworld(task)` was set on.
 
-    Metaworld redraws while object and goal are too close, which never ends with a fixed vector: its reset draws at
-    most twice, so many more draws mean that it is stuck.
+    Metaworld redraws while object and goal are too close, and never ends with a fixed vector. Its reset draws at most
+    twice otherwise, so more than ten draws mean that it is stuck.
 
     Raises:
         ValueError: the family does not accept the task vector.

@@ -84,8 +84,8 @@ def _folder() -> Path | None:
 
 @functools.cache
 def _digest() -> str:
-    """Of the versions, of Meta-World's files (an edited copy is another world), and of this machine's arithmetic (a
-    home folder may be shared by processors that round sines and dot products differently)."""
+    """Digest of all that cached states depend on: versions, Meta-World's files (an edited copy is another world), and
+    this machine's arithmetic (processors that share a home folder may round sines and dot products differently)."""
     parts: list[Any] = [FORMAT, metadata.version("mujoco"), metadata.version("metaworld"), np.__version__]
     spec = importlib.util.find_spec("metaworld")
     if spec is not None and spec.submodule_search_locations:

@@ -51,7 +51,7 @@ class Agent:
 
     @property
     def interface(self) -> Interface:
-        """What it observes and answers; unless it was given, that of the tasks it was trained on."""
+        """Spaces and horizon of the agent; unless given, those of the tasks that it was trained on."""
         self._interface = self._interface or open_problem(self.config).interface
         return self._interface
 

@@ -30,7 +30,7 @@ MODEL = "model.safetensors"
 
 @dataclass(frozen=True)
 class Bundle:
-    """What an agent needs besides its config.
+    """Contents of an agent besides its config.
 
     Attributes:
         weights: what was meta-learned, on the CPU.

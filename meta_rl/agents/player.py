@@ -45,7 +45,7 @@ class Player:
         self.forget()
 
     def forget(self) -> None:
-        """Back to the meta-parameters, for another task."""
+        """Return to the meta-parameters, for another task."""
         self._adapted = self._learner.start(self._weights, 1)
         self._stage = 0
         self.reset()
@@ -65,8 +65,8 @@ class Player:
         """Practise in `env` with sampled actions and adapt to it, on top of what was adapted before.
 
         Args:
-            episodes: that each step learns from. Default, as of `steps`: the protocol of the training run.
-            steps: adaptations, one after another.
+            episodes: number of episodes that each step learns from; default: as in the protocol of the training run.
+            steps: number of adaptations, one after another; default: as in the protocol of the training run.
             horizon: env steps after which an episode is cut off if the environment does not end it. Default: as in
                 training.
         Returns:
@@ -120,8 +120,8 @@ class Player:
         return int(action) if isinstance(self._interface.action_space, gym.spaces.Discrete) else action
 
     def observe(self, reward: float, done: bool) -> None:
-        """What followed the last action; `done`: the episode is over, be it terminated or truncated. An agent with a
-        memory takes it into the next episode, unless `reset` comes first."""
+        """Tell what followed the last action; `done` is True if the episode is over, terminated or truncated. An agent
+        with a memory takes it into the next episode, unless `reset` comes first."""
         assert self._actor is not None, "observe follows act"
         self._over = bool(done)
         self._actor.observe(_lone(reward, np.float64), _lone(done, np.bool_))

@@ -1,4 +1,4 @@
-"""What a meta-learner is: *condition on support, then face the query*."""
+"""The protocol of meta-learners: *condition on support, then face the query*."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from meta_rl.networks.policy import Policy
 
 
 class Noise(Protocol):
-    """What a policy says about the noise that one of its actions takes."""
+    """Form of the noise that one action of a policy takes."""
 
     noise_shape: tuple[int, ...]
     noise_kind: str
@@ -39,10 +39,10 @@ def draw_noise(rng: np.random.Generator, policy: Noise, *leading: int) -> NDArra
 
 
 class Actor(Protocol):
-    """A policy bound to what it has adapted, one per task. It lasts for one rollout."""
+    """Policies bound to adapted parameters or memories, one per task. An actor lasts for one rollout."""
 
     def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
-        """Episodes begin: in all environments, or in those of `mask` ``[task, env]``."""
+        """Called when episodes begin: in all environments, or in those of `mask` ``[task, env]``."""
         ...
 
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
@@ -50,8 +50,8 @@ class Actor(Protocol):
         ...
 
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
-        """What followed the last action: rewards, and whether the episode is over, both ``[task, env]``. Agents with
-        a memory read it."""
+        """Called with what followed the last action: rewards, and whether the episode is over, both ``[task, env]``.
+        Agents with a memory read it."""
         ...
 
 
@@ -84,7 +84,7 @@ class MetaLearner(Protocol):
         ...
 
     def prepare(self, adapted: Adapted, rollout: Rollout) -> Any:
-        """What losses read (named tuples of tensors ``[task, ...]``), from what was recorded while `adapted` acted."""
+        """The data that losses read (named tuples of tensors ``[task, ...]``), made from a rollout of `adapted`."""
         ...
 
     def adapt(self, adapted: Adapted, support: Any, actor: Actor) -> Adapted:
@@ -140,8 +140,7 @@ def unadapted(weights: Weights, num_tasks: int) -> Weights:
 def adapt_each(
     backend: str, adapt_one: Callable[[Params, tuple[Any, ...]], Params], params: Params, support: Any
 ) -> Params:
-    """``adapt_one(params, (support,))`` of every task, from its own parameters ``[task, ...]``; nothing is to be
-    differentiated further.
+    """``adapt_one(params, (support,))`` of every task, from its own parameters ``[task, ...]``, without a graph.
 
     Args:
         backend: of `meta_rl.core.task_map.over_tasks`.
@@ -158,11 +157,12 @@ def adapt_each(
 
 @torch.no_grad()
 def policy_batch(policy: Policy, weights: Weights, rollout: Rollout, discount: float, gae_lambda: float) -> Batch:
-    """Advantages by GAE over a linear baseline of this very rollout, normalised per task; no bootstrap, because the
-    objective is the return up to the horizon.
+    """The data of policy losses: a rollout with advantages, by GAE over a linear baseline fitted to this very rollout.
+
+    Advantages are normalised per task. They do not bootstrap, because the objective is the return up to the horizon.
 
     Args:
-        weights: of the policies that acted, their parameters ``[task, ...]``.
+        weights: of the policies that acted; their network's parameters are ``[task, ...]``.
     """
     params = weights.params
     observation, action = from_numpy(rollout.observation), from_numpy(rollout.action)
@@ -178,16 +178,16 @@ def policy_batch(policy: Policy, weights: Weights, rollout: Rollout, discount: f
 
 
 class Spaces(Protocol):
-    """What a learner has to know of a task distribution."""
+    """The spaces of a task distribution, all that a learner has to know of it."""
 
     @property
     def observation_space(self) -> Any:
-        """What is observed."""
+        """Space of observations."""
         ...
 
     @property
     def action_space(self) -> Any:
-        """What is answered."""
+        """Space of actions or, in few-shot tasks, of answers."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What an agent observes and answers: all that must be known of the tasks to act, and nothing else."""
+"""The interface of an agent, what it observes and answers: all that it must know of the tasks to act."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meta_rl.errors import ConfigError
 
 Space: TypeAlias = gym.spaces.Space[Any]
 INTERFACE = "interface"
-"""Where ``environment.json`` of a run has it."""
+"""Key of the interface in ``environment.json`` of a run."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Interface:
 
     @staticmethod
     def of(tasks: Spaces, horizon: int = 0) -> Interface:
-        """That of a task distribution."""
+        """The interface of a task distribution."""
         return Interface(tasks.observation_space, tasks.action_space, horizon)
 
     @property
@@ -66,7 +66,7 @@ class Interface:
 
 
 def _form(space: Space) -> str:
-    """What has to agree. Bounds need not: the agent never looks at them."""
+    """Form of a space, in words, which has to agree. Bounds need not: the agent never looks at them."""
     return repr(space) if isinstance(space, gym.spaces.Discrete) else f"{type(space).__name__}{space.shape}"
 
 
@@ -79,7 +79,7 @@ def _space_to_dict(space: Space) -> dict[str, Any]:
 
 
 def _bound_to_list(bound: NDArray[Any]) -> list[str]:
-    """Its elements, or the one that all equal; as text, because JSON has no number for infinite ones."""
+    """Elements of a bound, or one if all are equal; as text, because JSON has no infinite numbers."""
     return [repr(float(x)) for x in (bound.flat[:1] if (bound == bound.flat[0]).all() else bound.flat)]
 
 

@@ -59,11 +59,11 @@ Groups = list[tuple[MetaBatch, float]]
 
 
 class MamlBase:
-    """What policies and supervised networks have in common: adaptation, and the meta-gradient through it.
+    """Base of the learners of policies and of supervised networks: adaptation, and the meta-gradient through it.
 
     Args:
         policy: maps observations to a distribution or to answers under given parameters.
-        inner_loss: of what `policy` says about one batch of support data.
+        inner_loss: maps the outputs of `policy` on one batch of support data, and that batch, to a scalar.
     """
 
     def __init__(self, config: MamlConfig | SupervisedMamlConfig, policy: Any, inner_loss: Callable[..., Tensor]):
@@ -90,9 +90,13 @@ class MamlBase:
         return adapted._replace(params=adapt_each(self.backend, one, adapted.params, support))
 
     def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
-        """What the adapted networks say about the query observations, with a leading task axis (action distributions
-        ``[task, env, time]``, or outputs ``[task, example, out]``), differentiable with respect to `params`, the
-        network's and the shared ones together."""
+        """Outputs of the adapted networks on the query observations.
+
+        Args:
+            params: the network's and the shared ones together; the outputs are differentiable with respect to them.
+        Returns:
+            Action distributions ``[task, env, time]``, or outputs ``[task, example, out]``.
+        """
         network, shared = parted(params)
 
         def one(support: tuple[Any, ...], query: Any) -> Any:
@@ -106,7 +110,12 @@ class MamlBase:
     def _objective(
         self, loss_of: Callable[..., Tensor], tell: Callable[[Any, Any], Any] = lambda outputs, query: outputs
     ) -> Callable[[MetaBatch], gradient_step.Loss]:
-        """The mean over tasks of `loss_of` what adapted networks say of the query, and what `tell` makes of that."""
+        """The objective of a meta-batch: a function of the parameters that returns (mean loss over tasks, extras).
+
+        Args:
+            loss_of: maps a task's outputs on the query, and the query, to a scalar.
+            tell: maps the detached outputs of all tasks, and the query, to the extras; default: the outputs.
+        """
 
         def objective(part: MetaBatch) -> gradient_step.Loss:
             def loss(params: Params) -> tuple[Tensor, Any]:
@@ -119,7 +128,8 @@ class MamlBase:
         return objective
 
     def _adapt_one(self, params: Params, rates: Params, support: tuple[Any, ...]) -> Params:
-        """A step of one task per element of `support`, of the learned step sizes `rates` if there are any."""
+        """Parameters of one task after one step per element of `support`. The step sizes are `rates` if they are
+        learned, else `inner_lr`."""
         inner_lr, first_order = rates or self.config.inner_lr, self.config.first_order
         return inner_loop.adapt(self._loss, params, support, inner_lr, first_order=first_order)
 
@@ -169,16 +179,16 @@ class Maml(MamlBase):
 
         def evaluate(candidate: Params) -> tuple[Tensor, Tensor]:
             def one(index: int) -> tuple[Tensor, Tensor]:
-                value, new = surrogates[index](candidate)
+                value, new = surrogates[index](candidate)  # the value is already times the group's share
                 return value, mean_kl(old[index], new, groups[index])
 
             loss, kl = zip(*part_map(one, range(len(groups)), batch.query.weight.device), strict=True)
-            return torch.stack(loss).sum(0), torch.stack(kl).sum(0)
+            return torch.stack(loss).sum(0), torch.stack(kl).sum(0)  # [group] -> scalars
 
         product = self.curvature_product(params, thin(batch, c.curvature_stride))
         start = {name: p.detach() for name, p in params.items()}
         settings = trust_region.TrustRegion(c.max_kl, c.cg_iters, c.cg_damping, c.backtrack_ratio, c.max_backtracks)
-        flat = trust_region.ravel(gradient)
+        flat = trust_region.ravel(gradient)  # [coordinate]
         moved, metrics = trust_region.step(start, float(loss), flat, evaluate, product, settings)
         state.params, state.shared = parted(moved)
         return metrics | {"policy/entropy": mean_entropy(old, groups)}
@@ -243,13 +253,14 @@ class Maml(MamlBase):
         products = part_map(lambda group: self._curvature_product(params, *group), groups, device)
 
         def product(vector: Tensor) -> Tensor:
+            # [group, coordinate] -> [coordinate]: each group's product is already times its share of the tasks.
             return parallel.mean(torch.stack(part_map(lambda one: one(vector), products, device)).sum(0))
 
         return product
 
     def _curvature_product(self, params: Params, batch: MetaBatch, share: float) -> Callable[[Tensor], Tensor]:
         policies = self.adapted_policies(params, batch)
-        old, weight = detach(policies), share * mean_weight(batch.query).unsqueeze(-1)
+        old, weight = detach(policies), share * mean_weight(batch.query).unsqueeze(-1)  # [task, env, time, 1]
 
         def fisher(tangent: Sequence[Tensor]) -> list[Tensor]:
             return [t * weight for t in old.fisher_product(type(old)(*tangent))]
@@ -257,7 +268,8 @@ class Maml(MamlBase):
         return trust_region.gauss_newton_product(policies, list(params.values()), fisher)
 
     def support_policies(self, params: Params, batch: MetaBatch) -> list[Any]:
-        """The same for the policies before each inner step, on the observations of its support rollout."""
+        """Action distributions of the policies before each inner step, on the observations of that step's support
+        rollout; differentiable like `adapted_policies`."""
 
         network, shared = parted(params)
 
@@ -301,7 +313,7 @@ class SupervisedMaml(MamlBase):
         return metrics | {key: sum(m[key] for m in shown) for key in shown[0]}
 
     def start(self, weights: Weights, num_tasks: int) -> Weights:
-        """See `MamlBase.start`; the adaptation of a test computes as is fastest for it."""
+        """See `MamlBase.start`. Also selects the back end that is fastest for adaptation in tests."""
         self.backend = fewshot.test_backend(weights.params)
         return super().start(weights, num_tasks)
 
@@ -310,13 +322,13 @@ class SupervisedMaml(MamlBase):
         return fewshot.predict(self.policy, adapted.params, support, observation, inductive)
 
     def _parts(self, params: Params, batch: MetaBatch) -> tuple[list[gradient_step.Loss], Groups]:
-        """The loss of each group of tasks, which also tells its scores, and the groups."""
+        """The loss of each group of tasks, with the group's scores as extras, and the groups."""
         groups = self._groups(params, batch)
         objective = self._objective(self.inner_loss, functools.partial(fewshot.scores, self.policy.kind))
         return gradient_step.shares(objective, groups), groups
 
     def _gradient(self, backend: str, params: Params, batch: MetaBatch) -> None:
-        """The expensive part of an update, to be timed."""
+        """Compute the expensive part of an update, so that it can be timed."""
         self.backend = backend
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
         gradient_step.accumulate(leaves, self._parts(leaves, batch)[0])
@@ -328,7 +340,7 @@ def detach(distributions: Any) -> Any:
 
 
 def mean_entropy(policies: Sequence[Any], groups: Groups) -> float:
-    """Mean over each task's valid steps, then over tasks."""
+    """Mean entropy over each task's valid steps, then over tasks."""
     pairs = zip(policies, groups, strict=True)
     return parallel.mean_number(
         sum(share * float((old.entropy() * mean_weight(part.query)).sum()) for old, (part, share) in pairs)
@@ -336,7 +348,7 @@ def mean_entropy(policies: Sequence[Any], groups: Groups) -> float:
 
 
 def mean_kl(old: Any, new: Any, group: tuple[MetaBatch, float]) -> Tensor:
-    """What a group adds to the mean of KL(old || new) over each task's valid steps, then over tasks."""
+    """A group's contribution to the mean of KL(old || new) over each task's valid steps, then over tasks."""
     part, share = group
     return (old.kl(new) * mean_weight(part.query)).sum() * share  # type: ignore[no-any-return]
 
@@ -349,45 +361,54 @@ def mean_weight(batch: Batch) -> Tensor:
 def between_tasks(batch: MetaBatch, count: int, rng: np.random.Generator) -> Iterator[tuple[MetaBatch, float]]:
     """The tasks of all processes that share the update in a new order, cut into `count` minibatches (or one per task).
 
-    Returns:
-        This process's own tasks of each minibatch, maybe none, and the weight that makes the mean of the processes'
-        weighted means the mean over the minibatch.
+    Yields:
+        This process's own tasks of each minibatch, maybe none, and their weight. The mean over processes of the
+        weighted means is the mean over the minibatch.
     """
     tasks = len(batch.query.weight)
     everyone, first = tasks * parallel.size(), tasks * parallel.rank()
     for part in np.array_split(rng.permutation(everyone), min(count, everyone)):
-        index = torch.from_numpy(part[(part >= first) & (part < first + tasks)] - first)
+        index = torch.from_numpy(part[(part >= first) & (part < first + tasks)] - first)  # [picked], maybe [0]
         yield _at(batch, index.to(batch.query.weight.device)), len(index) * parallel.size() / len(part)
 
 
 def between_steps(batch: MetaBatch, count: int, rng: np.random.Generator) -> Iterator[tuple[MetaBatch, float]]:
-    """The query's valid steps of each task in a new order, cut into `count` minibatches (or one per step) that all have
-    all tasks, ``[task, 1, step, ...]``; each with the weight of this process among all, 1."""
-    query = Batch(*(x.flatten(1, 2) for x in batch.query))
+    """The query's valid steps of each task in a new order, cut into `count` minibatches (or one per step). Every
+    minibatch has steps of all tasks.
+
+    Yields:
+        A minibatch ``[task, 1, step, ...]`` and its weight, 1, as all processes have equally many tasks.
+    """
+    query = Batch(*(x.flatten(1, 2) for x in batch.query))  # [task, env * time, ...]
     tasks, steps = query.weight.shape
     everyone, first = tasks * parallel.size(), tasks * parallel.rank()
+    # Every process draws for all tasks and takes its own rows, so sharing the update does not change the order.
     key = torch.from_numpy(rng.random((everyone, steps))[first : first + tasks]).to(query.weight.device)
-    order = (key + (query.weight == 0)).argsort(1)  # padding last, so that all minibatches have as many valid steps
+    # Keys of valid steps are below 1 and those of padding are not. So padding comes last, and every minibatch has the
+    # same number of valid steps, to within one.
+    order = (key + (query.weight == 0)).argsort(1)  # [task, step]
     for i in range(min(count, steps)):
-        index = order[:, i::count]
+        index = order[:, i::count]  # [task, picked]
+        # The index gets an axis of 1 for each that x has beyond [task, step]; the result is [task, picked, ...].
         picked = (x.take_along_dim(index.reshape(*index.shape, *[1] * (x.dim() - 2)), 1) for x in query)
-        yield MetaBatch((), Batch(*(x.unsqueeze(1) for x in picked))), 1.0
+        yield MetaBatch((), Batch(*(x.unsqueeze(1) for x in picked))), 1.0  # [task, 1, picked, ...]
 
 
 def _at(batch: MetaBatch, tasks: Tensor) -> MetaBatch:
-    return map_tensors(lambda x: x[tasks], batch)  # type: ignore[no-any-return]
+    return map_tensors(lambda x: x[tasks], batch)  # type: ignore[no-any-return]  # [picked, ...]
 
 
 FEWEST_STATES = 10
-"""States of an episode that `thin` keeps whatever the stride, if there are so many."""
+"""Steps of each episode that `thin` keeps at least, whatever the stride; shorter episodes keep all their steps."""
 
 
 def thin(batch: MetaBatch, stride: int) -> MetaBatch:
-    """About every `stride`-th step of every episode. Neighbouring states are nearly alike, so the curvature estimated
-    on them is nearly the same at a fraction of the cost; loss, gradient and line search always see all steps.
+    """About every `stride`-th step of every episode, for estimates of the curvature. Neighbouring states are nearly
+    alike, so the estimate is nearly the same at a fraction of the cost. Loss, gradient and line search see all steps.
 
-    An episode gives as many steps as one up to the horizon would, or all it has, at even distances: the curvature has
-    to see several states of every episode, however short. What they weigh stands for the steps left out.
+    Every episode gives the same number of steps, at even distances: the number for an episode up to the horizon, or all
+    that a shorter one has. So the curvature sees several states of every episode. The weights of the steps kept make up
+    for those left out.
     """
     return MetaBatch(tuple(_thinned(support, stride) for support in batch.support), _thinned(batch.query, stride))
 
@@ -397,13 +418,14 @@ def _thinned(batch: Batch, stride: int) -> Batch:
     count = max(-(-horizon // stride), min(horizon, FEWEST_STATES))
     if count == horizon:
         return batch
-    length = batch.weight.sum(-1, keepdim=True).long()
+    length = batch.weight.sum(-1, keepdim=True).long()  # [task, env, 1]
     position, kept = torch.arange(count, device=length.device), length.clamp(min=1, max=count)
-    index = position * length // kept
+    index = position * length // kept  # [task, env, count]
     # length / kept for every step kept, relative to that of a whole episode: in whole numbers first, to be exactly 1.
     weight = torch.where(position < length, length * count / (horizon * kept), 0).to(batch.weight.dtype)
 
     def pick(x: Tensor) -> Tensor:
+        # [task, env, time, ...] -> [task, env, count, ...]; the index gets an axis of 1 for each that x has beyond.
         return x.take_along_dim(index.reshape(*index.shape, *[1] * (x.dim() - index.dim())), index.dim() - 1)
 
     return Batch(*map(pick, batch))._replace(weight=weight)

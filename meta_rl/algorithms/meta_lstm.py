@@ -36,7 +36,8 @@ from meta_rl.networks.fewshot import Network
 
 
 class Memory(NamedTuple):
-    """Of each coordinate: hidden and cell state ``[coordinate, units]``, and the last gates ``[coordinate]``."""
+    """Memory of the update rule for each coordinate: hidden and cell state ``[coordinate, units]``, and the last forget
+    and input gates ``[coordinate]``."""
 
     hidden: Tensor
     cell: Tensor
@@ -72,7 +73,7 @@ class UpdateRule(nn.Module):
         return forget * value - take * gradient, Memory(hidden, cell, forget, take)
 
     def start(self, like: Tensor) -> Memory:
-        """Before the first update of parameters ``[coordinate]``."""
+        """The memory before the first update of parameters ``[coordinate]``."""
         zeros = like.new_zeros(len(like), self.reader.units)
         return Memory(zeros, zeros, torch.ones_like(like), torch.zeros_like(like))
 

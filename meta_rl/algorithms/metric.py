@@ -1,7 +1,7 @@
-"""What learners that compare embeddings share: a network embeds support and query, and a query's class is the one
-whose support is closest. Adaptation is remembering the support; learning is one Adam step on the mean loss of tasks.
+"""What learners that compare embeddings share: a network embeds support and query, and a query gets the class with the
+closest support. Adaptation is remembering the support; learning is one Adam step on the mean loss over tasks.
 
-One file each says what "closest" means: `prototypical`, `matching`, `siamese`.
+Each of the files `prototypical`, `matching` and `siamese` defines what "closest" means.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from meta_rl.networks.fewshot import Network
 
 
 class Remembered(NamedTuple):
-    """Tasks with or without their support."""
+    """Result of adaptation: the parameters, and whether queries may be compared with the support.
+
+    Attributes:
+        seen: False before the first adaptation, when every class is equally likely; True after it.
+    """
 
     params: Params
-    """Of network and comparison together (`joined`)."""
+    """Parameters of network and comparison together (`joined`)."""
     seen: bool
 
 
@@ -51,7 +55,12 @@ class MetricLearner:
         raise NotImplementedError
 
     def loss(self, params: Params, embedded: tuple[Tensor, Tensor], logits: Tensor, data: MetaBatch) -> Tensor:
-        """Of one task; `embedded` is support and query. Cross-entropy of the queries' classes."""
+        """Loss of one task: the cross-entropy of the queries' classes.
+
+        Args:
+            embedded: embeddings of support and query, ``[example, width]`` each.
+            logits: ``[query, way]``.
+        """
         return losses.cross_entropy(logits, data.query)
 
     def init(self) -> TrainState:
@@ -60,11 +69,11 @@ class MetricLearner:
         return TrainState(0, 0, params, head)
 
     def start(self, weights: Weights, num_tasks: int) -> Remembered:
-        """No support yet: every class is as likely."""
+        """Tasks without support: every class is equally likely."""
         return Remembered(joined(weights.params, weights.shared), False)
 
     def adapt(self, adapted: Remembered, support: Examples) -> Remembered:
-        """Nothing to compute: what there is to remember is the support itself."""
+        """Tasks with support. Nothing is computed, because `predict` is given the support itself."""
         return Remembered(adapted.params, True)
 
     @torch.no_grad()

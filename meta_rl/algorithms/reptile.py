@@ -5,21 +5,22 @@ For every task i of a meta-batch, with theta the meta-parameters:
     theta_i = theta;  repeat: D_i = rollouts of theta_i;  theta_i <- theta_i - inner_lr * grad L(theta_i, D_i)
     theta  <- theta + meta_lr * mean_i(theta_i - theta)
 
-The step towards theta_i needs no second derivative, nor a query set. L is the policy gradient, or PPO's clipped
-surrogate, of which the inner loop takes many small steps: `inner_epochs` passes over a rollout, `inner_minibatches`
-steps each, by Adam. One plain gradient step per rollout moves a policy too little to tell theta where its tasks lie.
-All tasks move in one batch; with a meta-batch of one task this is serial Reptile. The meta-step is plain
+The step towards theta_i needs no second derivative, nor a query set. L is the policy gradient or PPO's clipped
+surrogate. With the surrogate the inner loop takes many small Adam steps: `inner_epochs` passes over a rollout,
+`inner_minibatches` steps each. One plain gradient step per rollout moves a policy too little to show theta where its
+tasks lie. All tasks move in one batch; with a meta-batch of one task this is serial Reptile. The meta-step is plain
 interpolation, whose size may be annealed linearly, or Adam with ``theta - mean_i(theta_i)`` for its gradient.
 
-The rollout of the adapted policies, which other meta-learners judge on, shows the result of the adaptation and is then
-learned from like the others: nothing that was sampled is thrown away.
+The rollout of the adapted policies, the query of other meta-learners, shows the result of the adaptation. Then it is
+learned from like the others, so no sample is wasted.
 
 The inner optimizer may be Adam without momentum. Its second moments are learned too, as in the authors' code, where
-they last from task to task and into the tests: every task starts with the mean of what the tasks before ended with.
-Adam that starts anew with a task takes steps of one size in all parameters at first, however small their gradients.
+they last from task to task and into the tests: every task starts with the mean of those that the tasks before ended
+with. If Adam started anew with every task, its first steps would have one size in all parameters, however small their
+gradients.
 
-On labelled examples (`SupervisedReptile`) D_i are minibatches of the support; the query, never learned from, shows what
-came of it.
+On labelled examples (`SupervisedReptile`) D_i are minibatches of the support. The query is never learned from and shows
+the result.
 """
 
 from __future__ import annotations
@@ -51,19 +52,19 @@ from meta_rl.networks.policy import Policy
 
 
 class Adapting(NamedTuple):
-    """Tasks on their way."""
+    """Reptile's `Adapted`: all tasks in the middle of their adaptation."""
 
     weights: Weights
-    """Parameters ``[task, ...]``; the others as they were."""
+    """Network parameters ``[task, ...]``; everything else as in the meta-parameters."""
     state: Any
-    """Of the inner optimizer, ``[task, ...]``."""
+    """State of the inner optimizer, ``[task, ...]``."""
     steps: int
-    """Adaptations taken."""
+    """Number of adaptations so far."""
 
 
 class ReptileBase:
-    """What policies and supervised networks have in common: the inner optimizer, and the step towards the adapted
-    parameters."""
+    """Base of the learners of policies and of supervised networks: the inner optimizer, and the step towards the
+    adapted parameters."""
 
     def __init__(self, config: ReptileConfig | SupervisedReptileConfig, policy: Any, inner_loss: Callable[..., Tensor]):
         self.config: Any = config
@@ -95,7 +96,7 @@ class ReptileBase:
         return Adapting(adapted.weights._replace(params=params), state, adapted.steps + 1)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        """The step towards the mean of the adapted parameters; the inner optimizer's numbers go all the way."""
+        """One step towards the mean of the adapted parameters. The inner optimizer's numbers become their mean."""
         at_once = tasks_at_once(state.params, batch.query.weight)
 
         def one(params: Params, shared: Params, data: tuple[Any, ...]) -> tuple[Params, Params]:
@@ -105,11 +106,12 @@ class ReptileBase:
             return adapted, named(optimizer)
 
         start, data = (state.params, state.shared), self._learned_from(batch)
+        # All tasks start from the same parameters; what they end with has a leading task axis.
         ended = over_tasks(self.backend, one, *start, data, in_dims=(None, None, 0), chunk_size=at_once)
         before, after = joined(*start), joined(*ended)
-        moved = parallel.means([(p - after[name].mean(0)).detach() for name, p in before.items()])
+        moved = parallel.means([(p - after[name].mean(0)).detach() for name, p in before.items()])  # mean over tasks
         gradient, optimizer = parted(dict(zip(before, moved, strict=True)))
-        flat = torch.cat([g.reshape(-1) for g in gradient.values()])
+        flat = torch.cat([g.reshape(-1) for g in gradient.values()])  # [coordinate]
         metrics = {
             "update/displacement": float(flat.norm()),
             "update/meta_lr": self.meta_lr(state.iteration),
@@ -137,21 +139,22 @@ class ReptileBase:
         state.params, state.optimizer = adam.result(), adam.state()
 
     def _judge(self, adapted: Params, batch: MetaBatch) -> Metrics:
-        """What the adapted parameters of all tasks are worth, where that is not known already."""
+        """Scores of the adapted parameters ``[task, ...]`` on the query; none for policies, as their rollouts have
+        shown them."""
         return {}
 
     def _learned_from(self, batch: MetaBatch) -> tuple[Any, ...]:
-        """What the tasks adapt on, one after another."""
+        """Data that the tasks adapt on, one element after another."""
         raise NotImplementedError
 
     def _steps(self, params: Params, state: Any, support: Any, number: int) -> tuple[Params, Any]:
-        """The inner steps of one task on its `support`, after `number` adaptations. First order: the result is never
-        differentiated."""
+        """Take the inner steps of one task on its `support`, after `number` adaptations. The result is never
+        differentiated, so first order is enough."""
         parts = self._parts(support, number)
         return inner_loop.adapt_by(self._rule, self._loss, params, state, parts, first_order=True)
 
     def _parts(self, support: Any, number: int) -> list[Any]:
-        """What each of these inner steps learns from."""
+        """Data of each inner step on `support`, after `number` adaptations."""
         raise NotImplementedError
 
     def _loss(self, params: Params, batch: Any) -> Tensor:
@@ -175,7 +178,7 @@ class Reptile(ReptileBase):
         return state
 
     def stages(self, episodes_per_task: int) -> int:
-        """`inner_steps` rollouts, and the one that shows what came of them."""
+        """`inner_steps` rollouts, and one more that shows the result of the adaptation."""
         return self.config.inner_steps + 1
 
     def actor(self, adapted: Adapting) -> PolicyActor:
@@ -190,9 +193,10 @@ class Reptile(ReptileBase):
         return (*batch.support, batch.query)
 
     def _parts(self, support: Batch, number: int) -> list[Batch]:
-        """Every epoch takes all steps of the rollout ``[env, time, ...]``, the m-th of its M minibatches every M-th one
-        from the m-th on: neighbours are alike, so that each minibatch is a sample of whole episodes."""
+        """Minibatches of a rollout ``[env, time, ...]``: the m-th of M takes every M-th step from the m-th on.
+        Neighbouring steps are alike, so each minibatch is a sample of whole episodes. Every epoch takes them all."""
         count = min(self.config.inner_minibatches, support.weight.shape[-1])
+        # [env, every M-th time step, ...] each.
         cut = [map_tensors(operator.itemgetter((slice(None), slice(m, None, count))), support) for m in range(count)]
         return cut * self.config.inner_epochs
 
@@ -206,7 +210,7 @@ class SupervisedReptile(ReptileBase):
         super().__init__(config, network, SUPERVISED_LOSSES[network.kind])
 
     def start(self, weights: Weights, num_tasks: int) -> Adapting:
-        """See `ReptileBase.start`; the adaptation of a test computes as is fastest for it."""
+        """See `ReptileBase.start`. Also selects the back end that is fastest for adaptation in tests."""
         self.backend = fewshot.test_backend(weights.params)
         return super().start(weights, num_tasks)
 
@@ -215,7 +219,7 @@ class SupervisedReptile(ReptileBase):
         return fewshot.predict(self.policy, adapted.weights.params, support, observation, inductive)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        """See `ReptileBase.meta_update`; the back end is chosen before."""
+        """See `ReptileBase.meta_update`. The back end is chosen first."""
 
         def update(backend: str) -> None:
             self.backend = backend

@@ -20,16 +20,16 @@ trials optimises:
 * The first step of a trial reads zeros for the previous action, reward and done; the first step of every later episode
   reads the last step of the one before, with done = 1.
 * Values are learned and predicted in units of the running standard deviation of R around its running mean.
-* What the memory should keep is hard to learn from returns alone, in which one reward of many is lost. To predict the
-  reward of every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017). With
-  `reward_everywhere` the memory at every step is to tell the rewards of all steps of the chunk, past and future, as in
-  the decoder of Zintgraf et al. 2020: what was learned of one state is to be kept while others are visited. What is
-  expected is linear in observation and action, so that the moments of a chunk give the sum over all pairs of steps.
-* With `act_on_rewards` the logits of discrete actions are what the memory expects of them and how much that is in doubt
-  (the error that it expects of its expectation, learned by regression too), times a factor that shrinks with the value,
-  hence during a trial: what it knows and does not know, it need not learn again from returns. Bayes-greedy agents with
-  a bonus that fades, mean + c(t) / sqrt(visits), are of this form. The gradient of the policy also flows into what is
-  expected, so that returns teach the memory too, and much faster than regression by itself.
+* Returns alone teach the memory slowly what to keep, because one reward is lost among many. Predicting the reward of
+  every action from the memory is an auxiliary task with a much denser signal (Jaderberg et al. 2017).
+* `reward_everywhere` trains the memory at every step to predict the rewards of all steps of the chunk, past and future,
+  as the decoder of Zintgraf et al. 2020 does. So the memory keeps what it learned of one state while it visits others.
+  The prediction is linear in observation and action, so the moments of a chunk give the sum over all pairs of steps.
+* `act_on_rewards` makes the logit of a discrete action from its expected reward and its doubt, each times a factor. The
+  doubt is the absolute error that the memory expects of that prediction; it is learned by regression too. Its factor
+  shrinks with the value, hence during a trial. So the policy uses the predictions without learning them again from
+  returns. Bayes-greedy agents with a bonus that fades, mean + c(t) / sqrt(visits), have this form. The gradient of the
+  policy also flows into the expected rewards, so returns teach the memory too, much faster than regression by itself.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
   same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
 """
@@ -62,13 +62,13 @@ from meta_rl.maths.schedules import linear
 from meta_rl.networks.recurrent import RecurrentPolicy, tick, ticks
 
 RATE_FACTOR, LOWEST_RATE, HIGHEST_RATE = 1.5, 1e-5, 1e-2
-"""How a learning rate follows the KL divergence."""
+"""Factor by which the learning rate follows the KL divergence, and the range that it stays in; see `following`."""
 TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction", "update/reward_loss")
 """Metrics of a minibatch."""
 
 
 class Memory(NamedTuple):
-    """What an actor remembers; zeros at the start of a trial."""
+    """Memory of an actor; zeros at the start of a trial."""
 
     state: Tensor
     """``[task, env, state_size]`` of the recurrent layer."""
@@ -92,7 +92,7 @@ class Episode(NamedTuple):
     action: Tensor
     reward: Tensor
     earned: Tensor
-    """What is to be learned from: the reward, or its mean."""
+    """The reward that losses use: the one received, or with `learn_from_means` its mean."""
     done: Tensor
     """float: 1 at the last valid step."""
     weight: Tensor
@@ -107,24 +107,25 @@ class Trials(NamedTuple):
     earned: Tensor
     weight: Tensor
     longest: int
-    """Steps of a trial at most."""
+    """Most steps that a trial can have: the horizons of its episodes together."""
 
 
 class Rows(NamedTuple):
     """Chunks of trials, each a row: ``[row, time, ...]``; rows ``i * n ... (i + 1) * n - 1`` are trial i."""
 
     batch: Batch
-    """Its observations are the inputs of the network."""
+    """Data of the policy loss; its observations are the inputs of the network."""
     target: Tensor
     """Values to learn, normalised."""
     earned: Tensor
-    """In the units of the rewards that the network reads."""
+    """Rewards to predict, in the units of those that the network reads."""
     start: Tensor
     """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
 
 
 Recall = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(observation, action, reward, done) of a step, and the time of the next, as the next step reads it."""
+"""(observation, action, reward, done, clock of the next step) -> ``[..., recall_size]``: a step as the next one reads
+it."""
 
 
 class RecurrentActor:
@@ -144,12 +145,13 @@ class RecurrentActor:
         self._recall = recall
         self._frozen = torch.zeros(adapted.memory.state.shape[:2], dtype=torch.bool)
         self._any_frozen = False
-        self._acted: tuple[Tensor, Tensor] | None = None  # on what and how; what followed is not known yet
+        self._acted: tuple[Tensor, Tensor] | None = None  # observation and action until `observe`
         self._memory = adapted.memory
 
     @property
     def memory(self) -> Memory:
-        """What is remembered now. Of a last action that nothing is known to have followed: that nothing followed."""
+        """The memory after the last step. If nobody observed what followed the last action, it counts as reward 0 and
+        not done."""
         if self._acted is not None:
             shape = self._frozen.shape
             self.observe(np.zeros(shape), np.zeros(shape, bool))
@@ -168,10 +170,12 @@ class RecurrentActor:
         with threads_for(2 * self._size * math.prod(shape)):
             seen = normaliser.normalise(self._statistics, from_numpy(observation.astype(np.float32, copy=False)))
             inputs = self._policy.inputs(seen.to(self._dtype), recall)
+            # The policy knows one batch axis: [task, env, ...] -> [task * env, ...].
             distribution, new = self._policy.step(inputs.flatten(0, 1), state.flatten(0, 1))
             action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise).flatten(0, 1))
-        action = action.reshape(*shape, *action.shape[1:])
+        action = action.reshape(*shape, *action.shape[1:])  # [task, env, *action]
         self._acted = inputs[..., : observation.shape[-1]], action  # a copy: environments may reuse their arrays
+        # The new state is [task, env, state_size] again. Environments whose episode is over keep the old one.
         self._memory = Memory(self._keep_frozen(new.reshape(*shape, -1), state), recall, clock)
         return np.asarray(action.numpy())
 
@@ -193,13 +197,13 @@ class RecurrentActor:
         self._frozen, self._any_frozen = frozen, bool(frozen.any())
 
     def _keep_frozen(self, new: Tensor, old: Tensor) -> Tensor:
-        return torch.where(self._frozen.unsqueeze(-1), old, new) if self._any_frozen else new
+        return torch.where(self._frozen.unsqueeze(-1), old, new) if self._any_frozen else new  # [task, env, width]
 
     def _spread(self, shape: tuple[int, ...]) -> None:
-        """One memory per environment, from one per task."""
+        """Give every environment a copy of its task's memory, if there is one memory per task."""
         if self._frozen.shape != shape:
-            self._frozen = self._frozen.expand(shape)
-            self._memory = Memory(*(x.expand(*shape, x.shape[-1]) for x in self.memory))
+            self._frozen = self._frozen.expand(shape)  # [task, 1] -> [task, env]
+            self._memory = Memory(*(x.expand(*shape, x.shape[-1]) for x in self.memory))  # [task, env, width]
 
 
 class Rl2:
@@ -226,30 +230,30 @@ class Rl2:
         return episodes_per_task
 
     def start(self, weights: Weights, num_tasks: int) -> Remembered:
-        """Nothing remembered."""
+        """An empty memory for every task."""
         dtype = next(iter(weights.params.values())).dtype
         sizes = self.policy.state_size, self.policy.recall_size, 2
         return Remembered(weights, Memory(*(torch.zeros(num_tasks, 1, size, dtype=dtype) for size in sizes)))
 
     def actor(self, adapted: Remembered) -> RecurrentActor:
-        """Acts on from what is remembered."""
+        """An actor that goes on from the memory in `adapted`."""
         return RecurrentActor(self.policy, adapted, self.recall)
 
     def prepare(self, adapted: Remembered, rollout: Rollout) -> Episode:
-        """The rollout as it is; what losses need beyond it depends on the whole trial."""
-        valid = from_numpy(rollout.valid)
-        last = valid & ~pad(valid[..., 1:], (0, 1))
+        """The rollout as tensors. Advantages depend on the whole trial and are computed in `meta_update`."""
+        valid = from_numpy(rollout.valid)  # [task, env, time]
+        last = valid & ~pad(valid[..., 1:], (0, 1))  # valid, and the next step is not
         observation, action, reward = map(from_numpy, (rollout.observation, rollout.action, rollout.reward))
         observation = normaliser.normalise(adapted.weights.statistics, observation)
         earned = from_numpy(rollout.mean_reward) if self.config.learn_from_means else reward
         return Episode(observation, action, reward, earned, last.float(), valid.float())
 
     def adapt(self, adapted: Remembered, support: Episode, actor: RecurrentActor) -> Remembered:
-        """To adapt is to remember: the memory that the actor had after its last step."""
+        """The memory that the actor had after its last step: this learner adapts by remembering."""
         return adapted._replace(memory=actor.memory)
 
     def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor, clock: Tensor) -> Tensor:
-        """What the next step reads of this one, in acting as in learning; see `RecurrentPolicy.recall`."""
+        """The recall of a step, the same while acting and learning; see `RecurrentPolicy.recall`."""
         return self.policy.recall(observation, action, reward * self.config.reward_scale, done, clock)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
@@ -302,19 +306,22 @@ class Rl2:
     def trials(self, batch: MetaBatch) -> Trials:
         """The episodes of each trial, joined without gaps, and what the network read at each step."""
         episodes: list[Episode] = [*batch.support, batch.query]
+        # One episode after another on the time axis, then one trial per (task, env): [trial, episode * time, ...].
         joined = Episode(*(torch.cat(parts, 2).flatten(0, 1) for parts in zip(*episodes, strict=True)))
-        index, weight = without_gaps(joined.weight, self.config.chunk)
-        trial = torch.arange(len(index), device=index.device).unsqueeze(1)
-        observation, action, reward, earned, done, _ = (x[trial, index] for x in joined)
-        recall = self.recall(observation, action, reward, done, ticks(done))
-        previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)
+        index, weight = without_gaps(joined.weight, self.config.chunk)  # [trial, time] both
+        trial = torch.arange(len(index), device=index.device).unsqueeze(1)  # [trial, 1]
+        observation, action, reward, earned, done, _ = (x[trial, index] for x in joined)  # [trial, time, ...]
+        recall = self.recall(observation, action, reward, done, ticks(done))  # [trial, time, recall_size]
+        # A step reads the recall of the step before it; the first step of a trial reads zeros.
+        previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)  # [trial, time, recall_size]
         return Trials(self.policy.inputs(observation, previous), action, earned, weight, joined.weight.shape[1])
 
     @torch.no_grad()
     def rows(
         self, params: Params, trials: Trials, moments: Moments, gae_lambda: float
     ) -> tuple[Rows, Moments, Metrics]:
-        """What PPO needs of the policy that acted: one pass over the trials from start to end, chunk by chunk.
+        """Chunks of trials with all that PPO needs of the policy that acted. Runs over the trials once, from start to
+        end.
 
         Returns:
             The trials' chunks, `moments` of the returns with these trials, and metrics.
@@ -322,17 +329,21 @@ class Rl2:
         c, weight = self.config, trials.weight
         length = min(c.chunk, weight.shape[1])
         log_prob, value, entropy, start = self._replay(params, trials, length)
-        value = (value.double() * moments.std + moments.mean) * weight
-        valid, end = weight.bool(), torch.zeros_like(value[:, 0])
+        # The value head predicts in standard deviations of the returns so far; back to the units of the reward.
+        value = (value.double() * moments.std + moments.mean) * weight  # [trial, time]
+        valid, end = weight.bool(), torch.zeros_like(value[:, 0])  # [trial]: after the last step comes nothing
         advantage = returns.gae(trials.earned.double(), value, valid, end, c.discount, gae_lambda)
         target = advantage + value
         moments = moments.update(target, weight)
+        # All trials are normalised together, as one task: [1, trial, time] and back.
         normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0), parallel.sum_of).squeeze(0)
         batch = Batch(trials.inputs, trials.action, log_prob, normalised.to(weight.dtype), weight)
+        # In the units of the new moments, which the next iteration reads the value head in.
         target_normalised = ((target - moments.mean) / moments.std).to(weight.dtype)
         earned = trials.earned * c.reward_scale
         batch, target_normalised, earned = map_tensors(
-            lambda x: x.reshape(-1, length, *x.shape[2:]), (batch, target_normalised, earned)
+            lambda x: x.reshape(-1, length, *x.shape[2:]),  # [trial, time, ...] -> [trial * chunk, length, ...]
+            (batch, target_normalised, earned),
         )
         spread = mean_of_all((target - mean_of_all(target, weight)).square(), weight)
         explained = 1 - mean_of_all(advantage.square(), weight) / spread
@@ -351,32 +362,35 @@ class Rl2:
             state = inputs.new_zeros(len(inputs), self.policy.state_size)
             steps, states = [], []
             for x, a in zip(torch.split(inputs, length, 1), torch.split(action, length, 1), strict=True):
-                states.append(state)
+                states.append(state)  # before the chunk: where its back-propagation starts
                 distribution, value, _, state = self.policy.unroll(params, x, state)
                 steps.append((distribution.log_prob(a), value, distribution.entropy()))
+            # [trial, time] each, and [trial, chunk, state_size].
             return [*(torch.cat(parts, 1) for parts in zip(*steps, strict=True)), torch.stack(states, 1)]
 
         size = len(trials.inputs)
         if trials.inputs.device.type == "cpu":
-            size = min(size, self.policy.recurrent.rows_on_cpu // 2)  # few and long
+            # Trials are few and long, so a thread takes half as many of them as chunks for a gradient.
+            size = min(size, self.policy.recurrent.rows_on_cpu // 2)
         parts = zip(torch.split(trials.inputs, size), torch.split(trials.action, size), strict=True)
         results = thread_map(lambda pair: part(*pair), parts)
+        # The parts are of different trials: [trial, ...] each.
         log_prob, value, entropy, states = (torch.cat(one) for one in zip(*results, strict=True))
-        return log_prob, value, entropy, states.flatten(0, 1)
+        return log_prob, value, entropy, states.flatten(0, 1)  # states: [trial * chunk, state_size]
 
     def _minibatches(self, rows: Rows, trials: Trials, iteration: int) -> Iterator[Rows]:
-        """For every epoch, the chunks of all trials in a new order, cut into minibatches; without those that are all
-        padding. Of processes that share the update, each gives its own chunks of a minibatch, maybe none."""
+        """For every epoch, the chunks of all trials in a new order, cut into minibatches. Chunks that are all padding
+        are left out. If processes share the update, each yields its own chunks of a minibatch, maybe none."""
         count, chunks = len(trials.weight), len(rows.start) // len(trials.weight)
         most = -(-trials.longest // self.config.chunk)  # the same in all processes; in this one there may be fewer
-        used = rows.start.new_zeros(parallel.size(), count, most)
-        used[parallel.rank(), :, :chunks] = rows.batch.weight.any(1).reshape(count, chunks)
-        places = parallel.sum_of(used).cpu().nonzero()  # process, trial and chunk of each
+        used = rows.start.new_zeros(parallel.size(), count, most)  # [process, trial, chunk]
+        used[parallel.rank(), :, :chunks] = rows.batch.weight.any(1).reshape(count, chunks)  # [trial, chunk]
+        places = parallel.sum_of(used).cpu().nonzero()  # [place, 3]: process, trial and chunk of each
         for epoch in range(self.config.epochs):
             # The order of trials that are random themselves needs no seed of its own.
             order = generator(0, Purpose.MINIBATCHES, iteration, stage=epoch).permutation(len(places))
             for part in np.array_split(order, min(self.config.minibatches, len(places))):
-                process, trial, chunk = places[torch.from_numpy(part)].unbind(1)
+                process, trial, chunk = places[torch.from_numpy(part)].unbind(1)  # [picked] each
                 yield select(rows, (trial * chunks + chunk)[process == parallel.rank()])
 
     def gradient(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[list[Tensor], Metrics]:
@@ -400,8 +414,9 @@ class Rl2:
             )
         else:
             gradients, terms = zip(part(everything), strict=True)
+        # Each part was weighted by its share of the steps, so the sum is the mean: [part, *shape] -> [*shape].
         gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
-        metrics = [torch.stack([mine[name] for mine in terms]).sum() for name in TERMS]
+        metrics = [torch.stack([mine[name] for mine in terms]).sum() for name in TERMS]  # [part] -> scalar
         summed = parallel.sums([*gradient, *metrics])
         return summed[: len(gradient)], dict(zip(TERMS, map(float, summed[len(gradient) :]), strict=True))
 
@@ -418,30 +433,32 @@ class Rl2:
             head, observation = self.policy.reward, self.policy.observation(batch.observation)
             assert head is not None
             coefficients, regressors = head.coefficients(rewards), head.regressors(observation, batch.action)
-            error = (coefficients * regressors).sum(-1) - rows.earned
+            error = (coefficients * regressors).sum(-1) - rows.earned  # [row, time], of the action taken
             reward_loss = losses.weighted_mean(error.square(), batch.weight)
             loss = loss + c.reward_coef * reward_loss
             if c.reward_everywhere:
                 elsewhere = mean_squared_error(coefficients, regressors, rows.earned, batch.weight)
                 loss = loss + c.reward_coef * losses.weighted_mean(elsewhere, batch.weight)
             if c.act_on_rewards:
+                # The doubt regresses on the absolute error; detached, it does not move the expected reward.
                 off = head.doubt(rewards, observation, batch.action) - error.detach().abs()
                 loss = loss + c.reward_coef * losses.weighted_mean(off.square(), batch.weight)
         with torch.no_grad():
             log_ratio = distribution.log_prob(batch.action) - batch.log_prob
+            # E[r - 1 - log r] over the old policy's actions, r the ratio: unbiased and never negative (Schulman 2020).
             kl = losses.weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
             clipped = losses.weighted_mean((log_ratio.exp() - 1).abs().gt(c.clip_eps).float(), batch.weight)
         return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped, reward_loss), strict=True))
 
 
 def following(rate: float, kl: float, target: float) -> float:
-    """The learning rate of the next iteration: smaller after one that went too far, larger after one that did not go
-    far enough.
+    """The learning rate of the next iteration: divided by `RATE_FACTOR` if `kl` was above twice the target, multiplied
+    by it if `kl` was below half of it, else the same.
 
     Args:
         rate: of this iteration.
         kl: divergence from the policy that acted, just before its last gradient step, in nats.
-        target: what `kl` should be.
+        target: what `kl` should be, in nats.
     """
     if kl > 2 * target:
         return max(rate / RATE_FACTOR, LOWEST_RATE)
@@ -449,25 +466,29 @@ def following(rate: float, kl: float, target: float) -> float:
 
 
 def mean_squared_error(coefficients: Tensor, regressors: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Of every linear model of a row on all steps of the row, past and future.
+    """Mean squared error of each step's linear model over all steps of its row, past and future.
+
+    The moments of a row suffice, because ``mean_s (c . x_s - y_s)^2 = c' E[x x'] c - 2 c . E[y x] + E[y^2]``. So the
+    errors of all pairs of steps, ``[row, time, time]``, are never computed.
 
     Args:
-        coefficients: ``[row, time, n]``, a model at every step.
-        regressors: ``[row, time, n]``, of every step.
-        target: ``[row, time]``.
+        coefficients: ``[row, time, n]``, the model c of each step.
+        regressors: ``[row, time, n]``, the x of each step.
+        target: ``[row, time]``, the y of each step.
         weight: ``[row, time]``, 1 for the steps that count.
     Returns:
-        ``[row, time]``; by the moments of a row, without its errors ``[row, time, time]``.
+        ``[row, time]``, the error of each step's model.
     """
-    share = weight / weight.sum(1, keepdim=True).clamp(min=1)
-    weighted = (regressors * share.unsqueeze(-1)).transpose(1, 2)
-    moment = (weighted @ target.unsqueeze(-1)).squeeze(-1)
+    share = weight / weight.sum(1, keepdim=True).clamp(min=1)  # [row, time], sums to 1 over time
+    weighted = (regressors * share.unsqueeze(-1)).transpose(1, 2)  # [row, n, time]
+    moment = (weighted @ target.unsqueeze(-1)).squeeze(-1)  # [row, n]: E[y x]
+    # c' E[x x'] c - 2 c . E[y x], still to be summed over n: [row, time, n].
     quadratic = (coefficients @ (weighted @ regressors) - 2 * moment.unsqueeze(1)) * coefficients
-    return quadratic.sum(-1) + (target.square() * share).sum(1, keepdim=True)
+    return quadratic.sum(-1) + (target.square() * share).sum(1, keepdim=True)  # [row, time]
 
 
 def mean_of_all(value: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `value` over positions with weight 1, of all processes that share the update."""
+    """Mean of `value` over the positions with weight 1, over all processes that share the update."""
     total, count = parallel.sums([(value * weight).sum(), weight.sum()])
     return total / count
 
@@ -479,19 +500,19 @@ def without_gaps(weight: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
         weight: ``[trial, time]``, 1 for valid steps.
         multiple: the result is padded to a multiple of this, unless it is shorter.
     Returns:
-        Indices into time ``[trial, length]``, and the weights of what they pick.
+        Indices into time ``[trial, length]``, and the weight of the step at each index, ``[trial, length]``.
     """
     count = weight.sum(1).long()
     longest = int(count.max())
     length = longest if longest < multiple else -(-longest // multiple) * multiple
-    order = torch.argsort(1 - weight, dim=1, stable=True)
-    index = pad(order, (0, max(length - order.shape[1], 0)))[:, :length]
+    order = torch.argsort(1 - weight, dim=1, stable=True)  # [trial, time]: valid steps first, in order
+    index = pad(order, (0, max(length - order.shape[1], 0)))[:, :length]  # [trial, length]
     return index, (torch.arange(length, device=weight.device) < count.unsqueeze(1)).to(weight.dtype)
 
 
 def select(rows: Rows, index: Tensor) -> Rows:
-    """The rows at `index`."""
-    return map_tensors(lambda x: x[index.to(x.device)], rows)  # type: ignore[no-any-return]
+    """The rows at `index` ``[picked]``."""
+    return map_tensors(lambda x: x[index.to(x.device)], rows)  # type: ignore[no-any-return]  # [picked, time, ...]
 
 
 def summary(steps: list[Metrics]) -> Metrics:

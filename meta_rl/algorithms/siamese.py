@@ -24,7 +24,7 @@ from meta_rl.networks import functional
 from meta_rl.networks.fewshot import Network
 
 EPS = 1e-8
-"""Below the root, whose derivative at 0 is infinite."""
+"""Added below the square root, whose derivative at 0 is infinite."""
 
 
 class WeightedL1(nn.Module):
@@ -85,10 +85,10 @@ def contrastive(squared_distance: Tensor, different: Tensor, margin: float) -> T
 
 
 def cross_entropy_of_pairs(same_logit: Tensor, different: Tensor) -> Tensor:
-    """``-log p`` of what is the case, of each pair."""
+    """``-log p`` of the true case, for each pair."""
     return F.softplus(same_logit * (2 * different - 1))
 
 
 def weighted(value: Tensor, weight: Tensor) -> Tensor:
-    """Mean over what has weight 1; 0 if nothing has."""
+    """Mean over the elements with weight 1; 0 if there are none."""
     return (value * weight).sum() / weight.sum().clamp(min=1)

@@ -1,5 +1,5 @@
-"""What a few-shot learner is, and what the supervised learners share: the same idea as in RL, condition on support,
-then face the query."""
+"""The protocol of few-shot learners, and what they share. The idea is that of RL here: condition on support, then face
+the query."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SUPERVISED_LOSSES: dict[str, losses.SupervisedLoss] = {
 BACKEND = "task_map"
 """Name of the chosen back end among the extras of a state: its index in `BACKENDS`."""
 QUERIES_AT_ONCE = 4
-"""Queries that a CPU answers side by side, each beside its own copy of the support, by measurement: with 20 ways and 1
-shot, 4 take a third of the time per query that 100 take, whose activations no cache holds."""
+"""Queries that a CPU answers side by side, each beside its own copy of the support. Chosen by measurement: with 20 ways
+and 1 shot, 4 queries at once take a third of the time per query of 100 at once, whose activations no cache holds."""
 
 
 class FewShotLearner(Protocol):
@@ -37,8 +37,8 @@ class FewShotLearner(Protocol):
         ...
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        """Learn from one meta-batch: change `state` in place, return metrics. A batch that is not finite leaves it
-        alone and is counted in ``guard/non_finite_gradient``."""
+        """Learn from one meta-batch: change `state` in place, return metrics. If the loss or gradient is not finite,
+        `state` stays as it was, and ``guard/non_finite_gradient`` is 1."""
         ...
 
     def start(self, weights: Weights, num_tasks: int) -> Adapted:
@@ -62,7 +62,11 @@ class FewShotLearner(Protocol):
 def adaptation(
     learner: FewShotLearner, weights: Weights, support: Examples, points: Collection[int]
 ) -> Iterator[tuple[int, Adapted]]:
-    """``(steps, every task after so many steps on its support)`` for each number of steps in `points`, ascending."""
+    """Adapt all tasks to their support, step by step.
+
+    Yields:
+        For each number in `points`, ascending: the number, and the tasks after that many steps.
+    """
     adapted = learner.start(weights, len(support.target))
     for step in range(max(points) + 1):
         if step:

@@ -25,7 +25,7 @@ POINTS = 1001
 
 
 class BanditSetting(NamedTuple):
-    """What a bandit agent is told."""
+    """Sizes that a bandit agent is told."""
 
     num_arms: int
     num_pulls: int
@@ -66,7 +66,7 @@ class BanditAgent(ClassicalAgent):
 
     @abstractmethod
     def index(self) -> Array:
-        """How good every arm looks, ``[task, env, arm]``."""
+        """Index of every arm, ``[task, env, arm]``; the largest is pulled."""
 
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[np.int64]:
         """See `ClassicalAgent.act`."""

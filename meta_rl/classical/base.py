@@ -40,7 +40,7 @@ class ClassicalAgent(ABC):
         self.constant = self.tuned.get(tuple(setting), self.default) if constant is None else constant
 
     def begin(self, mask: NDArray[np.bool_] | None = None) -> None:  # noqa: B027  (nothing to do)
-        """A new episode of the same trial: nothing is forgotten."""
+        """Begin a new episode of the same trial; nothing is forgotten."""
 
     @abstractmethod
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[np.int64]:
@@ -48,7 +48,7 @@ class ClassicalAgent(ABC):
 
     @abstractmethod
     def observe(self, reward: Array, done: NDArray[np.bool_]) -> None:
-        """What followed the last action, ``[task, env]`` both."""
+        """Called with what followed the last action, ``[task, env]`` both."""
 
     def explore(self, action: NDArray[np.int64], chance: float, num_actions: int) -> NDArray[np.int64]:
         """`action`, or with this chance a uniformly random one."""

@@ -21,7 +21,7 @@ from meta_rl.classical.base import Array, ClassicalAgent
 
 
 class MdpSetting(NamedTuple):
-    """What an MDP agent is told."""
+    """Sizes that an MDP agent is told."""
 
     num_states: int
     num_actions: int
@@ -30,7 +30,7 @@ class MdpSetting(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """Of every (state, action): Dirichlet weight of each next state, mean and precision of the mean reward."""
+    """Prior of every (state, action): Dirichlet weight of each next state, mean and precision of the mean reward."""
 
     weight: float
     mean: float
@@ -38,9 +38,9 @@ class Prior(NamedTuple):
 
 
 BAYES = Prior(1.0, 0.0, 1.0)
-"""Where the tasks come from, but for the mean: see the module docstring."""
+"""Prior that the tasks are drawn from, except for the mean of rewards (see the module docstring)."""
 VAGUE = Prior(1e-4, 0.0, 1e-4)
-"""Next to none: after one visit only the data count, and a pair never tried seems to pay 0."""
+"""Prior of next to no weight: after one visit only the data count, and a pair never tried seems to pay 0."""
 
 
 def _by_episodes(*constants: float) -> dict[tuple[int, ...], float]:
@@ -137,7 +137,7 @@ class MdpAgent(ClassicalAgent):
 
     @abstractmethod
     def plan(self) -> Array:
-        """What to believe in for this episode: ``[time, task, env, state, action]`` values of actions."""
+        """Values of actions ``[time, task, env, state, action]`` to act by in this episode."""
 
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[np.int64]:
         """See `ClassicalAgent.act`."""

@@ -18,7 +18,7 @@ CHUNK = 250
 
 
 class Streams(NamedTuple):
-    """Where tasks, the luck of environments and the luck of agents come from."""
+    """Random streams of the tasks, of the environments and of the agents."""
 
     split: str
     tasks: Purpose
@@ -141,5 +141,5 @@ RL2_PUBLISHED = {(f"bandit/k{arms}-n{pulls}", 1): mean for (pulls, arms), mean i
 }
 """(env, episodes of a trial) -> RL^2's own column of the tables: mean total reward of a trial."""
 BANDIT_ROWS = [[bandit(arms, pulls) for pulls in (10, 100, 500)] for arms in (5, 10, 50)]
-"""By arms, then by pulls."""
+"""Rows of the bandits, by arms, then by pulls."""
 TABULAR_ROWS = [tabular(episodes) for episodes in _TABULAR]

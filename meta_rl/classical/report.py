@@ -57,7 +57,7 @@ def as_line(result: dict[str, Any]) -> str:
 
 
 def write(results: list[dict[str, Any]], command: str, out: Path) -> None:
-    """`out`.json and `out`.md: the numbers, the command and what is to be said about them."""
+    """Write `out`.json and `out`.md: the numbers, the command that made them, and notes."""
     record = {"command": command, "results": results}
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     lines = [_NOTES, f"Command: `{command}`", ""]

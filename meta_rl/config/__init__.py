@@ -1,4 +1,4 @@
-"""What can be asked for, and with which numbers.
+"""Configs: all that can be asked for, and the valid values.
 
 Nothing here imports torch or metaworld, so that the command line parses, checks and refuses within a fraction of a
 second.

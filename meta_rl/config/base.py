@@ -1,4 +1,4 @@
-"""Parts of which configs are made, and the row of a recipe."""
+"""Parts of configs, and the row of a recipe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AlgorithmConfig:
     """Base of the algorithms' configs; each stands for itself."""
 
     shared_update: ClassVar[bool] = False
-    """Whether the meta-update is made of means over tasks, so that several processes can share it."""
+    """Whether several processes can share the meta-update: all that it computes from tasks must be means over them."""
 
     @property
     def needs_mean_reward(self) -> bool:
@@ -43,29 +43,27 @@ class NetworkConfig:
     cell: Literal["lstm", "gru"] = "lstm"
     """Recurrent cell (rl2)."""
     memory_steps: MemorySteps = 0
-    """rl2: env steps over which the cell's units forget at first, uniformly from two to so many (chrono initialisation,
-    Tallec and Ollivier 2018); 0: all of an LSTM's over four, all of a GRU's over two."""
+    """rl2: the cell's units initially forget over 2 to this many env steps, drawn uniformly (chrono initialisation,
+    Tallec and Ollivier 2018); 0: over about 4 (lstm) or 2 (gru)."""
     recall_observation: bool = False
-    """rl2: read the previous observation beside the previous action, reward and done, so that what an action did in a
-    state is one input; else the cell itself must keep the state until its reward arrives."""
+    """rl2: also read the previous observation, so that one input shows state, action and reward together."""
     clock_steps: NonNegativeInt = 0
-    """rl2: read the time in the episode, in units of so many env steps, and which episode of the trial it is; 0:
-    neither."""
+    """rl2: read the time in the episode, in units of this many env steps, and the number of the episode in the trial;
+    0: read neither."""
     head_hidden: Layers = ()
-    """rl2: hidden layers of the action head, which then reads what the cell reads beside what it remembers; none: it is
+    """rl2: hidden layers of the action head, which then reads the input of the cell beside its memory; none: it is
     linear in the memory."""
     critic_hidden: Layers = ()
-    """rl2: the same of the value head."""
+    """rl2: hidden layers of the value head, as for the action head."""
     mean_bound: NonNegativeFloat = 0.0
-    """Actions in a box: largest absolute mean, reached through a tanh; 0: none."""
+    """Actions in a box: largest absolute mean, by a tanh; 0: no bound."""
     init_std: PositiveFloat = 1.0
     """Initial standard deviation of actions, in action units."""
     min_std: PositiveFloat = 1e-6
     """Lower bound on the standard deviation."""
     normalise_observations: bool = False
-    """Policies: every number of an observation is shifted and scaled by its mean and standard deviation over all
-    training steps so far, and cut off at 10 deviations (see `meta_rl.core.normaliser`). For observations in a flat box,
-    the only ones that policies read; few-shot tasks have none."""
+    """Policies: shift and scale every number of an observation by its mean and standard deviation over all training
+    steps so far, and cut it off at 10 deviations (see `meta_rl.core.normaliser`)."""
     norm: Literal["batch", "group", "none"] = "batch"
     """Images: normalise over the batch (its own statistics, never running ones), over groups of channels of one image,
     or not."""
@@ -82,22 +80,22 @@ class EvaluateConfig:
     adaptation_episodes: PositiveInt = 10
     """Episodes each adaptation step learns from, with sampled actions."""
     evaluation_episodes: PositiveInt = 3
-    """Episodes each policy is judged on: with mode actions, where one suffices, and is used, if the environment is
-    deterministic; and as many with sampled actions."""
+    """Episodes that judge each policy by mode actions (one if the environment is deterministic), and as many by sampled
+    actions."""
     adaptation_steps: NonNegativeInt = 1
     """Adaptation steps at test time; the curve has one point more."""
     shown_steps: Steps = ()
-    """Few-shot: steps after which is scored, besides the last; none given: 0, 1, 2, 3, 5, 8, 10, 20, 50, ..."""
+    """Few-shot: adaptation steps to score after, besides the last; none given: 0, 1, 2, 3, 5, 8, 10, 20, 50, ..."""
     tasks_at_once: PositiveInt = 10
     """Tasks evaluated in one batch of environments."""
     evaluation_seed: NonNegativeInt = 0
     """Seeds the choice of test tasks and the noise of adaptation; the same for all runs, so that they compare."""
     stock_goals: NonNegativeInt = 0
-    """Also run Meta-World's own (biased) evaluator on so many goals per family and print its number beside ours;
+    """Also run Meta-World's own (biased) evaluator on this many goals per family and print its number beside ours;
     0: no."""
     judge_sampled: bool = True
-    """Also judge each policy by sampled actions, beside mode actions, which are the headline. False saves the time.
-    Few-shot tasks have no such thing."""
+    """Also judge each policy by sampled actions; the headline is by mode actions. False saves the time. Few-shot tasks:
+    no effect."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,8 @@ class Recipe:
         algorithm: its default config.
         summary: one line for the help.
         policy: ``module:function`` that makes the policy.
-        learns: what from: an environment (rl), or labelled examples: any (examples), or of classes only (classes).
+        learns: what it learns from: an environment (rl), labelled examples of any kind (examples), or of classes only
+            (classes).
     """
 
     learner: str
@@ -120,8 +119,8 @@ class Recipe:
 
 
 Rows = list[tuple[str, str, dict[str, Any]]]
-"""(recipes, tasks, field path -> value): what differs from the defaults of the dataclasses. Patterns as in the shell;
-all matching rows apply, later ones win."""
+"""(recipes, tasks, field path -> value): differences from the defaults of the dataclasses. Recipes and tasks are
+patterns as in the shell. All matching rows apply; later ones win."""
 
 
 def check_choice(option: str, value: str, valid: Mapping[str, Any]) -> None:

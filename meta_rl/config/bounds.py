@@ -7,11 +7,11 @@ from typing import Annotated, Any, NamedTuple
 
 
 class Bound(NamedTuple):
-    """What a value must be; an annotation of a config's field (see `meta_rl.config.checks`)."""
+    """Condition on the value of a config's field; part of its annotation (see `meta_rl.config.checks`)."""
 
     fits: Callable[[Any], bool]
     problem: str
-    """In words, of a value that does not fit."""
+    """The condition in words, for the message about a value that does not fit."""
 
 
 NOT_NEGATIVE = Bound(lambda x: x >= 0, "must be at least 0")

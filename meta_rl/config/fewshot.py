@@ -38,7 +38,7 @@ class FewShotName(NamedTuple):
 
 
 def parse_name(name: str) -> FewShotName | None:
-    """What `name` means; None if it is not the name of a few-shot task distribution.
+    """Parts of `name`; None if it is not the name of a few-shot task distribution.
 
     Raises:
         ConfigError: the name of a few-shot kind with a malformed rest.
@@ -52,7 +52,7 @@ def parse_name(name: str) -> FewShotName | None:
         raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {example}")
     ways = int(sizes[1] or 0)
     if ways == 1:
-        raise ConfigError(f"--env: {name!r} has one class to tell apart from none; at least 2 ways, like {example}")
+        raise ConfigError(f"--env: {name!r} has one class, so nothing to classify; at least 2 ways, like {example}")
     return FewShotName(kind, ways, int(sizes[2]))
 
 

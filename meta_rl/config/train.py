@@ -30,7 +30,7 @@ class TrainConfig:
     env: str = "metaworld/ml1-reach-v3"
     """Task distribution: a name known to `envs.make`, or few-shot tasks like omniglot-5way-1shot."""
     seed: NonNegativeInt = 0
-    """Everything random derives from it."""
+    """Seed that everything random derives from."""
     iterations: NonNegativeInt = 100
     """Meta-updates; 0 evaluates the untrained policy."""
     meta_batch_size: PositiveInt = 20
@@ -38,24 +38,24 @@ class TrainConfig:
     episodes_per_task: PositiveInt = 10
     """Episodes per task and rollout stage."""
     shards: PositiveInt = 1
-    """Parts that the meta-batch is cut into for sampling. Results depend on it (in the last digits), but not on how
-    many workers share the parts out."""
+    """Parts that the meta-batch is cut into for sampling. Results depend on it in the last digits, but not on the
+    number of workers."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the learner computes; sampling is always on the CPU."""
+    """Device of the learner; sampling is always on the CPU."""
     learners: PositiveInt = 1
     """Processes that share the meta-update, each with as many tasks (and, on CUDA, a GPU of its own). Results depend on
     it in the last digits."""
     workers: NonNegativeInt = 0
     """Processes that sample, at most one per shard; 0: sample in the learner's own process."""
     worker_cores: NonNegativeInt = 0
-    """Cores of each worker, and threads of its native environments; 0: this machine's shared out, on Ray 1."""
+    """Cores of each worker, and threads of its native environments; 0: an equal share of this machine's, on Ray 1."""
     ray_address: str = ""
     """Sample on this Ray cluster (HOST:PORT; auto: the one this machine belongs to; local: start one here) instead of
     in processes of this machine."""
     worker_timeout: PositiveFloat = 120.0
     """Seconds without an env step (or without getting started) after which a worker counts as hung."""
     on_worker_failure: Literal["retry", "raise"] = "retry"
-    """What a lost worker means: another one does the same again, or the run stops."""
+    """After a worker is lost: retry its work in a new one, or raise and stop the run."""
     start_from: str = ""
     """Folder of a run or of an exported agent whose weights (not its optimizer) the run begins with."""
     run_dir: str = ""
@@ -65,7 +65,7 @@ class TrainConfig:
     keep_checkpoints: NonNegativeInt = 3
     """Newest checkpoints kept; 0: all of them."""
     logger: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
-    """Where metrics go besides the files of the run; each needs the extra of its name."""
+    """Loggers that get the metrics besides the files of the run; each needs the extra of its name."""
     algorithm: AlgorithmConfig = field(default_factory=MamlConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -22,7 +22,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def empty(cls, *shape: int) -> Self:
-        """Nothing seen: mean 0, standard deviation 1.
+        """Statistics of no values: mean 0, standard deviation 1.
 
         Args:
             shape: of the numbers side by side.
@@ -36,7 +36,7 @@ class Moments(NamedTuple):
         return torch.where(self.seen > 0, spread, torch.ones_like(spread))
 
     def merge(self, other: Moments) -> Moments:
-        """Of the values of both (Chan, Golub and LeVeque 1979). The result depends on the order in the last digits."""
+        """Statistics of the values of both (Chan, Golub and LeVeque 1979). The order matters in the last digits."""
         count, shift = other.seen, other.mean - self.mean
         total = (self.seen + count).clamp(min=1)
         return Moments(
@@ -46,7 +46,8 @@ class Moments(NamedTuple):
         )
 
     def update(self, values: Tensor, weight: Tensor) -> Moments:
-        """With `values` where `weight` (same shape) is 1, of all processes that share the update. One number only."""
+        """Statistics that also cover the `values` with `weight` (same shape) 1, of all processes that share the update.
+        For one number only."""
         values, weight = values.double(), weight.double()
         count, mean = parallel.sums([weight.sum(), (values * weight).sum()])
         mean = mean / count

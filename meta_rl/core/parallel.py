@@ -41,12 +41,12 @@ def sums(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def size() -> int:
-    """How many processes there are."""
+    """Number of processes that share the update; 1 if none is shared."""
     return dist.get_world_size() if _shared() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0."""
+    """Number of this process among them, from 0."""
     return dist.get_rank() if _shared() else 0
 
 
@@ -56,7 +56,7 @@ def mean_number(number: float) -> float:
 
 
 def _device() -> str:
-    """Where numbers must lie to be exchanged."""
+    """Device that tensors must be on to be exchanged."""
     return "cuda" if _shared() and dist.get_backend() == "nccl" else "cpu"
 
 

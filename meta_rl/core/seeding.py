@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Purpose(enum.IntEnum):
-    """What a stream is for; part of its key, so no two uses share numbers."""
+    """Use of a random stream; part of its key, so that no two uses share numbers."""
 
     INIT = 0
     TRAIN_TASKS = 1

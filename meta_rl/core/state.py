@@ -1,4 +1,4 @@
-"""All that crosses an iteration."""
+"""The state of training: all that passes from one iteration to the next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TrainState:
 
     @property
     def weights(self) -> Weights:
-        """What sampling, evaluation and export take of it."""
+        """The part of the state that sampling, evaluation and export use."""
         return Weights(self.params, self.shared, self.statistics)
 
     def adopt(self, fresh: Weights) -> None:

@@ -1,4 +1,4 @@
-"""What crosses `vmap` and processes: plain named tuples of arrays with the axes ``[task, env, time, ...]``."""
+"""Types that cross `vmap` and processes: plain named tuples of arrays with the axes ``[task, env, time, ...]``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Params = dict[str, Tensor]
 """Named parameters, as `torch.func.functional_call` takes them. Adapted parameters carry a leading task axis."""
 
 Metrics = dict[str, float]
-"""What an update reports; names ``group/name``."""
+"""Numbers that an update reports; names are ``group/name``."""
 
 Adapted = Any
-"""What a learner makes of support data; see `meta_rl.algorithms.base.MetaLearner`."""
+"""The result of adaptation to support data; see `meta_rl.algorithms.base.MetaLearner`."""
 
 
 class Rollout(NamedTuple):
@@ -39,8 +39,7 @@ class Rollout(NamedTuple):
     """The mean of `reward` given the task and the step, where the environment knows it
     (`envs.TaskVectorEnv.mean_reward`); else `reward`."""
     discarded: tuple[str, ...] = ()
-    """What was wrong with each episode that was left out because of a NaN from the environment; it has no valid step.
-    """
+    """Problem of each episode that was left out because of a NaN from the environment; it has no valid step. """
 
     @property
     def returns(self) -> NDArray[np.float64]:
@@ -59,19 +58,19 @@ class Rollout(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a policy loss reads; tensors ``[task, env, time, ...]`` (without the task axis under `vmap`)."""
+    """The data that a policy loss reads: tensors ``[task, env, time, ...]`` (without the task axis under `vmap`)."""
 
     observation: Tensor
     action: Tensor
     log_prob: Tensor
     advantage: Tensor
     weight: Tensor
-    """float: 1 for valid steps, 0 for padding; where steps stand for others too (`meta_rl.algorithms.maml.thin`), for
-    how many."""
+    """float: 1 for valid steps, 0 for padding. After `meta_rl.algorithms.maml.thin`: the number of steps that a step
+    stands for, relative to that in a whole episode."""
 
 
 class Examples(NamedTuple):
-    """What a supervised loss reads; tensors ``[task, example, ...]`` (without the task axis under `vmap`)."""
+    """The data that a supervised loss reads: tensors ``[task, example, ...]`` (without the task axis under `vmap`)."""
 
     observation: Tensor
     """Images ``[..., channel, height, width]``, vectors ``[..., in]``, or indices of items ``[...]``."""
@@ -102,5 +101,5 @@ def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
 
 
 def to_device(tree: Any, device: torch.device) -> Any:
-    """The one hop of data per iteration."""
+    """Move all tensors of a tree to `device`, once per iteration."""
     return map_tensors(lambda x: x.to(device, non_blocking=True), tree)

@@ -20,11 +20,11 @@ from meta_rl.core.types import Params
 
 _SHARED = "shared."
 _BEFORE = ("inner_lr.", "inner_optimizer.", "rule.", "head.")
-"""What names of shared parameters began with before they had a home of their own."""
+"""Prefixes of shared parameters in earlier versions, which kept them among the others."""
 
 
 class Weights(NamedTuple):
-    """What is sent to the samplers, exported, and begun from: data, no behaviour.
+    """The learned numbers that are sent to samplers, exported, and started from: data, no behaviour.
 
     Attributes:
         params: of the network, without a task axis.
@@ -68,7 +68,7 @@ def adopt(found: Weights, fresh: Weights) -> Weights:
 
 
 def name_now(name: str, fresh: Weights) -> str:
-    """What `joined` calls a parameter that is `name` to it, or was in an earlier version."""
+    """The name that `joined` gives to the parameter `name`, which may be from an earlier version."""
     short = next((name.removeprefix(prefix) for prefix in _BEFORE if name.startswith(prefix)), "")
     return f"{_SHARED}{short}" if short in fresh.shared and name not in fresh.params else name
 

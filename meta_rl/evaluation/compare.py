@@ -86,8 +86,11 @@ def _practice(run: dict[str, Any]) -> tuple[int, int]:
 
 
 def _judged_on(run: dict[str, Any]) -> list[Any]:
-    """Tasks, and the number of episodes that judge each stage. How often a learner may adapt, and on how many episodes,
-    is its own affair: one gradient step on ten episodes stands beside ten episodes remembered one by one."""
+    """Tasks, and the number of episodes that judge each stage: all that runs must share to be compared.
+
+    The number of adaptations and their episodes may differ between recipes, because learners adapt in different ways:
+    one gradient step on ten episodes is compared with ten episodes remembered one by one.
+    """
     return [(task["family"], task["vector"], len(task["returns"][0])) for task in run["per_task"]]
 
 

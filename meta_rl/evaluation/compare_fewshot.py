@@ -84,7 +84,7 @@ def join(summary: dict[str, Any], table: Path) -> None:
 
 
 def _episodes(run: dict[str, Any]) -> list[Any]:
-    """What determines the test episodes."""
+    """Settings that determine the test episodes."""
     seed, queries = run["protocol"]["evaluation_seed"], run["config"].fewshot.test_query_shots
     return [run["config"].env, run["split"], run["tasks"], seed, queries, run["task_distribution"]]
 

@@ -93,7 +93,7 @@ def _point(
 
 
 def _kept(run_dir: Path, evaluation: Path, result: Result) -> dict[str, Any]:
-    """What the curve says of an evaluation: what it does not say itself, nor of each task."""
+    """A point of the curve: an evaluation without what the curve says itself, and without the numbers of each task."""
     left = ("run", "split", "protocol", "per_task")
     rest = {key: value for key, value in result.items() if key not in left}
     return {"evaluation": str(evaluation.relative_to(run_dir)), **rest}

@@ -27,22 +27,22 @@ from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.sources.collect import Streams, envs_per_task, rollout
 
 DEFAULT_TEST_TASKS = 40
-"""Number of test tasks where a distribution has infinitely many."""
+"""Number of test tasks if a distribution has infinitely many."""
 
 
 class Watch(Protocol):
     """Sees the judged episodes of an evaluation while they are played: those with mode actions."""
 
     def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
-        """Episodes of `stage` come next: those of the test tasks `positions`, in these `rows` of the environments."""
+        """Called before a rollout of `stage`: the test tasks `positions` are played in `rows` of the environments."""
         ...
 
     def look(self, env: TaskVectorEnv) -> None:
-        """After the reset, and after every step."""
+        """Called with the environments after their reset, and after every step."""
         ...
 
     def end(self, rollout: Rollout) -> None:
-        """What was recorded."""
+        """Called after the rollout, with what was recorded."""
         ...
 
 
@@ -51,7 +51,7 @@ class Evaluation:
     """Results per task, stage (adaptation steps taken) and episode.
 
     Attributes:
-        tasks: what was evaluated.
+        tasks: the tasks that were evaluated.
         returns: undiscounted, with mode actions, ``[task, stage, episode]``.
         solved: success at any step of such an episode, ``[task, stage, episode]``.
         sampled_returns: undiscounted, with sampled actions, ``[task, stage, episode]``; no episodes where the protocol
@@ -108,7 +108,7 @@ def _scores(
     solved: NDArray[np.bool_], returns: NDArray[np.float64], families: Sequence[str], stage: int
 ) -> dict[str, Any]:
     """One stage of `solved` and `returns` ``[task, stage, episode]``, for `Evaluation.summary`."""
-    success, gained = solved[:, stage].mean(-1), returns[:, stage].mean(-1)
+    success, gained = solved[:, stage].mean(-1), returns[:, stage].mean(-1)  # [task] each
     rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
     return {
         "success": float(success.mean()),
@@ -130,7 +130,8 @@ class _Judged:
         self.returns, self.solved, self.env_steps = np.zeros(shape), np.zeros(shape, bool), 0
 
     def put(self, played: Rollout, kept: Sequence[int], tasks: Sequence[int], stage: int) -> None:
-        """The rows `kept` of `played` are those of `tasks`."""
+        """Store the rows `kept` of `played` as results of `tasks`, in the same order."""
+        # [kept, episode] each
         self.returns[tasks, stage], self.solved[tasks, stage] = played.returns[kept], played.solved[kept]
         self.env_steps += int(played.valid[kept].sum())
 
@@ -150,7 +151,7 @@ def evaluate(
         chosen: positions of the tasks to evaluate among the test tasks; default all. A task's numbers do not depend on
             which others are chosen.
         watch: sees the episodes judged with mode actions.
-        tasks: to be evaluated on instead of the protocol's test tasks.
+        tasks: tasks to evaluate on; default: the protocol's test tasks.
     """
     seed = protocol.evaluation_seed
     tasks = test_tasks(distribution, protocol.test_tasks, seed) if tasks is None else tasks
@@ -183,6 +184,7 @@ def evaluate(
             judge.set_tasks(chunk)
             if watch is not None:
                 watch.begin(rows, kept, step)
+            # Even numbers seed the judged episodes and odd ones practice (see `_practise`), so that none is used twice.
             seeds = streams.env_seeds(2 * step * rollouts, indices)
             judged = rollout(judge, learner.actor(adapted), None, seeds, look=watch.look if watch is not None else None)
             if watch is not None:
@@ -198,6 +200,7 @@ def evaluate(
             practice.set_tasks(chunk)
             stages = range(step * rollouts, (step + 1) * rollouts)
             adapted, played = _practise(learner, adapted, practice, stages, indices, streams)
+            # One rollout of all episodes, or one rollout per episode: [kept, episode] either way.
             practice_returns[rows, step] = np.concatenate([recorded.returns[kept] for recorded in played], 1)
             env_steps += sum(int(recorded.valid[kept].sum()) for recorded in played)
     for env in (judge, practice, noisy if noisy is not judge else None):
@@ -205,7 +208,7 @@ def evaluate(
             env.close()
     return Evaluation(
         tasks=[tasks[i] for i in positions],
-        returns=by_mode.returns[positions],
+        returns=by_mode.returns[positions],  # [chosen, stage, episode], as below
         solved=by_mode.solved[positions],
         sampled_returns=by_sample.returns[positions],
         sampled_solved=by_sample.solved[positions],
@@ -222,12 +225,13 @@ def _practise(
     task_indices: Sequence[int],
     streams: Streams,
 ) -> tuple[Adapted, list[Rollout]]:
-    """One rollout with sampled actions, and an adaptation to it, for each of `stages`, which key the random streams.
+    """Play one rollout with sampled actions, and adapt to it, for each of `stages`.
 
     Args:
         env: with its tasks set.
+        stages: numbers of the rollouts, which key their random streams.
     Returns:
-        What the learner has adapted then, and the rollouts.
+        What the learner has adapted after the last rollout, and the rollouts.
     """
     played = []
     for stage in stages:
@@ -239,8 +243,8 @@ def _practise(
 
 
 def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:
-    """The tasks to evaluate: all, or `count` of them (families equally often); continuous distributions draw, on the
-    train split others than on the test split."""
+    """The tasks to evaluate: all of a finite distribution, or `count` of them, families equally often. A distribution
+    with infinitely many draws them; the two splits draw different ones."""
     every = distribution.tasks()
     if every is not None and count in (0, len(every)):
         return every

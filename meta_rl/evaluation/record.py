@@ -13,7 +13,7 @@ from meta_rl.runs.folder import results_dir
 
 
 def evaluation_path(run_dir: Path) -> Path:
-    """Where the latest ``evaluation.json`` of a run or an exported agent is; if there is none, where it would be."""
+    """Path of the latest ``evaluation.json`` of a run or an exported agent, or the path it would have."""
     mine, handed = (folder / "evaluation.json" for folder in (results_dir(run_dir), run_dir))
     return handed if handed.exists() and not mine.exists() else mine
 
@@ -26,7 +26,7 @@ class Files(NamedTuple):
 
 
 def files(run_dir: Path, iteration: int | None = None) -> Files:
-    """Where the evaluation of a run is: the headline (None), or that of the checkpoint of an iteration."""
+    """Paths of an evaluation of a run: of its headline (None), or of the checkpoint of an iteration."""
     folder = results_dir(run_dir)
     if iteration is None:
         return Files(folder / "evaluation.json", folder / "report.md")
@@ -35,8 +35,8 @@ def files(run_dir: Path, iteration: int | None = None) -> Files:
 
 
 def evaluations(run_dir: Path, iteration: int) -> Iterator[tuple[Files, dict[str, Any]]]:
-    """What there is of the checkpoint of an iteration: the headline, if it is of that, then its own; none that an
-    earlier version of this software wrote."""
+    """Evaluations of the checkpoint of an iteration: the headline, if it is of this checkpoint, then its own. Those
+    written by an earlier version of this software are left out."""
     for place in (files(run_dir), files(run_dir, iteration)):
         if place.evaluation.exists():
             result = json.loads(place.evaluation.read_text())

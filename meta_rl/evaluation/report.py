@@ -190,7 +190,7 @@ def report(config: TrainConfig, run_dir: Path, result: dict[str, Any]) -> str:
 
 
 def _protocol(result: dict[str, Any]) -> str:
-    """How it was judged, in a sentence."""
+    """The protocol of an evaluation, in a sentence."""
     protocol, both = result["protocol"], judged_sampled(result["stages"])
     episodes = "1 episode" if result["deterministic_episodes"] else f"{protocol['evaluation_episodes']} episodes"
     sampled = (

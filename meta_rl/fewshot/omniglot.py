@@ -23,7 +23,7 @@ from meta_rl.fewshot.images import ImageSet
 SIZE = 28
 PACKED = "omniglot_28x28.npz"
 TRAIN, VALIDATION = 1100, 100
-"""Of the 1200 random characters for training, the last 100 are for model selection."""
+"""Characters for training and for model selection: the first 1100 and the last 100 of 1200 random ones."""
 BACKGROUND = {
     "omniglot-background": "images_background",
     "omniglot-small1": "images_background_small1",

@@ -35,7 +35,7 @@ def ndcg(outputs: Tensor, query: Examples, cutoff: int = CUTOFF) -> Tensor:
 
 
 class Statistics:
-    """What training users say about items.
+    """Statistics of the items in the ratings of the training users.
 
     Attributes:
         mean: of all ratings.

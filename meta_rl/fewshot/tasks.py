@@ -52,7 +52,7 @@ class TaskSet(Protocol):
 
 
 def data_folder(name: str) -> Path:
-    """Where data called `name` lies by default: below $META_RL_DATA, else in ../shared/data beside the checkout."""
+    """Default path of the data `name`: below $META_RL_DATA if it is set, else in ../shared/data beside the checkout."""
     root = os.environ.get("META_RL_DATA")
     return (Path(root) if root else Path(__file__).parents[2].parent / "shared" / "data") / name
 
@@ -131,7 +131,7 @@ class Episodes(NamedTuple):
     measured: tuple[()] = ()
 
     def describe(self) -> dict[str, float]:
-        """Nothing happened yet that a row of metrics could tell."""
+        """No sampling metrics."""
         return {}
 
 

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 RIDGE = 1e-5
-"""First ridge coefficient; multiplied by 10 where a task's system turns out singular."""
+"""First ridge coefficient; multiplied by 10 while a task's system is singular."""
 SHRINKAGE = 5.0
-"""Steps per coefficient at which the data have no more say than what they are shrunk to; with more steps, this fades by
-their square. Few short episodes cannot tell what 39 numbers and their squares are worth: without it the fit takes their
-returns to pieces, and the gradient with it. See results/baseline.md, also for leaving an episode out of its own fit."""
+"""Steps per coefficient at which the data weigh as much as the shrinkage; with more steps, the shrinkage fades by their
+square. Few short episodes cannot determine coefficients of 39 numbers and their squares: without shrinkage the fit
+explains their returns away, and the gradient with them. See results/baseline.md, also for leaving an episode out of its
+own fit."""
 TIMES = 4
 """Features of the time, the last ones. They are not shrunk."""
 

@@ -62,7 +62,8 @@ _STATE = ("step", "exp_avg", "exp_avg_sq")
 B = TypeVar("B")
 
 Loss = Callable[[Params], tuple[Tensor, Any]]
-"""Value, and what else is known when it is (without a graph): outputs, scores."""
+"""Maps parameters to (loss, extras): a scalar, and what was computed along with it, detached. For example
+``(mean query loss, {"query/accuracy": 0.9})``."""
 
 
 def shares(objective: Callable[[B], Loss], groups: Sequence[tuple[B, float]]) -> list[Loss]:
@@ -80,22 +81,26 @@ def shares(objective: Callable[[B], Loss], groups: Sequence[tuple[B, float]]) ->
 
 
 class Descent(NamedTuple):
-    """What `descend` returns."""
+    """Result of `descend`."""
 
     params: Params
     optimizer: dict[str, Tensor]
     metrics: Metrics
     """Loss at the first parameters and after the last step, norm of the first gradient, one count for the guard."""
     before: Sequence[Any]
-    """What each part told beside its value at the first parameters."""
+    """Extras of each part at the first parameters."""
     after: Sequence[Any]
-    """The same at the returned parameters, if they were measured."""
+    """Extras of each part at the returned parameters, if they were measured."""
 
 
 def accumulate(params: Params, parts: Sequence[Loss]) -> tuple[Tensor, list[Tensor], list[Any]]:
-    """Value and gradient, with respect to `params` (which require grad), of the sum of `parts`, the mean over the
-    processes that share the update; and what each part told beside its value. At any time there are as many graphs as
-    threads (`meta_rl.core.threads.part_map`). Of processes that share the update, some may have no parts."""
+    """Loss and gradient of the sum of `parts`, as means over the processes that share the update; extras of each part.
+
+    At any time there are as many graphs as threads (`meta_rl.core.threads.part_map`). A process may have no parts.
+
+    Args:
+        params: require grad.
+    """
 
     def gradient_of(part: Loss) -> tuple[list[Tensor], Any]:
         value, told = part(params)
@@ -111,7 +116,7 @@ def accumulate(params: Params, parts: Sequence[Loss]) -> tuple[Tensor, list[Tens
 
 @torch.no_grad()
 def measure(params: Params, parts: Sequence[Loss]) -> tuple[float, Sequence[Any]]:
-    """The value of the sum of `parts`, the mean over the processes that share the update, and what each part told."""
+    """Loss of the sum of `parts`, as the mean over the processes that share the update, and each part's extras."""
     values, told = zip(*part_map(lambda part: part(params), parts, _device(params)), strict=True)
     return parallel.mean_number(float(sum(values))), told
 

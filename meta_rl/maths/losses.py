@@ -26,8 +26,7 @@ SupervisedLoss = Callable[[Tensor, Examples], Tensor]
 
 
 def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `value`, each position by its weight; 0 where nothing counts, as for a task in a minibatch that has none
-    of its steps."""
+    """Mean of `value` under `weight`; 0 if all weights are 0, as for a task that has no steps in a minibatch."""
     total = weight.sum()
     return (value * weight).sum() / torch.where(total > 0, total, 1)
 
@@ -73,5 +72,5 @@ def squared_error(output: Tensor, examples: Examples) -> Tensor:
 
 
 def example_mean(value: Tensor, weight: Tensor) -> Tensor:
-    """`weighted_mean`, but 0 where nothing counts: a minibatch of a user with few ratings may hold padding only."""
+    """`weighted_mean`, but 0 if all weights are 0: a minibatch of a user with few ratings may be all padding."""
     return (value * weight).sum() / weight.sum().clamp(min=1)

@@ -46,7 +46,7 @@ def normalise(advantage: Tensor, valid: Tensor, total: Callable[[Tensor], Tensor
 
     Args:
         advantage, valid: ``[task, env, time]``.
-        total: the sum over all that shares the mean, from the sum over what is here (`parallel.sum_of`).
+        total: maps the sum over this process to the sum over all that share the mean (`parallel.sum_of`).
     """
     weight = valid.to(advantage.dtype)
     count = total(weight.sum((-2, -1), keepdim=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 
 def linear(start: float, factor: float, iteration: int, length: int) -> float:
-    """From `start` to ``factor * start`` over `length` iterations, constant after; `length` 0: always `start`."""
+    """A number that goes from `start` to ``factor * start`` over `length` iterations, and is constant after; `length`
+    0: always `start`."""
     done = min(iteration / length, 1.0) if length else 0.0
     return start * (1 - done + done * factor)

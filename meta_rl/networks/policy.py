@@ -32,7 +32,7 @@ class Policy(nn.Module):
     normalised: int = 0
 
     def statistics(self) -> Params:
-        """Those of observations, before the first step (see `meta_rl.core.normaliser`); none if not normalised."""
+        """Statistics of observations before the first step (see `meta_rl.core.normaliser`); empty if not normalised."""
         return normaliser.empty(self.normalised) if self.normalised else {}
 
     def apply(self, params: Params, observation: Tensor) -> Any:  # type: ignore[override]

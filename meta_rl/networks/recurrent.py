@@ -1,12 +1,12 @@
-"""Recurrent policies: what they did and what followed is part of what they read.
+"""Recurrent policies: they read what they did before and what followed.
 
-At every step the network reads ``[observation, previous action, previous reward, previous done]``; the last three,
-behind the previous observation where the config says so, are called the *recall* of the previous step and are zeros at
-the first step of a trial. It has an optional multi-layer perceptron as encoder, one recurrent layer, an action head, a
-value head and, if asked for, a head that predicts rewards.
+At every step the network reads ``[observation, previous action, previous reward, previous done]``. The last three are
+called the *recall* of the previous step; the previous observation comes before them if the config says so. At the first
+step of a trial the recall is zeros. The network has an optional multi-layer perceptron as encoder, one recurrent layer,
+an action head, a value head and, if asked for, a head that predicts rewards.
 
-A recurrent layer keeps its state in one tensor ``[n, state_size]``, whatever it consists of. It is stepped while
-acting and unrolled over whole sequences while learning, by the same operations of torch.
+A recurrent layer keeps its whole state in one tensor ``[n, state_size]``. It is stepped while acting and unrolled over
+whole sequences while learning, by the same operations of torch.
 """
 
 from __future__ import annotations
@@ -42,9 +42,8 @@ class Recurrent(nn.Module):
 
     Attributes:
         state_size: width of the state.
-        rows_on_cpu: sequences that one thread unrolls together when gradients are taken on a CPU, the fastest number by
-            measurement: few, so that all that one time step touches stays in the cache, or more, to call fewer
-            operations.
+        rows_on_cpu: sequences that one thread unrolls together when gradients are taken on a CPU; the fastest number by
+            measurement. Fewer keep all that one time step touches in the cache; more need fewer operations.
     """
 
     gates: int
@@ -66,7 +65,7 @@ class Recurrent(nn.Module):
 
     @property
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """In the order that torch's functions take them."""
+        """The weights in the order that torch's functions take them."""
         return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
@@ -78,15 +77,15 @@ class Recurrent(nn.Module):
         raise NotImplementedError
 
     def output(self, state: Tensor) -> Tensor:
-        """What the heads read of a state: ``[n, units]``."""
+        """The part of a state that the heads read: ``[n, units]``."""
         return state[..., : self.units]
 
 
 class Lstm(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; Gers et al. 2000): the state is ``[hidden, cell]``.
 
-    The bias of the forget gate starts at 1, so that memories last (Jozefowicz et al. 2015), or with memory steps higher
-    and that of the input gate as much lower.
+    The bias of the forget gate starts at 1, so that memories last (Jozefowicz et al. 2015). With `memory_steps` it
+    starts as `Recurrent` sets it, and the bias of the input gate at minus that.
     """
 
     gates = 4
@@ -136,26 +135,27 @@ CELLS: dict[str, type[Recurrent]] = {"lstm": Lstm, "gru": Gru}
 
 
 GREED = 8.0
-"""What the logit of an action gains for an expected reward of one, if the policy acts on rewards."""
+"""Weight of the expected reward in the logit of an action, if the policy acts on rewards; see `OPTIMISM`."""
 OPTIMISM = 2.5
-"""What it gains for a doubt of one, for every standard deviation of the value above -2, which is about where the values
-of a trial end. Greed and optimism are for rewards whose standard deviation over tasks is about 1; agents trained with
-the optimism learned instead kept too little of it."""
+"""Weight of the doubt: ``logit = GREED * expected + OPTIMISM * max(0, 2 + value) * doubt``, the value in standard
+deviations of the returns. So the doubt counts for nothing at a value of -2, which is near that of the last steps of a
+trial. Both weights suit rewards whose standard deviation over tasks is about 1. They are constants because agents that
+learned the optimism ended with too little of it."""
 
 
 class RewardHead(nn.Linear):
-    """Rewards of actions expected from the features, and maybe doubts about them: the errors expected of these
-    expectations. All are zero at first.
+    """Predicts the reward of every action from the features, and optionally its own absolute error, the doubt. All
+    predictions are zero at first.
 
-    Expected rewards are linear in the numbers of an action: for discrete ones a number each, for continuous ones an
-    offset and a slope in every dimension. They may be linear in the observation too, so that one memory tells them of
-    any observation.
+    The expected reward is linear in the action: one number for each discrete action; an offset and a slope in every
+    dimension for continuous ones. It may be linear in the observation too; then one memory predicts the rewards at any
+    observation.
 
     Args:
-        observation_dim: 0: the features alone know what was observed.
-        actions: number of discrete actions; 0: they are continuous.
-        action_dim: numbers of an action.
-        doubts: whether there are any; for discrete actions only.
+        observation_dim: numbers of an observation that predictions are linear in; 0 if features alone determine them.
+        actions: number of discrete actions; 0 if actions are continuous.
+        action_dim: numbers of an action; one per discrete action.
+        doubts: whether to predict doubts; for discrete actions only.
     """
 
     def __init__(
@@ -169,22 +169,23 @@ class RewardHead(nn.Linear):
         nn.init.zeros_(self.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[..., 1 + obs, width]``: an offset and a slope in every dimension of the observation; the width is that of
-        the numbers of an action, twice with doubts."""
+        """Coefficients ``[..., 1 + obs, width]``: an offset, and a slope in every dimension of the observation. The
+        width is that of the numbers of an action, twice that with doubts."""
         return super().forward(features).reshape(*features.shape[:-1], 1 + self.observation_dim, -1)
 
     def at(self, said: Tensor, observation: Tensor) -> Tensor:
-        """``[..., width]`` at `observation`, from what `forward` said."""
+        """Predictions ``[..., width]`` at `observation`, from `said`, the output of `forward`."""
         if not self.observation_dim:
             return said.squeeze(-2)
         return said[..., 0, :] + (observation.unsqueeze(-1) * said[..., 1:, :]).sum(-2)
 
     def coefficients(self, said: Tensor) -> Tensor:
-        """``[..., n]``, of which the product with `regressors` is the expected reward."""
+        """Coefficients ``[..., n]`` from `said`, the output of `forward`. Their dot product with `regressors` is the
+        expected reward."""
         return said[..., : self.numbers].flatten(-2)
 
     def regressors(self, observation: Tensor, action: Tensor) -> Tensor:
-        """``[..., n]`` of a step: the numbers of its action, times one and every number of its observation."""
+        """Regressors ``[..., n]`` of a step: its action's numbers, times one and every number of its observation."""
         numbers = (one_hot(action, self.actions) if self.actions else action).to(observation.dtype)
         if not self.actions:
             numbers = torch.cat([torch.ones_like(numbers[..., :1]), numbers], -1)
@@ -194,21 +195,21 @@ class RewardHead(nn.Linear):
         return (seen.unsqueeze(-1) * numbers.unsqueeze(-2)).flatten(-2)
 
     def doubt(self, said: Tensor, observation: Tensor, action: Tensor) -> Tensor:
-        """``[...]`` about the reward of `action`."""
+        """The doubt ``[...]`` about the reward of `action`, from `said`, the output of `forward`."""
         return self.at(said, observation)[..., self.actions :].gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
 class Unrolled(NamedTuple):
-    """What a recurrent policy says of whole sequences."""
+    """Outputs of a recurrent policy on whole sequences."""
 
     distribution: Any
-    """Of actions ``[row, time]``."""
+    """Action distributions ``[row, time]``."""
     value: Tensor
-    """``[row, time]``."""
+    """``[row, time]``, in standard deviations of the returns."""
     rewards: Tensor | None
-    """What the reward head says, if there is one: ``[row, time, 1 + obs, width]``."""
+    """Output of the reward head, if there is one: ``[row, time, 1 + obs, width]``."""
     state: Tensor
-    """``[row, state_size]`` after the last step."""
+    """Recurrent state ``[row, state_size]`` after the last step."""
 
 
 class RecurrentPolicy(nn.Module):
@@ -216,10 +217,11 @@ class RecurrentPolicy(nn.Module):
 
     Attributes:
         noise_shape, noise_kind: noise that one action takes (see `meta_rl.maths.distributions`).
-        recall_size: width of the recall: action + 2, and that of an observation where it is recalled too.
+        recall_size: width of the recall: action + 2, plus that of an observation if it is recalled, plus 2 if the
+            clock is read.
         state_size: width of the recurrent state.
         normalised: numbers of an observation, if they are normalised before the policy reads them; else 0.
-        head: of actions; None if the policy acts on rewards.
+        head: the action head; None if the policy acts on rewards.
         reward: the reward head, if there is one.
     """
 
@@ -252,13 +254,19 @@ class RecurrentPolicy(nn.Module):
         self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
 
     def statistics(self) -> Params:
-        """Those of observations, before the first step (see `meta_rl.core.normaliser`); none if not normalised."""
+        """Statistics of observations before the first step (see `meta_rl.core.normaliser`); empty if not normalised."""
         return normaliser.empty(self.normalised) if self.normalised else {}
 
     def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor, clock: Tensor) -> Tensor:
-        """What the next step reads of this one, ``[..., recall_size]``: the observation ``[..., obs]`` (if it is
-        recalled), the action (one-hot where actions are discrete), the reward and whether the episode is over,
-        ``[...]`` each (done as a number), and the time of the next step ``[..., 2]`` (see `tick`; if it is read)."""
+        """The recall of a step ``[..., recall_size]``, which the next step reads.
+
+        Args:
+            observation: ``[..., obs]``; used if the config recalls it.
+            action: ``[..., action]``, or numbers of discrete actions ``[...]``, which become one-hot.
+            reward: ``[...]``.
+            done: ``[...]``, 1 if the episode is over after the step, else 0.
+            clock: ``[..., 2]``, the time of the next step (see `tick`); used if the config reads it.
+        """
         numbers = one_hot(action, self._actions) if self._actions else action
         step = [numbers.to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)]
         if self._clock:
@@ -266,19 +274,19 @@ class RecurrentPolicy(nn.Module):
         return torch.cat([observation, *step] if self._recalled else step, -1)
 
     def _read(self, clock: Tensor) -> Tensor:
-        """As the network reads it ``[..., 2]``: the time in units of `clock_steps`, and n / (n + 1) for episode n."""
+        """The clock as the network reads it ``[..., 2]``: time in units of `clock_steps`, and n / (n + 1) for episode n
+        (counted from 0)."""
         time, episode = clock.unbind(-1)
         return torch.stack([time / self._clock, episode / (episode + 1)], -1)
 
     def add_reward_head(self, act_on_rewards: bool = False, everywhere: bool = False) -> None:
-        """Have the policy expect rewards; see `RewardHead`.
+        """Add a head that predicts rewards; see `RewardHead`.
 
         Args:
-            act_on_rewards: actions are chosen by the rewards expected of them and the doubts about these, instead of by
-                `head`.
-            everywhere: what is expected is linear in the observation too.
+            act_on_rewards: choose actions by their expected rewards and doubts instead of by `head`.
+            everywhere: make the predictions linear in the observation too.
         Raises:
-            ConfigError: it cannot act on rewards, since actions are not discrete.
+            ConfigError: `act_on_rewards`, but actions are not discrete.
         """
         if act_on_rewards and not self._actions:
             raise ConfigError("--act-on-rewards: for discrete actions only; valid here: False")
@@ -300,11 +308,11 @@ class RecurrentPolicy(nn.Module):
     def _distribution(
         self, features: Tensor, encoded: Tensor, inputs: Tensor, rewards: Tensor | None, value: Tensor | None
     ) -> Any:
-        """Of actions, from features ``[..., units]`` and what the cell read last ``[..., width]``.
+        """Action distribution from features ``[..., units]`` and what the cell read last ``[..., width]``.
 
-        The logits of a policy that acts on rewards are those expected of its actions plus a bonus for doubt, which
-        shrinks with the value, of which less is left towards the end of a trial: what is to be explored early is to be
-        left alone late. Its loss moves, through the memory, what is expected; doubts and value it leaves alone.
+        A policy that acts on rewards adds a bonus for doubt to the expected rewards (formula: `OPTIMISM`). Towards the
+        end of a trial less can still be earned, so the value falls and the bonus with it: the policy explores early and
+        stops late. The policy loss changes the expected rewards, through the memory, but neither doubts nor value.
         """
         if self.head is not None:
             return self.head(torch.cat([features, encoded], -1) if self._sees_again[0] else features)
@@ -316,11 +324,11 @@ class RecurrentPolicy(nn.Module):
         return Categorical(GREED * expected + optimism * doubt.detach())
 
     def inputs(self, observation: Tensor, recall: Tensor) -> Tensor:
-        """What the network reads: ``[..., in]`` from ``[..., obs]`` and the recall of the previous step."""
+        """Inputs of the network ``[..., in]``, from ``[..., obs]`` and the recall of the previous step."""
         return torch.cat([observation, recall], -1)
 
     def observation(self, inputs: Tensor) -> Tensor:
-        """``[..., obs]`` of what the network reads."""
+        """The observation ``[..., obs]`` in the inputs of the network."""
         return inputs[..., : self._observation_dim]
 
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Any, Tensor]:
@@ -341,14 +349,14 @@ class RecurrentPolicy(nn.Module):
         return self._distribution(features, encoded, inputs, rewards, value), state
 
     def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:
-        """See `unroll`, which takes the parameters as an argument."""
+        """Run whole sequences; see `unroll`, which takes the parameters as an argument."""
         encoded = self.encoder(inputs)
         features, state = self.recurrent.unroll(encoded, state)
         rewards, value = None if self.reward is None else self.reward(features), self._value(features, encoded)
         return Unrolled(self._distribution(features, encoded, inputs, rewards, value), value, rewards, state)
 
     def unroll(self, params: Params, inputs: Tensor, state: Tensor) -> Unrolled:
-        """Whole sequences under `params` (the module's own are not used).
+        """Run whole sequences under `params` (the module's own are not used).
 
         Args:
             inputs: ``[row, time, in]``.

@@ -17,7 +17,7 @@ class CheckpointError(RunError):
 
 
 def digests(files: dict[str, bytes]) -> dict[str, Any]:
-    """What a manifest says about `files`, for `read_checked`."""
+    """The entries of `files` in a manifest, for `read_checked`."""
     return {name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
 
 

@@ -1,4 +1,5 @@
-"""What a folder holds that was given for a run. No torch here: the command line asks before any work starts."""
+"""Folders of runs: what they hold, and whether a run may use them. No torch here, because the command line asks before
+any work starts."""
 
 from __future__ import annotations
 
@@ -30,26 +31,26 @@ def is_exported(folder: Path) -> bool:
 
 
 def results_dir(folder: Path) -> Path:
-    """Where what is found out about the agent in `folder` goes: a run takes it itself; an exported agent stays as it
-    was handed over, and has a folder for it."""
+    """Folder for evaluations, reports and videos of the agent in `folder`: a run's own folder; for an exported agent a
+    folder inside, so that its files stay as they were exported."""
     return folder / RESULTS if is_exported(folder) else folder
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether the run in `folder` has one, be it sound or not."""
+    """Whether the run in `folder` has a checkpoint, sound or not."""
     return bool(kept(folder / "checkpoints"))
 
 
 def kept(checkpoints: Path) -> list[Path]:
-    """The checkpoints in the folder of that name, be they sound or not, newest first."""
+    """The checkpoints in the folder of that name, sound or not, newest first."""
     if not checkpoints.is_dir():
         return []
     return sorted((p for p in checkpoints.iterdir() if p.name.isdigit()), key=lambda p: int(p.name), reverse=True)
 
 
 def iterations(folder: Path) -> dict[int, Path]:
-    """The iterations, first to last, that `meta_rl.load` can give the agent of, each with where that is: of a run its
-    checkpoints, be they sound or not; of an exported agent its manifest.
+    """The iterations whose agents `meta_rl.load` can give, first to last, each with its path: a checkpoint of a run,
+    sound or not; the manifest of an exported agent.
 
     Raises:
         ConfigError: the run has no checkpoint yet.
@@ -68,10 +69,10 @@ def iterations(folder: Path) -> dict[int, Path]:
 
 
 def find_iteration(folder: Path, iteration: int) -> Path:
-    """Where the agent of an iteration is, see `iterations`.
+    """Path of the agent of an iteration, see `iterations`.
 
     Raises:
-        ConfigError: it is not kept, naming those that are.
+        ConfigError: the iteration is not kept; names those that are.
         RunError: the manifest is damaged.
     """
     found = iterations(folder)

@@ -1,4 +1,4 @@
-"""Where metrics go: two JSON-lines files, a progress display, and the loggers of `meta_rl.runs.loggers`.
+"""Logging of metrics: two JSON-lines files, a progress display, and the loggers of `meta_rl.runs.loggers`.
 
 ``metrics.jsonl`` holds what a run computed and nothing else, so two equal runs have equal files, byte for byte;
 ``timing.jsonl`` holds how long it took. Both are flushed at every row and cut back to the checkpoint on resume.
@@ -29,7 +29,7 @@ class RunLog:
     Args:
         run_dir: existing folder.
         iteration: finished iterations; later rows (of work that is done again after a stop) are removed.
-        loggers: told every row too, after the files.
+        loggers: get every row too, after the files.
     """
 
     def __init__(self, run_dir: Path, iteration: int, loggers: Sequence[Logger] = ()) -> None:
@@ -70,13 +70,13 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def training_seconds(run_dir: Path, iteration: int) -> float:
-    """How long the first `iteration` iterations of a run took; 0 where nobody knows, as of an exported agent."""
+    """Seconds that the first `iteration` iterations of a run took; 0 if unknown, as for an exported agent."""
     rows = read_rows(run_dir / "timing.jsonl")
     return sum(row["time/iteration"] for row in rows if row["iteration"] <= iteration)
 
 
 def _complete_lines(path: Path) -> list[str]:
-    """A stop may leave half a line at the end; it is not a row."""
+    """The complete rows of a file. A stop may leave half a line at the end, which is none."""
     return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
@@ -103,7 +103,7 @@ def refusal(row: Row) -> Refusal | None:
 
 
 class _Console(Console):
-    """Says that nobody reads any more, instead of ending the process."""
+    """A console that raises BrokenPipeError if nobody reads any more, instead of ending the process."""
 
     def on_broken_pipe(self) -> None:
         """See `Console`."""

@@ -1,8 +1,9 @@
-"""Where else metrics go, by ``--logger``: TensorBoard, Weights & Biases, trackio. The JSON-lines files always stay.
+"""Loggers that get the metrics too, by ``--logger``: TensorBoard, Weights & Biases, trackio. The JSON-lines files are
+always written.
 
-A logger is opened for a run directory after so many finished iterations and goes on with the same log: rows of work
-that is done again after a stop replace their equals (TensorBoard) or are dropped by the service (they are the same
-numbers, because a resumed run repeats itself bit for bit).
+A logger is opened for a run directory, with the number of iterations finished so far, and goes on with the same log.
+After a stop some work is done again. Its rows replace their equals (TensorBoard) or are dropped by the service. They
+hold the same numbers, because a resumed run repeats itself bit for bit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PROJECT = "meta-rl"
 
 
 class Logger(Protocol):
-    """What takes metrics."""
+    """Something that takes metrics."""
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
         """The numbers of one finished iteration, by ``group/name``."""
@@ -55,12 +56,12 @@ class TensorBoard:
 
 
 class Tracker:
-    """A library with W&B's face: `init`, `log`, `finish`. Its own environment variables (WANDB_MODE=offline,
+    """A library with the interface of W&B: `init`, `log`, `finish`. Its own environment variables (WANDB_MODE=offline,
     TRACKIO_DIR, ...) hold.
 
     Args:
         library: imported module.
-        options: what the library is told of the run besides its name and config.
+        options: further arguments of the library's `init`.
     """
 
     def __init__(self, library: Any, run_dir: Path, config: TrainConfig, **options: Any) -> None:
@@ -134,7 +135,7 @@ def open_loggers(config: TrainConfig, run_dir: Path, iteration: int) -> list[Log
 
 
 def identity(run_dir: Path) -> str:
-    """A name that the run keeps for life, wherever its folder goes; made up when first asked for."""
+    """A name that the run keeps even if its folder moves; made when first asked for."""
     path = run_dir / "logger-id"
     if not path.exists():
         path.write_text(uuid.uuid4().hex[:8])

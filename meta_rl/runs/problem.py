@@ -1,4 +1,4 @@
-"""What a run learns: a learner, and where its meta-batches come from. One training loop serves all of them."""
+"""Problems that a run learns: a learner, and the source of its meta-batches. One training loop serves all of them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Problem(Protocol):
 
     @property
     def interface(self) -> Interface:
-        """What the learner observes and answers."""
+        """The interface of the learner: what it observes and answers."""
         ...
 
     has_success: bool
-    """The tasks can be solved (see `envs.TaskDistribution`)."""
+    """Whether the tasks can be solved (see `envs.TaskDistribution`)."""
 
     def source(self) -> Source:
         """The source of a training run."""
@@ -106,7 +106,7 @@ _KINDS: dict[str, type[Environments] | type[LabelledExamples]] = {
 
 
 def open_problem(config: TrainConfig) -> Problem:
-    """What `config` describes, with its data in memory.
+    """The problem that `config` describes, with its data in memory.
 
     Raises:
         ConfigError: data is missing, damaged or too little.

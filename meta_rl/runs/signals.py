@@ -19,7 +19,7 @@ GRACE = 12.0
 
 
 class Stop:
-    """Within it, the first SIGINT, SIGTERM or SIGHUP sets `requested`; the second ends the process on the spot. A
+    """Context in which the first SIGINT, SIGTERM or SIGHUP sets `requested`; the second ends the process on the spot. A
     SIGHUP that is ignored already (nohup) stays so.
 
     Inside `abandonable`, `Stopped` is raised `grace` seconds after the first. Has no effect outside the main thread,

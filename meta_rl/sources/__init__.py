@@ -1,1 +1,1 @@
-"""Where meta-batches come from."""
+"""Sources of meta-batches: sampling here, in worker processes, or on Ray."""

@@ -1,4 +1,4 @@
-"""What a source of meta-batches is, and how a meta-batch is cut into shards.
+"""The protocol of sources of meta-batches, and how a meta-batch is cut into shards.
 
 The rule that makes every source give the same bits: **the config fixes the number of shards, and nothing else does.**
 A shard is a run of neighbouring tasks of the meta-batch, and a pure function of (weights, iteration, its number): it
@@ -30,11 +30,11 @@ MAX_DISCARDED = 0.05
 
 
 class Sampled(Protocol):
-    """One meta-batch and what it says about itself."""
+    """One meta-batch and its metrics."""
 
     @property
     def batch(self) -> MetaBatch:
-        """For the learner."""
+        """The data that the learner reads."""
         ...
 
     @property
@@ -48,12 +48,12 @@ class Sampled(Protocol):
         ...
 
     def describe(self) -> dict[str, float]:
-        """Its part of the row of metrics."""
+        """The metrics of its sampling, for the row of the iteration."""
         ...
 
 
 class Source(Protocol):
-    """Where the training loop gets its meta-batches."""
+    """Source of the training loop's meta-batches."""
 
     restarts: int
     """Workers that were lost and replaced so far."""
@@ -110,7 +110,7 @@ class Sampler:
         self._envs: dict[int, TaskVectorEnv] = {}
 
     def env(self, num_tasks: int) -> TaskVectorEnv:
-        """The environments for shards of so many tasks."""
+        """The environments for shards of `num_tasks` tasks."""
         if num_tasks not in self._envs:
             episodes = envs_per_task(self._learner, self._plan.episodes_per_task)
             self._envs[num_tasks] = self._distribution.make(num_tasks, episodes)
@@ -120,7 +120,7 @@ class Sampler:
         """One shard of the meta-batch of `iteration`.
 
         Args:
-            watch: told of every step before it is taken.
+            watch: called before every step.
         """
         plan, indices = self._plan, self._plan.indices(shard)
         tasks = plan.tasks(self._distribution, iteration)[indices.start : indices.stop]

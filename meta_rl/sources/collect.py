@@ -19,7 +19,7 @@ from meta_rl.core.types import MetaBatch, Rollout
 from meta_rl.core.weights import Weights
 
 Watch = Callable[[int, int, NDArray[Any]], None]
-"""Told of every step before it is taken: stage, time and actions ``[task, env, ...]``."""
+"""Called before every step, with stage, time and actions ``[task, env, ...]``."""
 
 
 class Streams(NamedTuple):
@@ -36,6 +36,7 @@ class Streams(NamedTuple):
         """All noise of one stage, ``[task, env, time, *noise_shape]``: each task has its own stream, so sharding
         changes nothing."""
         rngs = (generator(self.seed, self.noise, self.iteration, task, stage) for task in task_indices)
+        # [env, time, *noise_shape] of each task, stacked on a new first axis.
         return np.stack([draw_noise(rng, policy, env.envs_per_task, env.horizon) for rng in rngs])
 
     def env_seeds(self, stage: int, task_indices: Sequence[int]) -> list[int]:
@@ -58,11 +59,11 @@ def rollout(
         env: with its tasks set.
         noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
         seeds: one per task.
-        watch: told of every step before it is taken: time and actions ``[task, env, ...]``.
-        look: is shown the environments after their reset and after every step (see `meta_rl.evaluation.recording`).
+        watch: called before every step, with time and actions ``[task, env, ...]``.
+        look: called with the environments after their reset and after every step (see `meta_rl.evaluation.recording`).
         discard: leave out an episode in which an observation or reward is not finite, instead of raising.
     Raises:
-        NonFiniteError: an observation or reward is not finite; an action always.
+        NonFiniteError: an action is not finite; or an observation or reward is not, unless `discard`.
     """
     shape = (*env.shape, env.horizon)
     discrete = isinstance(env.action_space, gym.spaces.Discrete)
@@ -75,7 +76,8 @@ def rollout(
     terminated = np.zeros(env.shape, bool)
 
     def sift(current: NDArray[Any], gained: NDArray[np.float64], when: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
-        """Without what is not finite, which is discarded at once: what a policy remembers of a NaN is a NaN."""
+        """The observation and reward with zeros for each environment that gave a NaN or an infinity so far. They are
+        replaced at once, because a policy that has read a NaN may remember it for ever."""
         nonlocal lost
         bad = where_non_finite(env, current, gained) | lost
         if not bad.any():
@@ -85,7 +87,7 @@ def rollout(
             raise NonFiniteError(discarded[0])
         lost = bad  # it goes on, unseen: the others of the batch are not done yet
         current, gained = current.copy(), gained.copy()
-        current[lost] = gained[lost] = 0
+        current[lost] = gained[lost] = 0  # [lost, obs] and [lost]
         return current, gained
 
     current, _ = sift(env.reset(seeds), np.zeros(env.shape), "at reset")
@@ -94,7 +96,7 @@ def rollout(
         look(env)
     actor.begin()
     for t in range(env.horizon):
-        observation[:, :, t] = current
+        observation[:, :, t] = current  # [task, env, obs]
         action[:, :, t] = actor.act(observation[:, :, t], None if noise is None else noise[:, :, t])
         valid[:, :, t] = active
         if watch is not None:
@@ -109,9 +111,10 @@ def rollout(
         actor.observe(gained, ~active)
         if not active.any():
             break
-    observation[:, :, t + 1 :] = current[:, :, None]
+    # t is the last step that any environment took; the last observation is repeated up to the horizon.
+    observation[:, :, t + 1 :] = current[:, :, None]  # [task, env, 1, obs]
     for array in (reward, valid, success):
-        array[lost] = 0
+        array[lost] = 0  # [lost, time]
     last = current.astype(np.float32)
     mean = env.mean_reward(observation, action)
     mean_reward = reward if mean is None else np.where(valid, mean, 0).astype(np.float32)
@@ -122,6 +125,7 @@ def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDAr
     """Environments that gave a NaN or an infinity, ``[task, env]``."""
     if np.isfinite(observation).all() and np.isfinite(reward).all():
         return np.zeros(env.shape, bool)
+    # [task, env, *obs] -> [task, env, n] -> [task, env]
     finite: NDArray[np.bool_] = np.isfinite(observation).reshape(*env.shape, -1).all(-1) & np.isfinite(reward)
     return ~finite
 
@@ -133,7 +137,7 @@ def blame(env: TaskVectorEnv, bad: NDArray[np.bool_], when: str) -> list[str]:
 
 
 class Shard(NamedTuple):
-    """What a shard sends up: prepared batches for the learner and the raw rollouts' summaries."""
+    """Result of a shard: prepared batches for the learner, and summaries of the raw rollouts."""
 
     batch: MetaBatch
     returns: NDArray[np.float64]
@@ -142,7 +146,7 @@ class Shard(NamedTuple):
     """``[task, stage, env]``: success at any step."""
     env_steps: int
     discarded: tuple[str, ...] = ()
-    """What was wrong with each episode that was left out."""
+    """Problem of each episode that was left out."""
     measured: tuple[Moments, ...] = ()
     """Statistics of each task's observations; none where they are not normalised."""
 
@@ -151,8 +155,8 @@ class Shard(NamedTuple):
         were left out."""
         row: dict[str, float] = {}
         for stage in range(self.returns.shape[1]):
-            kept = np.isfinite(self.returns[:, stage])
-            row[f"return/stage_{stage}"] = float(self.returns[:, stage][kept].mean())
+            kept = np.isfinite(self.returns[:, stage])  # [task, env]: NaN marks an episode that was left out
+            row[f"return/stage_{stage}"] = float(self.returns[:, stage][kept].mean())  # over [kept]
             row[f"success/stage_{stage}"] = float(self.solved[:, stage][kept].mean())
         row["guard/discarded_episodes"] = float(len(self.discarded))
         return row
@@ -185,16 +189,17 @@ def sample_shard(
         actor = learner.actor(adapted)
         watch_stage = None if watch is None else functools.partial(watch, stage)
         recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices), watch_stage, discard=True)
-        if learner.parallel and not recorded.valid.any((1, 2)).all():
+        # Learners with a memory go on without a lost episode; a gradient step needs at least one per task.
+        if learner.parallel and not recorded.valid.any((1, 2)).all():  # [task]
             raise NonFiniteError(f"every episode of a task had a {recorded.discarded[0]}")
         rollouts.append(recorded)
         batches.append(learner.prepare(adapted, recorded))
-        if stage < stages - 1:
+        if stage < stages - 1:  # the last rollout is the query, which nothing adapts on
             adapted = learner.adapt(adapted, batches[-1], actor)
     return Shard(
         MetaBatch(tuple(batches[:-1]), batches[-1]),
-        np.stack([r.returns for r in rollouts], 1),
-        np.stack([r.solved for r in rollouts], 1),
+        np.stack([r.returns for r in rollouts], 1),  # [task, stage, env]
+        np.stack([r.solved for r in rollouts], 1),  # [task, stage, env]
         sum(r.env_steps for r in rollouts),
         tuple(problem for r in rollouts for problem in r.discarded),
         normaliser.measure([(r.observation, r.valid) for r in rollouts]) if weights.statistics else (),
@@ -202,5 +207,6 @@ def sample_shard(
 
 
 def envs_per_task(learner: MetaLearner, episodes: int) -> int:
-    """Environments that collect `episodes` episodes of a task between two adaptations."""
+    """Environments per task: `episodes` of them if a learner collects its episodes side by side, else one, in which the
+    episodes follow each other."""
     return episodes if learner.parallel else 1

@@ -37,7 +37,7 @@ from meta_rl.sources.supervisor import TRIES, Handle, Supervised, pack, shares
 from meta_rl.sources.worker import BlackBox, Done, Failed, Sight
 
 NOWHERE = Sight(-1, -1, -1, -1, [])
-"""Where a worker is that has not begun."""
+"""Progress of a worker that has not started."""
 
 
 class Ray(Supervised["_Handle"]):
@@ -195,7 +195,7 @@ class _Handle(Handle):
         return Done([from_arrays(done.shards[0]) for done in self._done], sum(done.busy for done in self._done))
 
     def sight(self) -> Sight:
-        """See `Handle.sight`: the last that the actor told, which is asked again."""
+        """See `Handle.sight`: the actor's latest answer. Asks it again for the next time."""
         if self._look is not None and ray.wait([self._look], timeout=0)[0]:
             with contextlib.suppress(RayError):  # `answer` tells
                 self._sight = ray.get(self._look)
@@ -242,11 +242,11 @@ class Actor:
             return Failed.of(error, self._black_box.read())
 
     def process(self) -> int:
-        """The number of its process."""
+        """Process id of the worker."""
         return os.getpid()
 
     def look(self) -> Sight:
-        """Where it is."""
+        """Progress of the worker, for its supervisor."""
         return self._black_box.read()
 
 
@@ -262,6 +262,6 @@ def from_arrays(shard: Shard) -> Shard:
 
 
 def in_words(error: RayError) -> str:
-    """What Ray says of a lost worker, in one line."""
+    """Ray's message about a lost worker, in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text.partition('. ')[0]}"

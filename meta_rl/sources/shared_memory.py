@@ -22,15 +22,15 @@ from torch import Tensor
 from meta_rl.core.types import from_numpy
 
 ALIGNMENT = 64
-"""Bytes; every array begins at a multiple."""
+"""Bytes: every array begins at a multiple of this."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an array or tensor lies in a segment.
+    """Position and form of an array or tensor in a segment.
 
     Attributes:
-        offset: in bytes.
+        offset: bytes from the beginning of the segment.
         tensor: whether it was a tensor.
     """
 
@@ -97,7 +97,7 @@ class Segment:
             self._map = mmap.mmap(self._descriptor, max(size, mmap.PAGESIZE))
 
     def close(self) -> None:
-        """Give up this side's hold; the memory goes with the last one."""
+        """Release this side's hold. The memory is freed with the last hold on it."""
         self._map = None
         if self._descriptor >= 0:
             os.close(self._descriptor)

@@ -45,11 +45,11 @@ class Handle(ABC):
 
     def __init__(self) -> None:
         self.failures = 0
-        """Of the present request."""
+        """Failures during the present request."""
         self.request: tuple[int, Any] = (0, None)
         """Iteration, and what `Supervised.publish` gave."""
         self.shards: list[Shard] = []
-        """What it answered."""
+        """Shards that the worker has answered with."""
         self._beat, self._since = -1, 0.0
 
     @property
@@ -60,7 +60,7 @@ class Handle(ABC):
     @property
     @abstractmethod
     def pid(self) -> int:
-        """The process of the worker that there is, on its machine."""
+        """Process id of the present worker, on its machine."""
 
     @abstractmethod
     def start(self) -> None:
@@ -72,11 +72,11 @@ class Handle(ABC):
 
     @abstractmethod
     def answer(self) -> Done | Failed | str | None:
-        """What the worker sent, or how it died, or None as long as it works."""
+        """The worker's answer, or how it died; None as long as it works."""
 
     @abstractmethod
     def sight(self) -> Sight:
-        """The newest that is known of where the worker is."""
+        """The latest known progress of the worker."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -92,7 +92,7 @@ class Handle(ABC):
         self.send()
 
     def idle_seconds(self) -> float:
-        """Seconds since the worker was seen to have got further."""
+        """Seconds since the worker was last seen to make progress."""
         beat = self.sight().beat
         if beat != self._beat:
             self._beat, self._since = beat, time.monotonic()
@@ -122,24 +122,24 @@ class Supervised(ABC, Generic[H]):
 
     @property
     def size(self) -> int:
-        """How many workers share the shards out."""
+        """Number of workers."""
         return len(self._handles)
 
     @property
     def pids(self) -> list[int]:
-        """The processes of the workers that there are now."""
+        """Process ids of the present workers."""
         return [each.pid for each in self._handles if each.running]
 
     @abstractmethod
     def publish(self, weights: Weights) -> Any:
-        """Put the parameters where all workers find them; what a request tells them about it."""
+        """Put the parameters where all workers find them, and return what a request must tell them."""
 
     @abstractmethod
     def wait(self, waiting: Sequence[H], seconds: float) -> None:
         """Wait until one of these workers answers or dies, or the time is over."""
 
     def sample(self, weights: Weights, iteration: int) -> Shard:
-        """See `Source.sample`. Whatever it raises, no worker is left behind."""
+        """See `Source.sample`. If it raises, all workers are ended first."""
         try:
             published = self.publish(weights)
             for each in self._handles:
@@ -198,7 +198,7 @@ class Supervised(ABC, Generic[H]):
         each.ask()
 
     def _describe(self, iteration: int, sight: Sight) -> str:
-        """Where a worker was when it failed."""
+        """Iteration, shard, step and action that a worker was at when it failed, in words."""
         plan = self._plan
         if sight.shard < 0:
             return f"before it began with iteration {iteration}"
@@ -226,7 +226,7 @@ def shares(plan: Plan, workers: int) -> list[range]:
 
 
 def pack(distribution: TaskDistribution, learner: MetaLearner, plan: Plan) -> bytes:
-    """What a worker makes its `Sampler` from; lambdas and classes of the running script are welcome.
+    """Pickled arguments of a worker's `Sampler`; they may hold lambdas and classes of the running script.
 
     Raises:
         ConfigError: something cannot be sent to another process.

@@ -1,4 +1,4 @@
-"""What runs in a worker process: shards, one request after another.
+"""The life of a worker process: it samples shards, one request after another.
 
 A worker has no state that a result depends on, so a lost one is replaced by a new one. It is told the iteration and
 finds the parameters in shared memory; it leaves its shards in shared memory and tells where. Before every env step it
@@ -39,15 +39,15 @@ class Done(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """What a black box shows: which step of which shard came last; -1 is before the first."""
+    """The last note in a black box: shard, stage and step; -1 means before the first."""
 
     beat: int
-    """Grows with every note."""
+    """Counter that grows with every note."""
     shard: int
     stage: int
     time: int
     action: list[float]
-    """Of that step, in the first environment of the shard's first task."""
+    """Action of that step, in the first environment of the shard's first task."""
 
 
 class Failed(NamedTuple):
@@ -59,11 +59,12 @@ class Failed(NamedTuple):
     non_finite: bool
     """A NaN or an infinity, which the same request gives again."""
     sight: Sight
-    """Where it was."""
+    """Progress at the time of the failure."""
 
     @classmethod
     def of(cls, error: BaseException, sight: Sight) -> Failed:
-        """Made where `error` is handled. Whatever it was, environments may be in any state: a new worker is needed."""
+        """The failure for `error`; called while it is handled. A new worker is needed, as environments may be in any
+        state."""
         line = f"{type(error).__name__}: {error}".splitlines()[0]
         return cls(line, traceback.format_exc(), isinstance(error, NonFiniteError), sight)
 
@@ -72,7 +73,7 @@ class BlackBox:
     """Notes in shared memory that survive their writer."""
 
     ACTION = 64
-    """Numbers of an action that are kept."""
+    """Most numbers of an action that are noted."""
 
     def __init__(self, segment: Segment) -> None:
         segment.reserve(4096)
@@ -141,7 +142,7 @@ def preload(*modules: str) -> None:
 
 @contextmanager
 def ignoring_interrupts() -> Iterator[None]:
-    """What starts inside has SIGINT blocked, from its very first instruction on."""
+    """Context in which processes start with SIGINT blocked, from their very first instruction on."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

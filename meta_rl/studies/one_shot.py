@@ -85,14 +85,14 @@ def _shown(error: dict[str, dict[str, float]]) -> str:
 
 
 def kind_of(env: str) -> str:
-    """What a few-shot name is about, without ways and shots."""
+    """Kind of a few-shot name, without ways and shots."""
     name = parse_name(env)
     assert name is not None
     return name.kind
 
 
 def _error(learner: Any, weights: Any, run: OneShotRun, steps: int, kind: str) -> float:
-    """In per cent."""
+    """Error on one run, in per cent."""
     support, query = (torch.from_numpy(x).float().div(255).unsqueeze(0) for x in (run.support, run.query))
     examples = Examples(support, torch.arange(WAYS).unsqueeze(0), torch.ones(1, WAYS))
     ((_, adapted),) = adaptation(learner, weights, examples, [steps])

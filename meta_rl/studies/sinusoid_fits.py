@@ -41,7 +41,7 @@ class Fits(NamedTuple):
 
 
 def fits(agent: Agent, episodes: int, steps: Sequence[int] = STEPS) -> Fits:
-    """The curves of `agent` on the first `episodes` test episodes after so many adaptation steps.
+    """The curves of `agent` on the first `episodes` test episodes, after each number of adaptation steps in `steps`.
 
     Raises:
         ConfigError: the agent was not trained on sinusoids.

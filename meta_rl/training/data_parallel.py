@@ -34,12 +34,12 @@ from meta_rl.sources.shared_memory import Segment
 from meta_rl.sources.worker import die_with_the_learner, ignoring_interrupts, preload
 
 PATIENCE = timedelta(minutes=10)
-"""After which an exchange that nobody answers is an error."""
+"""Time after which an exchange that nobody answers is an error."""
 Learner = MetaLearner | FewShotLearner
 
 
 class Group(NamedTuple):
-    """How a process joins the others.
+    """Settings by which a process joins the others.
 
     Args:
         store: a file that all can write, for their first meeting.
@@ -52,7 +52,7 @@ class Group(NamedTuple):
     device: str
 
     def join(self, rank: int) -> torch.device:
-        """Become number `rank`; its device."""
+        """Join as process number `rank`; returns its device."""
         backend = "nccl" if self.device == "cuda" else "gloo"
         device = torch.device("cuda", rank) if self.device == "cuda" else torch.device("cpu")
         store: Any = torch.distributed.FileStore(self.store, self.size)  # type: ignore[attr-defined]

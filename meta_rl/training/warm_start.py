@@ -50,7 +50,7 @@ def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Age
 
 
 def begin_with(state: TrainState, agent: Agent) -> dict[str, Any]:
-    """Put the agent's weights into a new `state`, and return what is to be remembered of it (JSON-able)."""
+    """Put the agent's weights into a new `state`, and return a record of the agent (JSON-able)."""
     state.params, state.shared, state.statistics = agent.weights
     state.env_steps = agent.env_steps
     about = {"recipe": agent.config.recipe, "env": agent.config.env, "seed": agent.config.seed}

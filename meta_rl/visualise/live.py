@@ -1,4 +1,4 @@
-"""What happens behind the live view: a task is chosen, and adapted to one step after the other."""
+"""State of the live view: a task is chosen, and adapted to one step after the other."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class RenderConfig:
     """Positions of the tasks among the test tasks (their order in evaluation.json); default one task of each family, at
     most four."""
     families: tuple[str, ...] = ()
-    """Without --tasks: the families to show one task of."""
+    """Families to show one task of each, if --tasks is not given."""
     split: Literal["train", "test"] = "test"
     """Tasks to play."""
     steps: int = 0
@@ -25,7 +25,7 @@ class RenderConfig:
     fps: int = 16
     """Pictures per second."""
     width: int = 320
-    """Of one side, in pixels; its height is three quarters of that."""
+    """Width of one side, in pixels; its height is three quarters of that."""
     out: str = ""
     """The .mp4 file; default RUN/adaptation.mp4, with --iteration RUN/adaptation-ITERATION.mp4 (in RUN/results of an
     exported agent)."""
@@ -38,7 +38,7 @@ class ViewConfig:
     """A live page on this machine."""
 
     port: int = 8080
-    """On 127.0.0.1; 0: any free one."""
+    """Port on 127.0.0.1; 0: any free one."""
     split: Literal["train", "test"] = "test"
     """Tasks to choose from."""
     iteration: int | None = None

@@ -25,12 +25,12 @@ from meta_rl.visualise.options import ViewConfig
 
 GHOST, BEFORE, AFTER = (140, 160, 205), (107, 126, 166), (232, 89, 12)
 SECONDS = 6.0
-"""An episode takes so long to watch."""
+"""Duration of an episode on the page, in seconds, whatever its number of env steps."""
 PICTURES_PER_SECOND = 20
 PLANE_PICTURES_PER_SECOND = 8
-"""Those are whole images, which the browser has to load."""
+"""Pictures per second of plane scenes: fewer, because the browser loads each as a whole image."""
 PAUSE = 1.0
-"""Seconds that the end of an episode is shown for."""
+"""Seconds for which the end of an episode stays."""
 SIDE = 440
 """Width of one side of a plane scene, in pixels."""
 

@@ -1,4 +1,4 @@
-"""What tasks ask of every recipe."""
+"""Defaults that depend on the tasks, for every recipe."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ class MamlConfig(AlgorithmConfig):
     inner_steps: NonNegativeInt = 1
     """Gradient steps per task while meta-training; each has its own support rollout. 0: plain multi-task training."""
     inner_loss: Literal["lvc", "dice", "score"] = "lvc"
-    """What the adaptation descends. All have the policy gradient; second derivatives: lvc low variance, dice unbiased,
-    score biased (see `meta_rl.maths.losses`)."""
+    """Loss of the adaptation. All have the policy gradient; second derivatives: lvc low variance, dice unbiased, score
+    biased (see `meta_rl.maths.losses`)."""
     first_order: bool = False
     """Ignore second derivatives (FOMAML)."""
     learn_inner_lr: bool = False
@@ -40,8 +40,8 @@ class MamlConfig(AlgorithmConfig):
     cg_damping: NonNegativeFloat = 1e-5
     """trpo: added to the curvature matrix."""
     curvature_stride: PositiveInt = 10
-    """trpo: curvature products use every n-th step of each episode, of a short one ten or all it has (the line search
-    checks the KL on all of them); see results/curvature.md for what that costs and saves."""
+    """trpo: curvature products use every n-th step of each episode, but at least ten; the line search checks the KL on
+    all steps. 1: all steps. Costs and savings: results/curvature.md."""
     backtrack_ratio: Fraction = 0.8
     """trpo: factor between the candidates of the line search."""
     max_backtracks: PositiveInt = 15

@@ -19,8 +19,7 @@ class ReptileConfig(AlgorithmConfig):
     inner_lr: PositiveFloat = 0.1
     """Step size of the adaptation."""
     inner_steps: NonNegativeInt = 3
-    """Rollouts per task and iteration that are learned from; one more is collected with the result and learned from
-    too, so that no sample is wasted."""
+    """Rollouts per task and iteration, besides a last one that shows the result; all of them are learned from."""
     inner_loss: Literal["lvc", "ppo"] = "lvc"
     """Policy gradient, or PPO's clipped surrogate."""
     inner_optimizer: Literal["sgd", "adam"] = "sgd"
@@ -66,7 +65,7 @@ class SupervisedReptileConfig(AlgorithmConfig):
     meta_lr_iterations: NonNegativeInt = 0
     """Length of the annealing; 0: none."""
     task_map: TaskMap = "auto"
-    """As for MAML."""
+    """Tasks computed together, as for MAML."""
 
 
 RECIPES = {

@@ -1,4 +1,4 @@
-"""RL2."""
+"""RL^2, with an LSTM or a GRU."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Rl2Config(AlgorithmConfig):
     gae_lambda: Fraction = 0.95
     """Lambda of generalised advantage estimation over the trial."""
     final_gae_bias: Fraction = 1.0
-    """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 0: estimates end without the
-    bias of the value function, which cannot see what little a better exploration would earn."""
+    """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 1: lambda stays as it is; 0: it
+    ends at 1, where advantages have no bias from the value function."""
     learning_rate: PositiveFloat = 5e-4
-    """Step size of Adam; with target-kl the first one."""
+    """Step size of Adam; with target-kl its initial value."""
     final_learning_rate: NonNegativeFloat = 1.0
     """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
     learning_rate_iterations: NonNegativeInt = 0
@@ -37,12 +37,11 @@ class Rl2Config(AlgorithmConfig):
     clip_eps: PositiveFloat = 0.2
     """Probability ratios count up to 1 +- this."""
     target_kl: NonNegativeFloat = 0.0
-    """KL divergence from the policy that acted, in nats, that the learning rate follows: it is divided by 1.5 after an
-    iteration that ends at more than twice this, and multiplied by 1.5 after one at less than half; 0: it follows
-    nothing."""
+    """KL divergence, in nats, from the acting policy, that the learning rate aims at: it is divided by 1.5 after an
+    iteration that ends above twice this, and multiplied by 1.5 after one below half; 0: no aim."""
     max_kl: PositiveFloat = 0.05
-    """An iteration takes no further steps once the mean KL divergence from the policy that acted is above this, in
-    nats: clipping alone does not keep a recurrent policy from running away."""
+    """Mean KL divergence, in nats, from the acting policy, above which an iteration takes no further steps: clipping
+    alone does not keep a recurrent policy close."""
     value_coef: NonNegativeFloat = 0.5
     """Weight of the value loss (on normalised returns)."""
     entropy_coef: NonNegativeFloat = 5e-3
@@ -50,19 +49,18 @@ class Rl2Config(AlgorithmConfig):
     final_entropy_coef: float = 1.0
     """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
     reward_coef: NonNegativeFloat = 0.0
-    """Weight of the squared error in the reward that the memory expects of the action taken, an auxiliary loss that
-    teaches it what to keep (Jaderberg et al. 2017); 0: none."""
+    """Weight of an auxiliary loss: the squared error of the memory's prediction of the reward, which teaches it what to
+    keep (Jaderberg et al. 2017); 0: none."""
     reward_everywhere: bool = False
-    """Judge the memory at every step by the rewards of all steps of its chunk, past and future, not of that step alone:
-    what was learned of one observation is to be kept while others are seen (Zintgraf et al. 2020 decode whole
-    trajectories likewise). What is expected of rewards is linear in the observation then."""
+    """Also predict the rewards of all steps of the chunk, past and future, by a model linear in the observation. Trains
+    the memory to keep what it learned of one observation while it sees others (as Zintgraf et al. 2020)."""
     act_on_rewards: bool = False
-    """Discrete actions are chosen by nothing but the rewards that the memory expects of them and, as long as much is
-    left to earn, its doubts about them. Meant for rewards that differ by about 1 between actions and tasks: see
+    """Discrete actions: logit = a * expected reward + b * its expected error, a constant and b falling during a trial
+    (see `meta_rl.networks.recurrent`). Meant for rewards that differ by about 1 between actions and tasks: see
     reward-scale."""
     learn_from_means: bool = False
-    """Learn from the mean reward of each action instead of the one received, where the environment knows it: the same
-    gradient on average, with less noise. What the network reads stays as it was."""
+    """Learn from the mean reward of each action, if the environment knows it, not from the one received: the same
+    gradient on average, with less noise. The network still reads the reward received."""
     max_grad_norm: NonNegativeFloat = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: PositiveFloat = 1.0
@@ -134,9 +132,9 @@ DEFAULTS: Rows = [
         "rl2*",
         "metaworld/*",
         {
-            # Small batches of short trials, and many passes over each: nine tenths of a trial of ten episodes teach
-            # what three can, and an iteration moves a policy only so far. The rate is constant: one that follows the
-            # KL divergence of such small batches grows too large.
+            # Small batches of short trials, and many passes over each. Trials of ten episodes teach little that three
+            # do not, and one iteration moves a policy only so far, however large its batch. The rate is constant: one
+            # that follows the KL divergence of such small batches grows too large.
             "meta_batch_size": 10,
             "episodes_per_task": 3,
             "evaluate.adaptation_steps": 2,
@@ -151,8 +149,8 @@ DEFAULTS: Rows = [
             "network.init_std": 0.7,
         },
     ),
-    # Where to reach is the same correction in all states. On raw inputs, which hardly differ between states, a gradient
-    # step is just that, and a memory that moves the hand has less to work against.
+    # A new goal asks for the same correction in all states. Raw observations hardly differ between states, so that a
+    # gradient step on them is nearly that correction, and a memory that moves the hand has less to work against.
     ("rl2*", "metaworld/ml1-reach-v3", {"network.normalise_observations": False}),
     ("rl2*", "metaworld/ml25", {"meta_batch_size": 25}),
     ("rl2*", "metaworld/ml45", {"meta_batch_size": 45}),
@@ -167,7 +165,7 @@ DEFAULTS: Rows = [
             "algorithm.chunk": 200,
             "algorithm.minibatches": 4,
             "algorithm.learning_rate": 1e-3,
-            "algorithm.max_kl": 1.0,  # aiming well takes small deviations, for which a small change is much in nats
+            "algorithm.max_kl": 1.0,  # small standard deviations, needed to aim well, make KL large
             "evaluate.adaptation_steps": 3,
         },
     ),
@@ -198,15 +196,15 @@ DEFAULTS: Rows = [
                     "iterations": 2500,
                     "meta_batch_size": 250,
                     "evaluate.adaptation_episodes": 10,
-                    # What each of ten states and five actions pays is more than an LSTM learns to keep by itself: it
-                    # settles for the action that pays best in all states. All of these together got it further.
+                    # By itself an LSTM does not learn to keep the rewards of ten states and five actions: it settles
+                    # for the action that pays best over all states. All of these settings together got it further.
                     "network.recall_observation": True,
                     "network.memory_steps": 100,
                     "algorithm.reward_coef": 1.0,
                     "algorithm.reward_everywhere": True,
                     "algorithm.act_on_rewards": True,
                     "algorithm.learn_from_means": True,
-                    "algorithm.max_kl": 1.0,  # what is expected changes much in an iteration, and actions with it
+                    "algorithm.max_kl": 1.0,  # expected rewards, hence actions, change much in an iteration
                     "algorithm.entropy_coef": 0.03,
                     "algorithm.final_entropy_coef": 0.0,
                     "algorithm.final_gae_bias": 0.05,

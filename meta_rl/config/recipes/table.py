@@ -20,7 +20,7 @@ RECIPES: dict[str, Recipe] = {name: recipe for page in _PAGES for name, recipe i
 RECIPES = dict(sorted(RECIPES.items(), key=lambda row: row[1].learns != "rl"))  # few-shot learners last
 
 DEFAULTS: Rows = [*environments.DEFAULTS, *(row for page in _PAGES for row in page.DEFAULTS)]
-"""What tasks ask of every recipe, then what recipes ask."""
+"""Rows for tasks under every recipe, then the rows of the recipes."""
 
 
 def register_recipe(name: str, recipe: Recipe) -> None:

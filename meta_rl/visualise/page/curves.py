@@ -1,4 +1,4 @@
-"""What the page of a run shows in curves: adaptation on unseen tasks, and training."""
+"""Curves on the page of a run: adaptation on unseen tasks, and training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a few-shot run shows on the page: scores, curves, and how they were made."""
+"""The page of a few-shot run: scores, curves, and how they were made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meta_rl.visualise.page.tables import commands, robustness, versions_table
 
 
 def gather(run_dir: Path, config: TrainConfig, result: dict[str, Any]) -> dict[str, Any]:
-    """What `assets/page.html` reads of a run; `result` is its ``evaluation.json``."""
+    """The data of a run for `assets/page.html`; `result` is its ``evaluation.json``."""
     stages, rows = result["stages"], read_rows(run_dir / "metrics.jsonl")
     names = list(stages[0]["inductive"])
     lede = (

@@ -17,7 +17,7 @@ from envs import Scene, Solid, Task
 from meta_rl.evaluation.recording import Recording
 
 MOMENTS = 84
-"""An episode is kept at about so many moments."""
+"""Moments of an episode that are kept, about evenly spaced."""
 FULL = 32767
 """The largest int16."""
 

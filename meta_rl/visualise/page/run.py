@@ -1,4 +1,4 @@
-"""What a run in environments shows on the page: numbers, curves, every task at every stage, a video."""
+"""The page of a run in environments: numbers, curves, every task at every stage, a video."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def gather(
     say: Say,
     played: Recording | None = None,
 ) -> dict[str, Any]:
-    """What `assets/page.html` reads of a run.
+    """The data of a run for `assets/page.html`.
 
     Args:
         result: its ``evaluation.json``.
         replays: where its replays go.
-        share: of the page's tasks, as one part in so many.
+        share: number of runs on the page; each shows about ``REPLAYED // share`` tasks.
         played: the recording of its test tasks, if it is at hand.
     """
     agent = load(run_dir)
@@ -153,7 +153,7 @@ def brief(value: float) -> str:
 
 
 def _film(played: Recording, distribution: TaskDistribution) -> tuple[str | None, str]:
-    """The video in base64 and what it shows, or None and why there is none."""
+    """The video in base64 and its caption, or None and the reason."""
     families = {task.family for task in played.tasks}
     rows = played.typical(1 if len(families) > 1 else 2)[:FILMED]
     try:
@@ -167,7 +167,7 @@ def _film(played: Recording, distribution: TaskDistribution) -> tuple[str | None
     which = ", ".join(str(played.positions[row]) for row in rows)
     return (
         film,
-        f"{played.about['split']} tasks {which}, which improve as much as most do: {played.stage_name(0)}, "
+        f"{played.about['split']} tasks {which}, of median improvement: {played.stage_name(0)}, "
         f"{played.stage_name(played.stages - 1)}",
     )
 

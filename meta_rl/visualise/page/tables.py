@@ -1,4 +1,4 @@
-"""What the page of a run says in tables, and the commands that make it all again."""
+"""Tables on the page of a run, and the commands that make it all again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STOCK = "Meta-World's evaluator counts the first episodes to finish, and success
 
 
 def commands(run_dir: Path, result: dict[str, Any]) -> list[str]:
-    """What makes the run, its evaluation and this page again."""
+    """Commands that make the run, its evaluation and this page again."""
     run = str(run_dir)
     options = [part for key, value in result["protocol"].items() for part in (f"--{key.replace('_', '-')}", str(value))]
     return [
