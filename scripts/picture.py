@@ -56,7 +56,7 @@ def main(out: Path) -> None:
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "meta-rl", "font.size": 9,
                          "axes.spines.top": False, "axes.spines.right": False})  # fmt: skip
     figure, (reach, new, navigation) = plt.subplots(1, 3, figsize=(11, 3.1), constrained_layout=True)
-    adaptation(reach, "reach", "multitask-ppo", "success", 100)
+    adaptation(reach, "reach-2m", "multitask-ppo", "success", 100)
     reach.set(title="reach-v3, 50 unseen goals: success, %", ylim=(0, 100))
     skill(new)
     new.set(title="reach-v3, unseen goals: return")
