@@ -19,7 +19,7 @@ from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.recording import ARRAYS, Recording, record, training_tasks
 from meta_rl.training.train import train
-from tests.meta_rl import agents
+from tests.meta_rl import untrained as agents
 
 SHORT = {
     "network.hidden": (8,),

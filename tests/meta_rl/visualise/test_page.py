@@ -280,7 +280,7 @@ def test_without_opengl_training_is_the_same_and_says_why_there_is_no_video(tmp_
     [
         ([], "RUN: name the run directories, as in: meta-rl report runs/A [runs/B ...] [--out report.html]"),
         (["nowhere"], "RUN: nowhere is not a run directory (it has no config.json)"),
-        (["nowhere", "--ot", "x"], "unknown option '--ot'; valid: --out"),
+        (["nowhere", "--ot", "x"], "unknown option '--ot'; closest: --out"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
