@@ -95,11 +95,11 @@ def test_check_says_in_one_line_what_is_wrong(
         (["check"], "name one task distribution"),
         (["check", "a", "b"], "name one task distribution"),
         (["check", "navigatoin"], "closest: navigation"),
-        (["check", "navigation", "--seed"], "unknown option '--seed'; valid: --split"),
+        (["check", "navigation", "--seed"], "unknown option '--seed'; closest: --split"),
         (["check", "no_such_module:x"], "cannot import 'no_such_module': ModuleNotFoundError"),
         (["check", "navigation", "--split", "dev"], "unknown split 'dev'"),
         (["nothing-like-it"], "no task distribution contains nothing-like-it"),
-        (["--fast"], "unknown option '--fast'; valid: --speed"),
+        (["--fast"], "unknown option '--fast'; closest: --speed"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
