@@ -22,7 +22,7 @@ from meta_rl.cli.commands import main
 from meta_rl.config import TrainConfig
 from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.errors import ConfigError
-from meta_rl.runs import checkpoint, durable
+from meta_rl.runs import checkpoint, durable, folder
 from meta_rl.runs.log import read_rows
 from meta_rl.training.train import train
 from tests.meta_rl.conftest import TINY_OPTIONS
@@ -156,7 +156,7 @@ def test_a_run_killed_while_it_is_set_up_starts_again(
 
     replace = durable.replace_durably
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "replace_durably", killed)
+        patch.setattr(folder, "replace_durably", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tiny(iterations=1), quiet)
     assert final(train(tiny(iterations=1), quiet)).iteration == 1
