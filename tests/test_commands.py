@@ -52,6 +52,7 @@ ELSEWHERE = {
     "meta-rl evaluate zoo/NAME": "tests/test_zoo.py",
     "meta-rl render zoo/NAME": "tests/meta_rl/visualise/test_render.py",
     "python scripts/zoo.py": "tests/test_zoo.py",
+    "pip install .": "tests/test_packaging.py",
 }
 """What a command holds -> the test that runs such a one."""
 
