@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
-
-import mujoco
 
 Double = NDArray[np.float64]
 Mesh = tuple[Double, NDArray[np.int64]]

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-import mujoco
 from envs import gl, meshes
 from envs.scene import Picture, Scene, Solid, Track
 

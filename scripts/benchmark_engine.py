@@ -87,12 +87,12 @@ def engine_rate(name: str, tasks: int, per_task: int, threads: int, seconds: flo
 def mujoco_rollout(case: str, threads: int, size: int, seconds: float) -> float:
     """Physics only: `mujoco.rollout` of the families' models, 5 steps per env step, no observation and no reward. One
     call per env step, as a policy needs it; `size` env steps per call if it is given, which no policy could do."""
+    import mujoco
     from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+    from mujoco.rollout import Rollout
 
     import envs
-    import mujoco
     from envs.metaworld.benchmarks import reset_to, to_metaworld
-    from mujoco.rollout import Rollout
 
     name, tasks, per_task = CASES[case]
     rng, length = np.random.default_rng(0), size or 1

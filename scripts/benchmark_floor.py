@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 from benchmark_locomotion import CASES, draw_actions
 
 import envs
-import mujoco
 from meta_rl.evaluation import markdown
 from meta_rl.runs.folder import versions
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+import mujoco  # first: the engine needs its library
 import numpy as np
 from numpy.typing import NDArray
 
-import mujoco  # first: the engine needs its library
 from envs.api import Bool, Float, Task, TaskVectorEnv
 from envs.locomotion import _engine
 from envs.locomotion.presets import PROGRESS, Preset, spaces

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-import mujoco
 from envs.api import Task
 from envs.locomotion.presets import Preset
 from envs.locomotion.robots import ROBOTS, model_path

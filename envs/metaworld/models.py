@@ -10,9 +10,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
-
 import mujoco
+import numpy as np
 
 # Arrays that describe or index geoms, meshes and names, and so change when some of these go. (The geoms themselves are
 # compared one by one.)

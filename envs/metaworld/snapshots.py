@@ -11,10 +11,10 @@ import functools
 import hashlib
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-import mujoco
 from envs.api import Task
 from envs.metaworld import _engine as _engine  # after mujoco, whose library it needs; engine.py takes it from here
 from envs.metaworld import cache, models
