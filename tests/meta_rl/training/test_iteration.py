@@ -117,11 +117,7 @@ def test_the_evaluation_of_an_iteration_is_that_of_the_run_stopped_there(
     assert "\n2 iterations" in said
     assert said.endswith(f"report: {kept / 'evaluations' / '00000002.md'}\n")
     mine, its = (json.loads(p.read_text()) for p in (kept / "evaluations/00000002.json", stopped / "evaluation.json"))
-    oracles = [found.pop("baselines", {}) for found in (mine, its)]  # least squares, exact but for rounding
     assert mine | {"run": "stopped"} == its
-    for name, scores in oracles[0].items():
-        for score, value in scores.items():
-            assert value == pytest.approx(oracles[1][name][score], abs=1e-9)
     assert before.items() <= files(kept).items()
 
 
