@@ -63,6 +63,8 @@ for family, (maml, reptile, rl2) in {
     if maml > multitask:  # begin with one policy for all goals, and go on with steps that do not destroy it
         EXPERIMENTS[family].begins["maml-trpo"] = "multitask-trpo"
         EXPERIMENTS[family].rows["maml-trpo"] = (maml * MILLION, [*SMALL_BATCHES, "--inner-lr", "0.03"])
+        sooner = ["--init-std", "0.7", "--gae-lambda", "0.99"]
+        EXPERIMENTS[family].rows["multitask-trpo"] = (multitask * MILLION, [*SMALL_BATCHES, *sooner])
 STOCK = ["--stock-goals", "10"]
 EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo", "rl2"), (20 * MILLION, STOCK)))
 # A gradient step wants 20 episodes of its task; there are but two directions to run in, so that more than two tasks of
