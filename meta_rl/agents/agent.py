@@ -83,18 +83,17 @@ def load(folder: str | Path, iteration: int | None = None) -> Agent:
     if not (folder / "config.json").exists():
         raise ConfigError(f"RUN: {folder} is not a run directory (no config.json), nor an exported agent")
     config = load_config(folder / "config.json")
-    learner: Any
+    found: bundle.Bundle | TrainState
     if is_exported(folder):
         found = bundle.read(folder)
+        interface = found.interface
         if iteration is not None:
             find_iteration(folder, iteration)
-        learner = make_learner(config, found.interface)
-        weights = adopted(folder, learner, found.weights)
-        return Agent(config, learner, weights, found.iteration, found.env_steps, found.interface)
-    state, interface = load_state(folder, iteration), interface_of(folder, config)
-    learner = make_learner(config, interface)
-    weights = adopted(folder, learner, state.weights)
-    return Agent(config, learner, weights, state.iteration, state.env_steps, interface)
+    else:
+        found, interface = load_state(folder, iteration), interface_of(folder, config)
+    learner: Any = make_learner(config, interface)
+    weights = adopted(folder, learner, found.weights)
+    return Agent(config, learner, weights, found.iteration, found.env_steps, interface)
 
 
 def interface_of(run_dir: Path, config: TrainConfig) -> Interface:
