@@ -86,6 +86,21 @@ def test_the_distribution_of_the_page_trains_and_evaluates(spring: Path) -> None
     assert all(-200 < x < 0 for x in numbers)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--inner-lr", "0", "must be above 0, got 0.0"),
+        ("--epochs", "0", "must be at least 1, got 0"),
+        ("--discount", "1.5", "must be between 0 and 1, got 1.5"),
+    ],
+)
+def test_settings_of_the_page_have_bounds(folder: Path, option: str, value: str, problem: str) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "anil.py", "train", "anil", "--env", "navigation", option, value]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (2, f"meta-rl train: {option}: {problem}\n")
+
+
 def test_the_test_of_the_distribution_passes(spring: Path) -> None:
     assert "1 passed" in run(spring, "-m", "pytest", "-p", "no:cacheprovider", "test_spring.py")
 
