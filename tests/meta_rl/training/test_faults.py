@@ -82,7 +82,7 @@ def command(
     arguments = [
         sys.executable,
         "-m",
-        "meta_rl.cli.commands",
+        "meta_rl.cli",
         "train",
         "rl2",
         *TINY_OPTIONS[2:],
