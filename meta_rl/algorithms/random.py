@@ -49,18 +49,36 @@ def make_policy(
     return UniformPolicy(action_space)
 
 
-class Random:
-    """The learner; also its own actor, since it remembers nothing.
+class UniformActor:
+    """Random actions in all environments; see `meta_rl.algorithms.base.Actor` for the verbs.
 
-    It is judged like all others, by "mode" actions, for which it draws noise of its own: from a generator that is
-    fixed when the actor is made, so an evaluation repeats exactly.
+    It is judged like all others, by "mode" actions, for which it draws noise of its own. Every actor has a generator to
+    itself, which starts the same, so an evaluation repeats exactly.
     """
+
+    def __init__(self, policy: UniformPolicy) -> None:
+        self._policy, self._rng = policy, np.random.default_rng(0)
+
+    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Nothing to forget."""
+
+    def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
+        """See `Actor.act`."""
+        if noise is None:
+            noise = self._rng.random((*observation.shape[:2], *self._policy.noise_shape), dtype=np.float32)
+        return self._policy.act(noise)
+
+    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
+        """Nothing to remember."""
+
+
+class Random:
+    """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
     parallel = True
 
     def __init__(self, config: RandomConfig, policy: UniformPolicy) -> None:
         self.policy = policy
-        self._rng = np.random.default_rng(0)
 
     def init(self) -> TrainState:
         """No parameters."""
@@ -74,22 +92,9 @@ class Random:
         """Nothing."""
         return weights
 
-    def actor(self, adapted: Weights) -> Random:
-        """Itself, from the start of its noise."""
-        self._rng = np.random.default_rng(0)
-        return self
-
-    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
-        """Nothing to forget."""
-
-    def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
-        """See `Actor.act`."""
-        if noise is None:
-            noise = self._rng.random((*observation.shape[:2], *self.policy.noise_shape), dtype=np.float32)
-        return self.policy.act(noise)
-
-    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
-        """Nothing to remember."""
+    def actor(self, adapted: Weights) -> UniformActor:
+        """An actor from the start of its noise."""
+        return UniformActor(self.policy)
 
     def prepare(self, adapted: Weights, rollout: Rollout) -> tuple[()]:
         """Nothing to learn from."""

@@ -75,6 +75,26 @@ def test_an_evaluation_repeats_exactly_and_shows_no_adaptation() -> None:
     assert len(np.unique(first.returns[:, 0])) == 30
 
 
+def test_two_actors_do_not_share_their_noise() -> None:
+    """Used in turn, or one made while the other acts, each draws what it draws by itself."""
+    learner = Random(RandomConfig(), make_policy(OBSERVATION, BOX, NetworkConfig(), 0))
+    observation = np.zeros((2, 3, 3))
+
+    def actor() -> Any:
+        return learner.actor(learner.start(Weights({}), 2))
+
+    alone = actor()
+    expected = [alone.act(observation, None) for _ in range(3)]
+    assert (expected[0] != expected[1]).all()
+    first = actor()
+    found = [first.act(observation, None)]
+    second = actor()
+    for step in range(2):
+        np.testing.assert_array_equal(second.act(observation, None), expected[step])
+        found.append(first.act(observation, None))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_tasks_episodes_and_dimensions_get_noise_of_their_own() -> None:
     assert len(np.unique(actions(BOX)[..., 0])) > 0.99 * 40 * 250
 
