@@ -132,7 +132,7 @@ class Bench:
         """Median seconds of a meta-batch during which a worker is killed."""
         measured = []
         for iteration in range(1, self.rounds + 1):
-            before, pid = source.restarts, source.pids[0]
+            before, pid = source.restarts, source.pids()[0]
             killer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
             killer.start()
             with warnings.catch_warnings():

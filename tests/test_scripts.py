@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import envs
-from meta_rl.agents.agent import Agent
-from meta_rl.algorithms.base import make_learner
 from meta_rl.cli.commands import parse_train
 from meta_rl.config import default_config, replace_paths
 from tests.meta_rl.conftest import TINY
+from tests.meta_rl.untrained import untrained
 from tests.test_commands import script
 
 
@@ -142,9 +140,7 @@ def test_a_memory_is_told_from_noise() -> None:
 
 
 def test_step_sizes_are_tried_on_training_tasks() -> None:
-    config = replace_paths(default_config("multitask-trpo", "navigation"), TINY)
-    learner = make_learner(config, envs.make("navigation"))
-    agent = Agent(config, learner, learner.init().weights, 0, 0)
+    agent = untrained("multitask-trpo", "navigation", TINY)
     head, *rows = script("adaptation").step_table(agent, [0.0, 0.1], [1.0], 2)
     assert head[0] == "inner lr"
     assert [row[:2] for row in rows] == [["0", "1"], ["0.1", "1"]]

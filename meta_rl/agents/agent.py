@@ -34,6 +34,7 @@ class Agent:
         weights: what was meta-learned, on the CPU.
         iteration: finished meta-updates.
         env_steps: env steps of training; 0 for few-shot tasks.
+        interface: spaces and horizon of the tasks that it was trained on.
     """
 
     def __init__(
@@ -43,17 +44,10 @@ class Agent:
         weights: Weights,
         iteration: int,
         env_steps: int,
-        interface: Interface | None = None,
+        interface: Interface,
     ) -> None:
         self.config, self.learner, self.weights = config, learner, weights
-        self.iteration, self.env_steps = iteration, env_steps
-        self._interface = interface
-
-    @property
-    def interface(self) -> Interface:
-        """Spaces and horizon of the agent; unless given, those of the tasks that it was trained on."""
-        self._interface = self._interface or open_problem(self.config).interface
-        return self._interface
+        self.iteration, self.env_steps, self.interface = iteration, env_steps, interface
 
     def player(self, seed: int = 0) -> Player:
         """The agent before adaptation, to adapt to a single `gymnasium.Env` and to act in it.

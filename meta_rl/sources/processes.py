@@ -93,7 +93,6 @@ class _Process(Handle):
         """See `Handle.running`."""
         return self.process is not None
 
-    @property
     def pid(self) -> int:
         """See `Handle.pid`."""
         return int(self.process.pid)

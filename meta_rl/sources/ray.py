@@ -162,7 +162,6 @@ class _Handle(Handle):
         """See `Handle.running`."""
         return self._actor is not None
 
-    @property
     def pid(self) -> int:
         """See `Handle.pid`."""
         return int(ray.get(self._actor.process.options(concurrency_group="look").remote()))

@@ -57,10 +57,9 @@ class Handle(ABC):
     def running(self) -> bool:
         """Whether there is a worker, alive or not."""
 
-    @property
     @abstractmethod
     def pid(self) -> int:
-        """Process id of the present worker, on its machine."""
+        """Process id of the present worker, on its machine. Asks the worker, where it may be on another one."""
 
     @abstractmethod
     def start(self) -> None:
@@ -125,10 +124,9 @@ class Supervised(ABC, Generic[H]):
         """Number of workers."""
         return len(self._handles)
 
-    @property
     def pids(self) -> list[int]:
         """Process ids of the present workers."""
-        return [each.pid for each in self._handles if each.running]
+        return [each.pid() for each in self._handles if each.running]
 
     @abstractmethod
     def publish(self, weights: Weights) -> Any:

@@ -8,11 +8,13 @@ from typing import Any
 import envs
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.base import make_learner
+from meta_rl.algorithms.interface import Interface
 from meta_rl.config import default_config, replace_paths
 
 
 def untrained(recipe: str, env: str, changes: Mapping[str, Any]) -> Agent:
     """An agent with its first parameters; `changes` to the config, by dotted paths."""
     config = replace_paths(default_config(recipe, env), changes)
-    learner = make_learner(config, envs.make(env))
-    return Agent(config, learner, learner.init().weights, 0, 0)
+    distribution = envs.make(env)
+    learner = make_learner(config, distribution)
+    return Agent(config, learner, learner.init().weights, 0, 0, Interface.of(distribution, distribution.horizon))

@@ -214,7 +214,7 @@ def test_a_worker_that_hangs_is_found_and_replaced(case: Any) -> None:
 def test_all_workers_killed_at_once_and_between_requests(case: Any) -> None:
     it = case("none")
     it.check(0)
-    for pid in it.source.pids:
+    for pid in it.source.pids():
         os.kill(pid, signal.SIGKILL)
     with pytest.warns(WorkerWarning, match="before it began with iteration 1"):
         it.check(1)
@@ -224,10 +224,10 @@ def test_all_workers_killed_at_once_and_between_requests(case: Any) -> None:
 def test_the_fork_server_may_be_killed_too(case: Any) -> None:
     it = case("none")
     it.check(0)
-    server = int(Path(f"/proc/{it.source.pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    server = int(Path(f"/proc/{it.source.pids()[0]}/stat").read_text().rpartition(")")[2].split()[1])
     assert server != os.getpid()
     os.kill(server, signal.SIGKILL)
-    assert all(gone(pid, 5) for pid in it.source.pids)  # they do not outlive it
+    assert all(gone(pid, 5) for pid in it.source.pids())  # they do not outlive it
     with pytest.warns(WorkerWarning):
         it.check(1)
     assert it.source.restarts >= 2
@@ -258,7 +258,7 @@ def test_what_fails_always_stops_the_run_and_says_what_it_was(case: Any, kind: s
     else:
         assert line.endswith("RuntimeError: the motor is on fire")
         assert any("faulty.py" in text for text in trace)
-    assert it.source.pids == []
+    assert it.source.pids() == []
     assert it.source.restarts == 2
     (it.folder / "always").unlink()
     it.check()  # and it can be used again
@@ -297,7 +297,7 @@ def test_nothing_is_left_behind(case: Any) -> None:
         it.arm()
         with pytest.warns(WorkerWarning):
             source.sample(it.weights, 0)
-        pids = source.pids
+        pids = source.pids()
         source.close()
         source.close()
         assert all(gone(pid, 5) for pid in pids)
@@ -318,7 +318,7 @@ if __name__ == "__main__":
     learner, weights = learner_of("rl2", distribution)
     source = Processes(distribution, learner, PLAN, 2)
     source.sample(weights, 0)
-    print(*source.pids, flush=True)
+    print(*source.pids(), flush=True)
     (Path(sys.argv[1]) / "always").touch()
     source.sample(weights, 1)
 """

@@ -12,6 +12,7 @@ import pytest
 import envs
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.base import make_learner
+from meta_rl.algorithms.interface import Interface
 from meta_rl.config import replace_paths
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.studies.from_scratch import learn_from_scratch
@@ -32,8 +33,9 @@ def test_one_task_is_learned_from_scratch() -> None:
 
 
 def test_the_comparison_is_at_equal_env_steps(tmp_path: Path) -> None:
-    learner = make_learner(TINY.training, envs.make("navigation"))
-    agent = Agent(TINY.training, learner, learner.init().weights, 0, 0)
+    distribution = envs.make("navigation")
+    learner = make_learner(TINY.training, distribution)
+    agent = Agent(TINY.training, learner, learner.init().weights, 0, 0, Interface.of(distribution, 100))
     summary = compare_with_scratch(agent, TINY, say=lambda _: None)
     before, adapted, equal, end = summary["rows"]
     expected = evaluate(learner, agent.weights, envs.make("navigation", "test"), TINY.training.evaluate)
