@@ -47,13 +47,13 @@ CASES = [
 class OneByOne(MamlBase):
     """The same meta-update, one task after another in one graph: the slow obvious twin."""
 
-    def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
+    def adapted_policies(self, params: Params, batch: MetaBatch, backend: str = "vmap") -> Any:
         """Every task's, put together."""
         tasks = [map_tensors(lambda x, i=i: x[i : i + 1], batch) for i in range(len(batch.query.weight))]
-        each = [super(OneByOne, self).adapted_policies(params, task) for task in tasks]
+        each = [super(OneByOne, self).adapted_policies(params, task, backend) for task in tasks]
         return pytree.tree_map(lambda *x: torch.cat(x), *each)
 
-    def _groups(self, params: Params, batch: MetaBatch) -> Groups:
+    def _groups(self, params: Params, batch: MetaBatch, backend: str = "vmap") -> Groups:
         return [(batch, 1.0)]
 
 

@@ -69,7 +69,6 @@ class MamlBase:
     def __init__(self, config: MamlConfig | SupervisedMamlConfig, policy: Any, inner_loss: Callable[..., Tensor]):
         self.config: Any = config
         self.policy, self.inner_loss = policy, inner_loss
-        self.backend = "vmap"
 
     def init(self) -> TrainState:
         """Parameters as the network was initialised, and step sizes if they are learned."""
@@ -81,19 +80,12 @@ class MamlBase:
         """The same parameters for every task (views)."""
         return unadapted(weights, num_tasks)
 
-    def adapt(self, adapted: Weights, support: Any, actor: object = None) -> Weights:
-        """One inner step from each task's own parameters."""
-
-        def one(params: Params, support: tuple[Any, ...]) -> Params:
-            return self._adapt_one(params, adapted.shared, support)
-
-        return adapted._replace(params=adapt_each(self.backend, one, adapted.params, support))
-
-    def adapted_policies(self, params: Params, batch: MetaBatch) -> Any:
+    def adapted_policies(self, params: Params, batch: MetaBatch, backend: str = "vmap") -> Any:
         """Outputs of the adapted networks on the query observations.
 
         Args:
             params: the network's and the shared ones together; the outputs are differentiable with respect to them.
+            backend: of `meta_rl.core.task_map.over_tasks`, here and below.
         Returns:
             Action distributions ``[task, env, time]``, or outputs ``[task, example, out]``.
         """
@@ -102,13 +94,24 @@ class MamlBase:
         def one(support: tuple[Any, ...], query: Any) -> Any:
             return self.policy.apply(self._adapt_one(network, shared, support), query.observation)
 
-        return over_tasks(self.backend, one, batch.support, batch.query)
+        return over_tasks(backend, one, batch.support, batch.query)
 
-    def _groups(self, params: Params, batch: MetaBatch) -> Groups:
-        return task_groups(params, batch, batch.query.weight, self.backend)
+    def _adapt(self, adapted: Weights, support: Any, backend: str) -> Weights:
+        """One inner step from each task's own parameters."""
+
+        def one(params: Params, support: tuple[Any, ...]) -> Params:
+            return self._adapt_one(params, adapted.shared, support)
+
+        return adapted._replace(params=adapt_each(backend, one, adapted.params, support))
+
+    def _groups(self, params: Params, batch: MetaBatch, backend: str = "vmap") -> Groups:
+        return task_groups(params, batch, batch.query.weight, backend)
 
     def _objective(
-        self, loss_of: Callable[..., Tensor], tell: Callable[[Any, Any], Any] = lambda outputs, query: outputs
+        self,
+        loss_of: Callable[..., Tensor],
+        tell: Callable[[Any, Any], Any] = lambda outputs, query: outputs,
+        backend: str = "vmap",
     ) -> Callable[[MetaBatch], gradient_step.Loss]:
         """The objective of a meta-batch: a function of the parameters that returns (mean loss over tasks, extras).
 
@@ -119,8 +122,8 @@ class MamlBase:
 
         def objective(part: MetaBatch) -> gradient_step.Loss:
             def loss(params: Params) -> tuple[Tensor, Any]:
-                outputs = self.adapted_policies(params, part)
-                value: Tensor = over_tasks(self.backend, loss_of, outputs, part.query).mean()
+                outputs = self.adapted_policies(params, part, backend)
+                value: Tensor = over_tasks(backend, loss_of, outputs, part.query).mean()  # [task] -> scalar
                 return value, tell(detach(outputs), part.query)
 
             return loss
@@ -162,6 +165,10 @@ class Maml(MamlBase):
     def actor(self, adapted: Weights) -> PolicyActor:
         """Acts with parameters ``[task, ...]``."""
         return PolicyActor(self.policy, adapted)
+
+    def adapt(self, adapted: Weights, support: Batch, actor: object = None) -> Weights:
+        """One inner step of all tasks at once."""
+        return self._adapt(adapted, support, "vmap")
 
     def prepare(self, adapted: Weights, rollout: Rollout) -> Batch:
         """See `policy_batch`."""
@@ -280,7 +287,7 @@ class Maml(MamlBase):
                 adapted = self._adapt_one(adapted, shared, (step,))
             return tuple(policies)
 
-        return list(over_tasks(self.backend, one, batch.support)) if batch.support else []
+        return list(over_tasks("vmap", one, batch.support)) if batch.support else []
 
 
 class SupervisedMaml(MamlBase):
@@ -295,10 +302,10 @@ class SupervisedMaml(MamlBase):
         """One Adam step on the mean query loss, through the adaptation of all tasks."""
         batch = batch._replace(support=batch.support * self.config.inner_steps)
         start = joined(state.params, state.shared)
-        self.backend = fewshot.choose_backend(
+        backend = fewshot.choose_backend(
             self.config.task_map, state, lambda backend: self._gradient(backend, start, batch)
         )
-        parts, groups = self._parts(start, batch)
+        parts, groups = self._parts(start, batch, backend)
         moved, state.optimizer, metrics, seen, _ = gradient_step.descend(
             start,
             state.optimizer,
@@ -312,26 +319,24 @@ class SupervisedMaml(MamlBase):
         shown = [{key: value * share for key, value in m.items()} for m, (_, share) in zip(seen, groups, strict=True)]
         return metrics | {key: sum(m[key] for m in shown) for key in shown[0]}
 
-    def start(self, weights: Weights, num_tasks: int) -> Weights:
-        """See `MamlBase.start`. Also selects the back end that is fastest for adaptation in tests."""
-        self.backend = fewshot.test_backend(weights.params)
-        return super().start(weights, num_tasks)
+    def adapt(self, adapted: Weights, support: Examples) -> Weights:
+        """One inner step of every task, by the back end that is fastest in tests."""
+        return self._adapt(adapted, support, fewshot.test_backend(adapted.params))
 
     def predict(self, adapted: Weights, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
         return fewshot.predict(self.policy, adapted.params, support, observation, inductive)
 
-    def _parts(self, params: Params, batch: MetaBatch) -> tuple[list[gradient_step.Loss], Groups]:
+    def _parts(self, params: Params, batch: MetaBatch, backend: str) -> tuple[list[gradient_step.Loss], Groups]:
         """The loss of each group of tasks, with the group's scores as extras, and the groups."""
-        groups = self._groups(params, batch)
-        objective = self._objective(self.inner_loss, functools.partial(fewshot.scores, self.policy.kind))
+        groups = self._groups(params, batch, backend)
+        objective = self._objective(self.inner_loss, functools.partial(fewshot.scores, self.policy.kind), backend)
         return gradient_step.shares(objective, groups), groups
 
     def _gradient(self, backend: str, params: Params, batch: MetaBatch) -> None:
         """Compute the expensive part of an update, so that it can be timed."""
-        self.backend = backend
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-        gradient_step.accumulate(leaves, self._parts(leaves, batch)[0])
+        gradient_step.accumulate(leaves, self._parts(leaves, batch, backend)[0])
 
 
 def detach(distributions: Any) -> Any:

@@ -122,7 +122,7 @@ class MetaLstm:
         def one(params: Params, memory: Memory, support: Examples) -> tuple[Params, Memory]:
             return self._updates(params, memory, adapted.rule, support, adapted.steps, 1)
 
-        backend = fewshot.test_backend(adapted.rule | {n: p[0] for n, p in adapted.params.items()})
+        backend = fewshot.test_backend(adapted.params)
         params, memory = over_tasks(backend, one, adapted.params, adapted.memory, support)
         return Adapting(params, memory, adapted.rule, adapted.steps + 1)
 

@@ -69,7 +69,6 @@ class ReptileBase:
     def __init__(self, config: ReptileConfig | SupervisedReptileConfig, policy: Any, inner_loss: Callable[..., Tensor]):
         self.config: Any = config
         self.policy, self.inner_loss = policy, inner_loss
-        self.backend = "vmap"
         adam = config.inner_optimizer == "adam"
         self._rule = inner_loop.adam(config.inner_lr) if adam else inner_loop.gradient_descent(config.inner_lr)
 
@@ -83,19 +82,23 @@ class ReptileBase:
         """The same parameters and inner optimizer for every task (views)."""
         return Adapting(unadapted(weights, num_tasks), unnamed(spread(weights.shared, num_tasks)), 0)
 
-    def adapt(self, adapted: Adapting, support: Any, actor: object = None) -> Adapting:
-        """The inner steps on one rollout, or one minibatch step on examples, from each task's own parameters."""
+    def _adapt(self, adapted: Adapting, support: Any, backend: str) -> Adapting:
+        """The inner steps on one rollout, or one minibatch step on examples, from each task's own parameters.
+
+        Args:
+            backend: of `meta_rl.core.task_map.over_tasks`, here and below.
+        """
 
         def one(params: Params, state: Any, support: Any) -> tuple[Params, Any]:
             return self._steps(params, state, support, adapted.steps)
 
         at_once = tasks_at_once(adapted.weights.params, support.weight)
         data = (adapted.weights.params, adapted.state, support)
-        params, state = over_tasks(self.backend, one, *data, chunk_size=at_once)
+        params, state = over_tasks(backend, one, *data, chunk_size=at_once)
         params, state = map_tensors(Tensor.detach, (params, state))
         return Adapting(adapted.weights._replace(params=params), state, adapted.steps + 1)
 
-    def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
+    def _meta_update(self, state: TrainState, batch: MetaBatch, backend: str) -> Metrics:
         """One step towards the mean of the adapted parameters. The inner optimizer's numbers become their mean."""
         at_once = tasks_at_once(state.params, batch.query.weight)
 
@@ -106,8 +109,8 @@ class ReptileBase:
             return adapted, named(optimizer)
 
         start, data = (state.params, state.shared), self._learned_from(batch)
-        # All tasks start from the same parameters; what they end with has a leading task axis.
-        ended = over_tasks(self.backend, one, *start, data, in_dims=(None, None, 0), chunk_size=at_once)
+        # All tasks start from the same parameters; what they end with is [task, ...].
+        ended = over_tasks(backend, one, *start, data, in_dims=(None, None, 0), chunk_size=at_once)
         before, after = joined(*start), joined(*ended)
         moved = parallel.means([(p - after[name].mean(0)).detach() for name, p in before.items()])  # mean over tasks
         gradient, optimizer = parted(dict(zip(before, moved, strict=True)))
@@ -189,6 +192,14 @@ class Reptile(ReptileBase):
         """See `meta_rl.algorithms.base.policy_batch`."""
         return policy_batch(self.policy, adapted.weights, rollout, self.config.discount, self.config.gae_lambda)
 
+    def adapt(self, adapted: Adapting, support: Batch, actor: object = None) -> Adapting:
+        """The inner steps on one rollout of every task, from its own parameters."""
+        return self._adapt(adapted, support, "vmap")
+
+    def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
+        """See `ReptileBase._meta_update`."""
+        return self._meta_update(state, batch, "vmap")
+
     def _learned_from(self, batch: MetaBatch) -> tuple[Batch, ...]:
         return (*batch.support, batch.query)
 
@@ -209,24 +220,20 @@ class SupervisedReptile(ReptileBase):
     def __init__(self, config: SupervisedReptileConfig, network: Network) -> None:
         super().__init__(config, network, SUPERVISED_LOSSES[network.kind])
 
-    def start(self, weights: Weights, num_tasks: int) -> Adapting:
-        """See `ReptileBase.start`. Also selects the back end that is fastest for adaptation in tests."""
-        self.backend = fewshot.test_backend(weights.params)
-        return super().start(weights, num_tasks)
+    def adapt(self, adapted: Adapting, support: Examples) -> Adapting:
+        """One minibatch step of every task, by the back end that is fastest in tests."""
+        return self._adapt(adapted, support, fewshot.test_backend(adapted.weights.params))
 
     def predict(self, adapted: Adapting, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
         return fewshot.predict(self.policy, adapted.weights.params, support, observation, inductive)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
-        """See `ReptileBase.meta_update`. The back end is chosen first."""
-
-        def update(backend: str) -> None:
-            self.backend = backend
-            super(SupervisedReptile, self).meta_update(dataclasses.replace(state), batch)
-
-        self.backend = fewshot.choose_backend(self.config.task_map, state, update)
-        return super().meta_update(state, batch)
+        """See `ReptileBase._meta_update`. The back end is chosen first."""
+        backend = fewshot.choose_backend(
+            self.config.task_map, state, lambda backend: self._meta_update(dataclasses.replace(state), batch, backend)
+        )
+        return self._meta_update(state, batch, backend)
 
     def _judge(self, adapted: Params, batch: MetaBatch) -> Metrics:
         moved = map_tensors(Tensor.detach, adapted)

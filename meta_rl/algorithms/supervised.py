@@ -88,8 +88,13 @@ def choose_backend(task_map: str, state: TrainState, run: Callable[[str], object
 
 def test_backend(params: Params) -> str:
     """The back end for adaptation in tests, where each task has weights of its own: on a CPU, one task after another
-    for convolutions (scripts/benchmark_fewshot.py). A rule, so that a test gives the same numbers twice."""
-    grouped = any(p.dim() == 4 and p.device.type == "cpu" for p in params.values())
+    for convolutions (scripts/benchmark_fewshot.py). A rule, so that a test gives the same numbers twice.
+
+    Args:
+        params: of the networks, ``[task, ...]``.
+    """
+    # The filters of all tasks: [task, out, in, height, width].
+    grouped = any(p.dim() == 5 and p.device.type == "cpu" for p in params.values())
     return "loop" if grouped else "vmap"
 
 
@@ -100,7 +105,7 @@ def predict(network: Network, params: Params, support: Examples, observation: Te
     Transductive normalisation is over the queries of a task, as in the published numbers of MAML; inductive over its
     support and one query.
     """
-    backend = test_backend({name: p[0] for name, p in params.items()})
+    backend = test_backend(params)
     if not (inductive and network.batch_statistics):
         return over_tasks(backend, network.apply, params, observation)  # type: ignore[no-any-return]
 

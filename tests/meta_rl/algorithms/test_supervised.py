@@ -8,12 +8,16 @@ import gymnasium as gym
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
+from meta_rl.algorithms import base
+from meta_rl.algorithms import maml as maml_module
+from meta_rl.algorithms import reptile as reptile_module
 from meta_rl.algorithms import supervised as fewshot
 from meta_rl.algorithms.maml import SupervisedMaml
 from meta_rl.algorithms.reptile import SupervisedReptile
 from meta_rl.config import NetworkConfig, SupervisedMamlConfig, SupervisedReptileConfig
-from meta_rl.core.task_map import BACKENDS
+from meta_rl.core.task_map import BACKENDS, over_tasks
 from meta_rl.core.types import Examples, MetaBatch, Params
 from meta_rl.maths import losses
 from meta_rl.networks.conv import NORMS, BatchNorm
@@ -31,14 +35,26 @@ def network(norm: str = "batch", pooling: str = "stride") -> Network:
 
 
 def maml(net: Network, backend: str = "vmap", **config: Any) -> SupervisedMaml:
-    learner = SupervisedMaml(SupervisedMamlConfig(**{"inner_lr": 0.3, "task_map": backend, **config}), net)
-    learner.backend = backend
-    return learner
+    return SupervisedMaml(SupervisedMamlConfig(**{"inner_lr": 0.3, "task_map": backend, **config}), net)
 
 
 def meta_loss(learner: SupervisedMaml, params: Params, batch: MetaBatch) -> Tensor:
     batch = batch._replace(support=batch.support * learner.config.inner_steps)
-    return torch.vmap(losses.cross_entropy)(learner.adapted_policies(params, batch), batch.query).mean()
+    answers = learner.adapted_policies(params, batch, learner.config.task_map)
+    return torch.vmap(losses.cross_entropy)(answers, batch.query).mean()
+
+
+def backends_used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The back end of every call from now on, in order."""
+    used: list[str] = []
+
+    def spy(backend: str, *arguments: Any, **options: Any) -> Any:
+        used.append(backend)
+        return over_tasks(backend, *arguments, **options)
+
+    for module in (base, maml_module, reptile_module):
+        monkeypatch.setattr(module, "over_tasks", spy)
+    return used
 
 
 def plain_loss(net: nn.Module, params: Params, batch: MetaBatch, steps: int, first_order: bool) -> Tensor:
@@ -165,16 +181,40 @@ def test_a_batch_that_is_not_finite_leaves_everything_as_it_was() -> None:
     assert all(torch.equal(before[name], p) for name, p in state.params.items())
 
 
-def test_the_back_end_is_measured_once_and_kept_in_the_state() -> None:
-    learner, batch = maml(network(), "auto"), image_batch()
+def supervised_learners(task_map: str) -> list[SupervisedMaml | SupervisedReptile]:
+    config = SupervisedReptileConfig(inner_lr=0.02, inner_steps=2, task_map=task_map)  # type: ignore[arg-type]
+    return [maml(network("group"), task_map), SupervisedReptile(config, network("group"))]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_back_end_is_measured_once_and_kept_in_the_state(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, batch, used = supervised_learners("auto")[which], image_batch(), backends_used(monkeypatch)
     state = learner.init()
     learner.meta_update(state, batch)
-    chosen = state.extras[fewshot.BACKEND]
-    assert BACKENDS[int(chosen)] == learner.backend
+    assert set(used) == set(BACKENDS)
+    assert used[-1] == BACKENDS[int(state.extras[fewshot.BACKEND])]
     for other, name in enumerate(BACKENDS):
         state.extras[fewshot.BACKEND] = torch.tensor(other)
+        used.clear()
         learner.meta_update(state, batch)
-        assert learner.backend == name
+        assert set(used) == {name}
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_how_tasks_adapt_does_not_depend_on_what_was_called_before(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions adapt one task after another on a CPU, also after an update, and whatever back end that took."""
+    learner, batch, used = supervised_learners("vmap")[which], image_batch(), backends_used(monkeypatch)
+    state = learner.init()
+    start: Any = learner.start(state.weights, 2)
+    before: Any = learner.adapt(start, batch.support[0])
+    learner.meta_update(state, batch)
+    assert used[0] == "loop"
+    assert set(used[1:]) == {"vmap"}
+    used.clear()
+    after: Any = learner.adapt(start, batch.support[0])
+    assert used == ["loop"]
+    pairs = zip(pytree.tree_leaves(before), pytree.tree_leaves(after), strict=True)
+    assert all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
 
 
 # -- Reptile ---------------------------------------------------------------------------------------------------------
