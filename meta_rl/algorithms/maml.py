@@ -29,7 +29,6 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,6 +38,7 @@ from meta_rl.algorithms.supervised import SUPERVISED_LOSSES
 from meta_rl.config import MamlConfig, SupervisedMamlConfig
 from meta_rl.core import parallel
 from meta_rl.core.groups import task_groups
+from meta_rl.core.minibatches import between_steps, between_tasks
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
@@ -361,46 +361,6 @@ def mean_kl(old: Any, new: Any, group: tuple[MetaBatch, float]) -> Tensor:
 def mean_weight(batch: Batch) -> Tensor:
     """Weights ``[task, env, time]`` that sum to 1: a mean over each task's valid steps, then over tasks."""
     return batch.weight / batch.weight.sum((-2, -1), keepdim=True) / len(batch.weight)
-
-
-def between_tasks(batch: MetaBatch, count: int, rng: np.random.Generator) -> Iterator[tuple[MetaBatch, float]]:
-    """The tasks of all processes that share the update in a new order, cut into `count` minibatches (or one per task).
-
-    Yields:
-        This process's own tasks of each minibatch, maybe none, and their weight. The mean over processes of the
-        weighted means is the mean over the minibatch.
-    """
-    tasks = len(batch.query.weight)
-    everyone, first = tasks * parallel.size(), tasks * parallel.rank()
-    for part in np.array_split(rng.permutation(everyone), min(count, everyone)):
-        index = torch.from_numpy(part[(part >= first) & (part < first + tasks)] - first)  # [picked], maybe [0]
-        yield _at(batch, index.to(batch.query.weight.device)), len(index) * parallel.size() / len(part)
-
-
-def between_steps(batch: MetaBatch, count: int, rng: np.random.Generator) -> Iterator[tuple[MetaBatch, float]]:
-    """The query's valid steps of each task in a new order, cut into `count` minibatches (or one per step). Every
-    minibatch has steps of all tasks.
-
-    Yields:
-        A minibatch ``[task, 1, step, ...]`` and its weight, 1, as all processes have equally many tasks.
-    """
-    query = Batch(*(x.flatten(1, 2) for x in batch.query))  # [task, env * time, ...]
-    tasks, steps = query.weight.shape
-    everyone, first = tasks * parallel.size(), tasks * parallel.rank()
-    # Every process draws for all tasks and takes its own rows, so sharing the update does not change the order.
-    key = torch.from_numpy(rng.random((everyone, steps))[first : first + tasks]).to(query.weight.device)
-    # Keys of valid steps are below 1 and those of padding are not. So padding comes last, and every minibatch has the
-    # same number of valid steps, to within one.
-    order = (key + (query.weight == 0)).argsort(1)  # [task, step]
-    for i in range(min(count, steps)):
-        index = order[:, i::count]  # [task, picked]
-        # The index gets an axis of 1 for each that x has beyond [task, step]; the result is [task, picked, ...].
-        picked = (x.take_along_dim(index.reshape(*index.shape, *[1] * (x.dim() - 2)), 1) for x in query)
-        yield MetaBatch((), Batch(*(x.unsqueeze(1) for x in picked))), 1.0  # [task, 1, picked, ...]
-
-
-def _at(batch: MetaBatch, tasks: Tensor) -> MetaBatch:
-    return map_tensors(lambda x: x[tasks], batch)  # type: ignore[no-any-return]  # [picked, ...]
 
 
 FEWEST_STATES = 10

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from meta_rl.core.types import Params, map_tensors
+from meta_rl.core.types import Params, select
 
 B = TypeVar("B")
 
@@ -48,9 +48,5 @@ def task_groups(params: Params, batch: B, weight: Tensor, backend: str = "vmap")
     groups: list[tuple[Any, float]] = []
     for first in range(0, tasks, size):
         part = slice(first, min(first + size, tasks))
-        groups.append((_rows(batch, part), (part.stop - part.start) / tasks))
+        groups.append((select(batch, part), (part.stop - part.start) / tasks))
     return groups
-
-
-def _rows(batch: Any, part: slice) -> Any:
-    return map_tensors(lambda x: x[part], batch)

@@ -100,6 +100,11 @@ def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     return torch.utils._pytree.tree_map_only(Tensor, function, tree)
 
 
+def select(tree: Any, index: Tensor | slice) -> Any:
+    """Rows at `index` of every tensor of a tree: ``[row, ...]`` -> ``[picked, ...]``."""
+    return map_tensors(lambda x: x[index], tree)
+
+
 def to_device(tree: Any, device: torch.device) -> Any:
     """Move all tensors of a tree to `device`, once per iteration."""
     return map_tensors(lambda x: x.to(device, non_blocking=True), tree)
