@@ -49,7 +49,7 @@ def memories(agent: Any) -> tuple[NDArray[Any], dict[tuple[int, int], NDArray[An
         def look(_: Any, actor: Any = actor, step: Any = step, episode: int = episode) -> None:
             time = next(step)
             if time in TIMES:
-                seen[episode, time] = actor.memory.state[:, 0].numpy().copy()
+                seen[episode, time] = actor.memory().state[:, 0].numpy().copy()
 
         noise = streams.action_noise(episode, range(len(tasks)), env, learner.policy)
         played = rollout(env, actor, noise, streams.env_seeds(episode, range(len(tasks))), look=look)

@@ -139,6 +139,18 @@ def test_a_memory_is_told_from_noise() -> None:
     assert second < 0.3
 
 
+def test_memories_are_looked_at_while_the_trial_goes_on() -> None:
+    """The memory after a step is that which the network made when it acted; looking at it disturbs nothing."""
+    agent = untrained("rl2", "navigation", {"network.hidden": (4,), "episodes_per_task": 2})
+    numbers, seen, success = script("adaptation").memories(agent)
+    assert numbers.shape == (100, 2)  # the goals of as many tasks
+    assert len(success) == 2
+    assert {time for _, time in seen} == {50, 100}
+    assert {episode for episode, _ in seen} == {0, 1}
+    assert all(memory.shape == (100, 8) for memory in seen.values())  # hidden and cell state of four units
+    assert (seen[0, 50] != seen[0, 100]).any(1).all()
+
+
 def test_step_sizes_are_tried_on_training_tasks() -> None:
     agent = untrained("multitask-trpo", "navigation", TINY)
     head, *rows = script("adaptation").step_table(agent, [0.0, 0.1], [1.0], 2)

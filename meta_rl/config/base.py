@@ -41,7 +41,7 @@ class NetworkConfig:
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
     cell: Literal["lstm", "gru"] = "lstm"
-    """Recurrent cell (rl2)."""
+    """Recurrent cell (rl2), a row of `meta_rl.networks.memory`."""
     memory_steps: MemorySteps = 0
     """rl2: the cell's units initially forget over 2 to this many env steps, drawn uniformly (chrono initialisation,
     Tallec and Ollivier 2018); 0: over about 4 (lstm) or 2 (gru)."""

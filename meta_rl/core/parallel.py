@@ -40,6 +40,13 @@ def sums(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [piece.view_as(t).to(t.dtype, copy=True) for piece, t in zip(pieces, tensors, strict=True)]
 
 
+def mean_of_all(value: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `value` over the positions with `weight` (same shape) 1 of all processes, a scalar; without a graph where
+    several share the update."""
+    total, count = sums([(value * weight).sum(), weight.sum()])
+    return total / count
+
+
 def size() -> int:
     """Number of processes that share the update; 1 if none is shared."""
     return dist.get_world_size() if _shared() else 1

@@ -59,6 +59,18 @@ def clipped(distribution: Distribution, batch: Batch, clip_eps: float) -> Tensor
     return -weighted_mean(torch.minimum(ratio * batch.advantage, bounded * batch.advantage), batch.weight)
 
 
+def divergence(distribution: Distribution, batch: Batch, clip_eps: float) -> tuple[Tensor, Tensor]:
+    """How far a policy is from the one that acted: an estimate of the KL divergence from the latter, in nats, and the
+    share of the steps whose ratio `clipped` cuts off; scalars.
+
+    The estimate is the mean of ``r - 1 - log r`` over the actions taken, r the ratio: unbiased and never negative
+    (Schulman 2020, "Approximating KL divergence").
+    """
+    log_ratio = distribution.log_prob(batch.action) - batch.log_prob
+    kl = weighted_mean(log_ratio.exp() - 1 - log_ratio, batch.weight)
+    return kl, weighted_mean((log_ratio.exp() - 1).abs().gt(clip_eps).float(), batch.weight)
+
+
 def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
     """Mean over examples of ``-log softmax(logits)[target]``; logits ``[example, class]``."""
     # Not F.cross_entropy: gather differentiates twice under vmap whatever the batch.

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from meta_rl.maths.sequences import last_steps
+
 
 def discounted_returns(reward: Tensor, discount: float) -> Tensor:
     """``G_t = r_t + discount * G_{t+1}``; `reward` and result ``[..., time]``."""
@@ -34,9 +36,8 @@ def gae(reward: Tensor, value: Tensor, valid: Tensor, bootstrap: Tensor, discoun
     Returns:
         Advantages ``[..., time]``, 0 where not valid.
     """
-    last = valid & ~torch.cat([valid[..., 1:], torch.zeros_like(valid[..., :1])], -1)
     next_value = torch.cat([value[..., 1:], torch.zeros_like(value[..., :1])], -1)
-    next_value = torch.where(last, bootstrap.unsqueeze(-1), next_value)
+    next_value = torch.where(last_steps(valid), bootstrap.unsqueeze(-1), next_value)
     delta = torch.where(valid, reward + discount * next_value - value, torch.zeros_like(reward))
     return discounted_returns(delta, discount * gae_lambda)
 

@@ -56,7 +56,7 @@ class Rl2Config(AlgorithmConfig):
     the memory to keep what it learned of one observation while it sees others (as Zintgraf et al. 2020)."""
     act_on_rewards: bool = False
     """Discrete actions: logit = a * expected reward + b * its expected error, a constant and b falling during a trial
-    (see `meta_rl.networks.recurrent`). Meant for rewards that differ by about 1 between actions and tasks: see
+    (see `meta_rl.networks.reward_head`). Meant for rewards that differ by about 1 between actions and tasks: see
     reward-scale."""
     learn_from_means: bool = False
     """Learn from the mean reward of each action, if the environment knows it, not from the one received: the same

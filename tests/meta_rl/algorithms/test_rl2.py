@@ -19,7 +19,7 @@ from torch import Tensor
 import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agents.agent import Agent, MetaWorldAgent
-from meta_rl.algorithms.rl2 import Episode, RecurrentActor, Remembered, Rl2, Rows, Trials, following, without_gaps
+from meta_rl.algorithms.rl2 import Episode, Remembered, Rl2, Rows, Trials
 from meta_rl.config import EvaluateConfig, NetworkConfig, Rl2Config, TrainConfig, default_config, replace_paths
 from meta_rl.core import parallel
 from meta_rl.core.moments import Moments
@@ -28,6 +28,7 @@ from meta_rl.core.types import Batch, MetaBatch, Params
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.metaworld import Telling, stock_evaluation
 from meta_rl.networks.recurrent import make_policy
+from meta_rl.networks.recurrent_actor import RecurrentActor
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, Streams, sample_shard
 from meta_rl.sources.in_process import InProcess
@@ -184,16 +185,6 @@ def test_the_network_reads_the_previous_step(recall_observation: bool, clock_ste
         expected += [*episode.action[1, 0, step].tolist(), episode.reward[1, 0, step].item() / 2, done]
         assert recall[t + 1].tolist() == [*expected, *(clock if clock_steps else ())]
     assert torch.equal(trials.inputs[1, 2, :3], second.observation[1, 0, 0])
-
-
-def test_gaps_are_closed_and_padding_follows() -> None:
-    weight = torch.tensor([[1.0, 0, 0, 1, 1, 0], [1, 1, 1, 1, 0, 0]])
-    index, valid = without_gaps(weight, 3)
-    assert index[0, :3].tolist() == [0, 3, 4]
-    assert index[1, :4].tolist() == [0, 1, 2, 3]
-    assert valid.tolist() == [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0]]
-    assert without_gaps(weight, 8)[1].shape == (2, 4)  # shorter than a chunk: no padding
-    assert without_gaps(torch.ones(2, 6), 4)[1].tolist() == [[1] * 6 + [0] * 2] * 2
 
 
 def test_advantages_run_across_the_border_of_episodes() -> None:
@@ -438,22 +429,6 @@ def test_an_iteration_stops_once_the_policy_has_moved_far_enough(max_kl: float, 
     assert {float(v) for name, v in state.optimizer.items() if name.startswith("step/")} == {taken}
 
 
-@pytest.mark.parametrize(
-    ("rate", "kl", "expected"),
-    [
-        (3e-4, 0.021, 2e-4),  # above twice the target of 0.01
-        (3e-4, 0.02, 3e-4),
-        (3e-4, 0.005, 3e-4),
-        (3e-4, 0.0049, 4.5e-4),  # below half of it
-        (3e-4, 0.0, 4.5e-4),
-        (1.2e-5, 9.0, 1e-5),  # no lower
-        (9e-3, 0.0, 1e-2),  # no higher
-    ],
-)
-def test_a_learning_rate_follows_the_divergence(rate: float, kl: float, expected: float) -> None:
-    assert following(rate, kl, 0.01) == pytest.approx(expected, rel=1e-12)
-
-
 def test_the_state_remembers_the_learning_rate_that_follows() -> None:
     """A target out of reach: 1.5 times as much after every iteration. One that every iteration overshoots: as much
     less. After a NaN it stays."""
@@ -538,16 +513,34 @@ def test_an_environment_stands_still_from_the_end_of_its_episode_to_the_next() -
 
     actor.begin()
     advance([True, False])
-    first = actor.memory
+    first = actor.memory()
     assert first.recall[:, 0, -2:].tolist() == [[0.5, 1], [0.5, 0]]
     advance([True, False])
-    for before, after in zip(first, actor.memory, strict=True):
+    for before, after in zip(first, actor.memory(), strict=True):
         assert torch.equal(before[0], after[0])
         assert not torch.equal(before[1], after[1])
     actor.begin(np.array([[True], [False]]))
-    second = actor.memory
+    second = actor.memory()
     advance([False, False])
-    assert not torch.equal(second.state[0], actor.memory.state[0])
+    assert not torch.equal(second.state[0], actor.memory().state[0])
+
+
+def test_looking_at_a_memory_changes_nothing() -> None:
+    """Between an action and what followed it, the memory is that of reward 0; what is observed after counts alone."""
+    learner = make()
+    looked_at, alone = (learner.actor(learner.start(learner.init().weights, 2)) for _ in range(2))
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        observation = rng.normal(size=(2, 1, 3))
+        np.testing.assert_array_equal(looked_at.act(observation, None), alone.act(observation, None))
+        first, second = looked_at.memory(), looked_at.memory()
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+        assert first.recall[:, 0, -2:].tolist() == [[0, 0], [0, 0]]  # reward and done
+        for actor in (looked_at, alone):
+            actor.observe(np.ones((2, 1)), np.zeros((2, 1), bool))
+        assert looked_at.memory().recall[:, 0, -2:].tolist() == [[0.5, 0], [0.5, 0]]
+    for mine, theirs in zip(looked_at.memory(), alone.memory(), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_one_memory_serves_several_environments() -> None:
@@ -559,7 +552,7 @@ def test_one_memory_serves_several_environments() -> None:
     many = learner.actor(adapted._replace(memory=memory))
     many.begin()
     actions = many.act(observation, None)
-    assert many.memory.state.shape == (2, 3, learner.policy.state_size)
+    assert many.memory().state.shape == (2, 3, learner.policy.state_size)
     for env in range(3):
         one = learner.actor(adapted._replace(memory=memory))
         np.testing.assert_allclose(one.act(observation[:, env : env + 1], None)[:, 0], actions[:, env], atol=1e-12)
@@ -700,10 +693,10 @@ def test_while_judged_the_agent_is_told_what_followed() -> None:
         agent.adapt()
     np.testing.assert_array_equal(told.eval_action(observation), alone.eval_action(observation))
     env.step(None)
-    memory = told._actor.memory.recall[:, 0]  # type: ignore[union-attr]
+    memory = told._actor.memory().recall[:, 0]  # type: ignore[union-attr]
     reward_and_done = slice(-2, None)
     assert memory[:, reward_and_done].numpy() == pytest.approx(np.array([[0.1, 0], [0.2, 1], [0.3, 0]]))
-    assert alone._actor.memory.recall[:, 0, reward_and_done].eq(0).all()  # type: ignore[union-attr]
+    assert alone._actor.memory().recall[:, 0, reward_and_done].eq(0).all()  # type: ignore[union-attr]
     for agent in (told, alone):
         agent.reset(done)
     assert (told.eval_action(observation) != alone.eval_action(observation)).any(1).all()

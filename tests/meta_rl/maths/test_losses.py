@@ -175,3 +175,16 @@ def test_clipping_averages_over_valid_steps() -> None:
     advantage = torch.cat([rows[:, 1], pad]).unsqueeze(0)
     loss = losses.clipped(distribution, Batch(logits, action, recorded, advantage, weight), 0.2)
     assert float(loss) == pytest.approx(-float(rows[:, 2].mean()), rel=1e-12)
+
+
+def test_the_divergence_from_the_policy_that_acted_by_hand() -> None:
+    """Two actions, logits 0; what acted had probabilities 0.4 and 0.5 of what it did. The third step does not count."""
+    ratio = torch.tensor([0.5 / 0.4, 1.0], dtype=torch.float64)
+    nothing = torch.zeros(3, dtype=torch.float64)
+    log_prob, weight = torch.tensor([0.4, 0.5, 0.9]).double().log(), torch.tensor([1.0, 1.0, 0.0]).double()
+    batch = Batch(nothing, torch.tensor([0, 1, 0]), log_prob, nothing, weight)
+    distribution = Categorical(torch.zeros(3, 2, dtype=torch.float64))
+    kl, clipped = losses.divergence(distribution, batch, clip_eps=0.2)
+    torch.testing.assert_close(kl, (ratio - 1 - ratio.log()).mean())
+    assert clipped == 0.5  # 1.25 is more than 0.2 away from 1
+    assert losses.divergence(distribution, batch, clip_eps=0.3)[1] == 0

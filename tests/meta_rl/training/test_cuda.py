@@ -12,7 +12,7 @@ from meta_rl.training.train import move_state
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
-    pytest.mark.filterwarnings("ignore:RNN module weights"),  # see meta_rl/networks/recurrent.py
+    pytest.mark.filterwarnings("ignore:RNN module weights"),  # see meta_rl/networks/memory.py
 ]
 
 FEW = ["--meta-batch-size", "4"]

@@ -1,0 +1,29 @@
+"""Sequences of steps on the time axis ``[..., time]``: where they end, and how their gaps are closed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def without_gaps(weight: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
+    """Indices that move valid steps to the front, in order.
+
+    Args:
+        weight: ``[row, time]``, 1 for valid steps.
+        multiple: the result is padded to a multiple of this, unless it is shorter.
+    Returns:
+        Indices into time ``[row, length]``, and the weight of the step at each index, ``[row, length]``.
+    """
+    count = weight.sum(1).long()  # [row]
+    longest = int(count.max())
+    length = longest if longest < multiple else -(-longest // multiple) * multiple
+    order = torch.argsort(1 - weight, dim=1, stable=True)  # [row, time]: valid steps first, in order
+    index = pad(order, (0, max(length - order.shape[1], 0)))[:, :length]  # [row, length]
+    return index, (torch.arange(length, device=weight.device) < count.unsqueeze(1)).to(weight.dtype)
+
+
+def last_steps(valid: Tensor) -> Tensor:
+    """Whether each step is valid and the next one is not; bool ``[..., time]``, from bool ``[..., time]``."""
+    return valid & ~pad(valid[..., 1:], (0, 1))

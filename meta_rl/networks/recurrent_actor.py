@@ -1,0 +1,116 @@
+"""Acting with a recurrent policy: its memory of each environment, from one step to the next."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from meta_rl.core import normaliser
+from meta_rl.core.threads import threads_for
+from meta_rl.core.types import from_numpy
+from meta_rl.core.weights import Weights
+from meta_rl.networks.recurrent import RecurrentPolicy, tick
+
+Recall = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(observation, action, reward, done, clock of the next step) -> ``[..., recall_size]``: a step as the next one reads
+it."""
+
+
+class TrialMemory(NamedTuple):
+    """All that a trial has left in an actor so far; zeros at its start."""
+
+    state: Tensor
+    """``[task, env, state_size]`` of the recurrent layer."""
+    recall: Tensor
+    """``[task, env, recall_size]``: the previous step as the next one reads it."""
+    clock: Tensor
+    """``[task, env, 2]``: steps of the episode and episodes of the trial so far."""
+
+
+class RecurrentActor:
+    """A recurrent policy and its memory of each environment; see `meta_rl.algorithms.base.Actor` for the verbs.
+
+    Environments whose episode is over stand still until the next one begins. A memory with one environment per task
+    serves any number of them, each from a copy.
+
+    Args:
+        weights: parameters of the policy, the same for all tasks, and the statistics of observations.
+        memory: to go on from.
+        recall: makes of each step what the next one reads.
+    """
+
+    def __init__(self, policy: RecurrentPolicy, weights: Weights, memory: TrialMemory, recall: Recall) -> None:
+        self._policy = copy.deepcopy(policy).requires_grad_(False)
+        self._policy.load_state_dict(weights.params)
+        self._statistics = weights.statistics
+        self._size = sum(p.numel() for p in weights.params.values())
+        self._dtype = memory.state.dtype
+        self._recall = recall
+        self._frozen = torch.zeros(memory.state.shape[:2], dtype=torch.bool)  # [task, env]
+        self._any_frozen = False
+        self._acted: tuple[Tensor, Tensor] | None = None  # observation and action until `observe`
+        self._memory = memory
+
+    @torch.no_grad()
+    def memory(self) -> TrialMemory:
+        """The memory after the last step. If nobody observed yet what followed the last action, it counts as reward 0
+        and not done. Looking changes nothing."""
+        if self._acted is None:
+            return self._memory
+        nothing = torch.zeros(self._frozen.shape, dtype=self._dtype)  # [task, env]
+        return self._after(self._acted, nothing, nothing)
+
+    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """See `Actor.begin`."""
+        self._freeze(torch.zeros_like(self._frozen) if mask is None else self._frozen & ~torch.from_numpy(mask))
+
+    @torch.no_grad()
+    def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
+        """See `Actor.act`."""
+        shape, memory = observation.shape[:2], self.memory()
+        if self._frozen.shape != shape:  # one memory per task: every environment gets a copy
+            self._frozen = self._frozen.expand(shape)  # [task, 1] -> [task, env]
+            memory = TrialMemory(*(x.expand(*shape, x.shape[-1]) for x in memory))  # [task, env, width]
+        state, recall, clock = memory
+        with threads_for(2 * self._size * math.prod(shape)):
+            seen = normaliser.normalise(self._statistics, from_numpy(observation.astype(np.float32, copy=False)))
+            inputs = self._policy.inputs(seen.to(self._dtype), recall)  # [task, env, in]
+            # The policy knows one batch axis: [task, env, ...] -> [task * env, ...].
+            distribution, new = self._policy.step(inputs.flatten(0, 1), state.flatten(0, 1))
+            action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise).flatten(0, 1))
+        action = action.reshape(*shape, *action.shape[1:])  # [task, env, *action]
+        self._acted = inputs[..., : observation.shape[-1]], action  # a copy: environments may reuse their arrays
+        # The new state is [task, env, state_size] again. Environments whose episode is over keep the old one.
+        self._memory = TrialMemory(self._keep_frozen(new.reshape(*shape, -1), state), recall, clock)
+        return np.asarray(action.numpy())
+
+    @torch.no_grad()
+    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
+        """See `Actor.observe`."""
+        assert self._acted is not None, "observe follows act"
+        over = torch.from_numpy(done)  # [task, env]
+        self._memory = self._after(self._acted, torch.from_numpy(reward).to(self._dtype), over.to(self._dtype))
+        self._acted = None
+        if done.any():
+            self._freeze(self._frozen | over)
+
+    def _after(self, acted: tuple[Tensor, Tensor], reward: Tensor, done: Tensor) -> TrialMemory:
+        """The memory once it is known what followed an observation and an action ``[task, env, ...]``: `reward` and
+        `done`, ``[task, env]``."""
+        state, before, clock = self._memory
+        clock = self._keep_frozen(tick(clock, done), clock)
+        recall = self._recall(*acted, reward, done, clock)
+        return TrialMemory(state, self._keep_frozen(recall, before), clock)
+
+    def _freeze(self, frozen: Tensor) -> None:
+        self._frozen, self._any_frozen = frozen, bool(frozen.any())
+
+    def _keep_frozen(self, new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(self._frozen.unsqueeze(-1), old, new) if self._any_frozen else new  # [task, env, width]
