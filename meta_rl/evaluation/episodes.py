@@ -91,13 +91,14 @@ class Evaluation:
             "tasks": len(self.tasks),
             "env_steps": self.env_steps,
             "stages": stages,
-            "practice_returns": self.practice_returns.mean(0).tolist(),
+            "practice_returns": self.practice_returns.mean(0).tolist(),  # [step, episode]
         }
 
     def details(self) -> list[dict[str, Any]]:
         """JSON-able: every task with its returns and successes ``[stage][episode]``, and those with sampled actions,
         where they were judged."""
         names = ("returns", "solved", "sampled_returns", "sampled_solved")[: 4 if self.judged_sampled else 2]
+        # Row i of each is [stage, episode].
         return [
             {"family": t.family, "vector": t.vector, **{name: getattr(self, name)[i].tolist() for name in names}}
             for i, t in enumerate(self.tasks)
@@ -133,7 +134,7 @@ class _Judged:
         """Store the rows `kept` of `played` as results of `tasks`, in the same order."""
         # [kept, episode] each
         self.returns[tasks, stage], self.solved[tasks, stage] = played.returns[kept], played.solved[kept]
-        self.env_steps += int(played.valid[kept].sum())
+        self.env_steps += int(played.valid[kept].sum())  # of [kept, episode, time]
 
 
 def evaluate(

@@ -97,14 +97,15 @@ def rollout(
     actor.begin()
     for t in range(env.horizon):
         observation[:, :, t] = current  # [task, env, obs]
+        # [task, env, *action] at observations [task, env, obs] and noise [task, env, *noise_shape].
         action[:, :, t] = actor.act(observation[:, :, t], None if noise is None else noise[:, :, t])
-        valid[:, :, t] = active
+        valid[:, :, t] = active  # [task, env]
         if watch is not None:
             watch(t, action[:, :, t])
         step = env.step(np.ascontiguousarray(action[:, :, t]))
         terminated = step.terminated
         current, gained = sift(step.observation, step.reward, f"step {t}")
-        reward[:, :, t], success[:, :, t] = gained, step.success
+        reward[:, :, t], success[:, :, t] = gained, step.success  # [task, env] each
         active = ~(step.terminated | step.truncated | lost)
         if look is not None:
             look(env)
@@ -117,7 +118,7 @@ def rollout(
         array[lost] = 0  # [lost, time]
     last = current.astype(np.float32)
     mean = env.mean_reward(observation, action)
-    mean_reward = reward if mean is None else np.where(valid, mean, 0).astype(np.float32)
+    mean_reward = reward if mean is None else np.where(valid, mean, 0).astype(np.float32)  # [task, env, time]
     return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, mean_reward, tuple(discarded))
 
 
@@ -133,7 +134,7 @@ def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDAr
 def blame(env: TaskVectorEnv, bad: NDArray[np.bool_], when: str) -> list[str]:
     """A line for each environment in `bad`."""
     what = "non-finite observation or reward from the environment"
-    return [f"{what}, task {env.tasks[task].to_json()}, {when}" for task, _ in np.argwhere(bad)]
+    return [f"{what}, task {env.tasks[task].to_json()}, {when}" for task, _ in np.argwhere(bad)]  # [bad, 2]
 
 
 class Shard(NamedTuple):
