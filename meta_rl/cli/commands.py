@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
-import difflib
 import io
 import os
 import re
@@ -307,7 +306,7 @@ def envs_command(argv: list[str]) -> int:
     if argv[:1] == ["check"]:
         return envs_check_command(argv[1:])
     options = parse_options(EnvsConfig, EnvsConfig(), argv, "meta-rl envs", flags=True)
-    names = [name for name in envs.list_names() if all(text in name for text in options.texts)]
+    names = [name for name in envs.list_names() if all(text.lower() in name.lower() for text in options.texts)]
     if not names:
         raise ConfigError(f"TEXT: no task distribution contains {' and '.join(options.texts)}; meta-rl envs lists all")
     from meta_rl.cli.environments import table
@@ -405,8 +404,7 @@ def parse_options(
         owners = [recipe for recipe, row in RECIPES.items() if name in option_names(row.algorithm)]
         if isinstance(default, TrainConfig) and owners and name not in options:
             raise ConfigError(f"{name}: not an option of {default.recipe}; of {', '.join(owners)}")
-        close = difflib.get_close_matches(name, options, 1, 0.0)[0]
-        raise ConfigError(f"unknown option {unknown[0]!r}; closest: {close}")
+        raise ConfigError(f"unknown option {unknown[0]!r}; closest: {envs.closest(name, options)}")
     return config
 
 
