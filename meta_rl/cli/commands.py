@@ -15,7 +15,6 @@ import re
 import shlex
 import signal
 import sys
-import typing
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +25,8 @@ import tyro
 
 import envs
 import meta_rl
-from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig
+from meta_rl.cli import completion
+from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, option_names
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
@@ -51,7 +51,8 @@ USAGE = """usage: meta-rl COMMAND ...
 render, view, record and export take the newest checkpoint of a run; with --iteration N the one of that iteration.
 --env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
 images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
-meta-rl COMMAND --help lists all options; meta-rl --version says which version this is. Recipes:
+meta-rl COMMAND --help lists all options; meta-rl --version says which version this is; meta-rl --tyro-print-completion
+SHELL prints what completes commands, recipes and options in bash, zsh or fish. Recipes:
 """
 
 EVERY = "all"
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
     try:
+        if command == completion.FLAG:
+            return completion.completion_command(rest)
         check_choice("command", command, COMMANDS)
         return COMMANDS[command](rest)
     except KeyboardInterrupt as stop:
@@ -397,7 +400,7 @@ def parse_options(
         if stop.code in (0, None):  # --help
             print(said.getvalue(), end="")
             raise
-        raise ConfigError(one_line(said.getvalue())) from None
+        raise ConfigError(with_closest(one_line(said.getvalue()))) from None
     if unknown:
         options = option_names(default)
         name = "--" + unknown[0].replace("_", "-").lstrip("-").rpartition(".")[2]  # --algorithm.inner-lr, say
@@ -408,18 +411,6 @@ def parse_options(
     return config
 
 
-def option_names(config: Any) -> list[str]:
-    """Every option of a config, those of nested configs included; positional fields are none."""
-    hints = typing.get_type_hints(type(config), include_extras=True)
-    names: list[str] = []
-    for field in dataclasses.fields(config):
-        if tyro.conf.Positional in getattr(hints[field.name], "__metadata__", ()):
-            continue
-        value = getattr(config, field.name)
-        names += option_names(value) if dataclasses.is_dataclass(value) else [f"--{field.name.replace('_', '-')}"]
-    return names
-
-
 def one_line(text: str) -> str:
     """The message inside a boxed, many-line explanation, as one line of words."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
@@ -427,6 +418,15 @@ def one_line(text: str) -> str:
     # The title comes first, the message next, then the help text of the option.
     filled = [section for section in sections if section]
     return filled[min(1, len(filled) - 1)] if filled else "bad options"
+
+
+def with_closest(line: str) -> str:
+    """tyro's message about a value that is none of its option's choices, with the closest one; other messages alone."""
+    found = re.fullmatch(r"invalid choice '(.*)' for argument .* Expected one of \((.*)\)\.", line)
+    if not found:
+        return line
+    close = envs.closest(found[1], re.findall(r"'([^']*)'", found[2]))
+    return f"{line[:-1]}; closest: {close}"
 
 
 def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[str]]:

@@ -48,11 +48,11 @@ def parse_name(name: str) -> FewShotName | None:
         return None
     sizes = re.fullmatch(r"-([1-9]\d*)way-([1-9]\d*)shot" if KINDS[kind] else r"()-([1-9]\d*)shot", name[len(kind) :])
     if not sizes:
-        raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {_example(kind)}")
+        raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {example_name(kind)}")
     ways = int(sizes[1] or 0)
     if ways == 1:
         raise ConfigError(
-            f"--env: {name!r} has one class, so nothing to classify; at least 2 ways, like {_example(kind)}"
+            f"--env: {name!r} has one class, so nothing to classify; at least 2 ways, like {example_name(kind)}"
         )
     return FewShotName(kind, ways, int(sizes[2]))
 
@@ -60,10 +60,11 @@ def parse_name(name: str) -> FewShotName | None:
 def closest_kind(name: str) -> str | None:
     """An example of the few-shot name that a misspelt one may mean."""
     close = envs.closest(re.sub(r"(-\d+way)?-\d+shot$", "", name, flags=re.IGNORECASE), KINDS, least=0.8)
-    return close and _example(close)
+    return close and example_name(close)
 
 
-def _example(kind: str) -> str:
+def example_name(kind: str) -> str:
+    """Tasks of a kind, as their name is written."""
     return f"{kind}-5way-1shot" if KINDS[kind] else f"{kind}-10shot"
 
 
