@@ -13,7 +13,8 @@ from meta_rl.config import RECIPES
 from meta_rl.config.fewshot import KINDS
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted(p.relative_to(ROOT) for package in ("envs", "meta_rl") for p in (ROOT / package).rglob("*.py"))
+FOLDERS = ("envs", "meta_rl", "scripts")
+MODULES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 NAMES = {part for name in (*RECIPES, *KINDS, *envs.list_names()) for part in (name, *name.split("/"))}
 METHODS = {"startswith", "endswith", "removeprefix", "removesuffix", "fnmatch", "fnmatchcase", "match", "fullmatch"}
 """What asks how a name begins or ends."""
@@ -24,6 +25,7 @@ OPEN = {
     "meta_rl/studies/one_shot.py",
     "meta_rl/studies/sinusoid_fits.py",
     "meta_rl/visualise/page/fewshot.py",
+    "scripts/zoo.py",  # shortens names
 }
 """Files that still ask; the list only becomes shorter."""
 
