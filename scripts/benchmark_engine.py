@@ -151,12 +151,13 @@ def gymnasium_vector(case: str, threads: int, size: int, seconds: float, strateg
     import gymnasium as gym
     import metaworld  # noqa: F401  (registers)
 
+    import envs
+
     name, _, _ = CASES[case]
-    kind = name.removeprefix("metaworld/")
+    kind, *families = envs.stock_benchmark(name)
     options: dict[str, Any] = {"meta_batch_size": size, "vector_strategy": strategy, "seed": 1}
-    if kind.startswith("ml1-"):
-        options["env_name"] = kind.removeprefix("ml1-")
-    vector = gym.make_vec(f"Meta-World/{'ML1' if kind.startswith('ml1-') else kind.upper()}-train", **options)
+    options |= dict(zip(["env_name"], families, strict=False))  # ML1 has a family
+    vector = gym.make_vec(f"Meta-World/{kind}-train", **options)
     vector.call("sample_tasks")  # resets fail before
     vector.reset()
     rng = np.random.default_rng(0)

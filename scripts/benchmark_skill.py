@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jobs import SMALL_BATCHES, iterations_within
+from jobs import BATCHES, SMALL_BATCHES, iterations_within
 
 import envs
 from meta_rl import load
@@ -106,7 +106,7 @@ def configs(options: argparse.Namespace, rest: Sequence[str]) -> dict[tuple[str,
     for task in options.tasks:
         for recipe in options.recipes:
             check_choice("--recipes", recipe, RECIPES)
-            batches = [] if recipe.startswith("rl2") else SMALL_BATCHES
+            batches = BATCHES.get(recipe, SMALL_BATCHES)
             path = RUNS / f"{task}_{recipe}_s{options.seed}"
             arguments = ["--env", f"metaworld/ml1-{task}-v3", *batches, *rest, "--seed", str(options.seed)]
             iterations = str(iterations_within(options.budget, recipe, arguments))

@@ -12,6 +12,7 @@ import json
 import shlex
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jobs import Job, run_all
@@ -30,16 +31,26 @@ EXPERIMENTS |= {f"sinusoid-{shots}shot": REGRESSION for shots in (5, 10)}
 EXPERIMENTS |= {f"synthetic-ratings-{shots}shot": RATINGS for shots in (1, 5, 10)}
 
 
+LONG = ["--shown-steps", "0", "1"]
+"""25 or 100 queries, each alone beside the whole support: a point of the curve takes minutes."""
+MORE_UPDATES = ["--meta-batch-size", "8"]
+"""Published: 16; with so few iterations more updates learn more."""
+OPTIONS = [
+    ("reptile-supervised", "*", ["--meta-lr-iterations", "{iterations}"]),
+    ("*", "omniglot-5way-5shot", LONG),
+    ("*", "omniglot-20way-1shot", LONG),
+    ("maml", "omniglot-20way-1shot", MORE_UPDATES),
+    ("fomaml", "omniglot-20way-1shot", MORE_UPDATES),
+]
+"""(recipes, tasks, options that their runs have), patterns as in the shell."""
+
+
 def make_job(env: str, recipe: str, iterations: int, seed: int, device: str) -> Job:
     """One training run with its evaluation."""
     options = ["--env", env, "--device", device]
-    if recipe == "reptile-supervised":
-        options += ["--meta-lr-iterations", str(iterations)]
-    if env in ("omniglot-5way-5shot", "omniglot-20way-1shot"):
-        # 25 or 100 queries, each alone beside the whole support: a point of the curve takes minutes.
-        options += ["--shown-steps", "0", "1"]
-    if env == "omniglot-20way-1shot" and recipe in ("maml", "fomaml"):
-        options += ["--meta-batch-size", "8"]  # published: 16; with so few iterations more updates learn more
+    for recipes, tasks, more in OPTIONS:
+        if fnmatchcase(recipe, recipes) and fnmatchcase(env, tasks):
+            options += [option.format(iterations=iterations) for option in more]
     return Job(recipe, options, iterations, seed, Path("runs/fewshot") / env / f"{recipe}_s{seed}")
 
 

@@ -14,6 +14,8 @@ from typing import Any
 SMALL_BATCHES = ["--meta-batch-size", "10", "--episodes-per-task", "5"]
 """Options for training on ML1, for all recipes but rl2, whose defaults are as small: more updates for the same env
 steps."""
+BATCHES: dict[str, list[str]] = {"rl2": [], "rl2-gru": []}
+"""Recipe -> its options for training on ML1; those that are not here have small batches."""
 
 
 @dataclass(frozen=True)

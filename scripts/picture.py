@@ -18,6 +18,7 @@ NAMES = {
     "multitask-trpo": "trained on all tasks (TRPO)",
     "untrained": "untrained",
 }
+WIDTHS = {"maml-trpo": 2.2}
 SCRATCH = "#c77700"
 
 
@@ -31,7 +32,7 @@ def adaptation(axis: Any, name: str, baseline: str, value: str, scale: float) ->
         low, high = zip(*(stage[f"{value}_interval"] for stage in stages), strict=True)
         axis.fill_between(steps, [scale * x for x in low], [scale * x for x in high], color=colour, alpha=0.15, lw=0)
         line = [scale * stage[value] for stage in stages]
-        axis.plot(steps, line, marker="o", color=colour, lw=2.2 if group == "maml-trpo" else 1.4, label=NAMES[group])
+        axis.plot(steps, line, marker="o", color=colour, lw=WIDTHS.get(group, 1.4), label=NAMES[group])
     axis.set(xticks=steps, xlabel="adaptation steps")
 
 

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobs import SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
+from jobs import BATCHES, SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
 
 MILLION = 1_000_000
 
@@ -58,7 +58,7 @@ for family, (maml, reptile, rl2) in {
     EXPERIMENTS[family] = Experiment(
         f"metaworld/ml1-{family}-v3",
         3,
-        {recipe: (int(n * MILLION), [] if recipe == "rl2" else SMALL_BATCHES) for recipe, n in budgets.items()},
+        {recipe: (int(n * MILLION), BATCHES.get(recipe, SMALL_BATCHES)) for recipe, n in budgets.items()},
     )
     if maml > multitask:  # begin with one policy for all goals, and go on with steps that do not destroy it
         EXPERIMENTS[family].begins["maml-trpo"] = "multitask-trpo"

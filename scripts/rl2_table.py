@@ -8,9 +8,9 @@ plays test tasks. Options of ``meta-rl train`` may follow: ``--iterations 400 --
 import argparse
 import itertools
 import json
-import math
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,22 @@ TRAINED = (25, 100)
 memory pays sooner; shorter rows are the first episodes of such a trial."""
 
 
+def mdp_trials(row: Row) -> tuple[int, list[str]]:
+    """Episodes in the trials that the row's MDPs are trained on, and options that go with them."""
+    trained = next(episodes for episodes in TRAINED if episodes >= row.episodes)
+    steps = str(10 * trained)
+    # 25,000 env steps per iteration, whatever the trial's length.
+    return trained, ["--meta-batch-size", str(2500 // trained), "--memory-steps", steps, "--chunk", steps]
+
+
+TRIALS: dict[str, Callable[[Row], tuple[int, list[str]]]] = {"tabular": mdp_trials}
+"""Environment -> how it is trained on; the trials of others are those of the row."""
+
+
 def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
     """Train on the row and play `num_tasks` test tasks: with sampled actions, as while training, and where a trial is
     one episode also with the most probable ones, as in all our evaluations (docs/evaluation.md)."""
-    trained, sizes = row.episodes, []
-    if row.env == "tabular":  # 25,000 env steps per iteration, whatever the trial's length
-        trained = next(episodes for episodes in TRAINED if episodes >= row.episodes)
-        steps = str(10 * trained)
-        sizes = ["--meta-batch-size", str(2500 // trained), "--memory-steps", steps, "--chunk", steps]
+    trained, sizes = TRIALS.get(row.env, lambda row: (row.episodes, []))(row)
     arguments = [options[0], "--env", row.env, "--episodes-per-task", str(trained), *sizes, *options[1:]]
     config = parse_train(arguments)
     import meta_rl
@@ -84,8 +92,8 @@ def play(agent: Any, row: Row, num_tasks: int) -> tuple[np.ndarray, np.ndarray]:
 
 def optimal(row: Row) -> float | None:
     """The best possible total reward, or None if it cannot be computed."""
-    arms, pulls = map(int, re.findall(r"\d+", row.env)) if row.env.startswith("bandit") else (0, math.inf)
-    return optimal_bandit(arms, pulls) if pulls <= 12 else None
+    sizes = re.search(r"k(\d+)-n(\d+)", row.env)  # of a bandit
+    return optimal_bandit(int(sizes[1]), int(sizes[2])) if sizes and int(sizes[2]) <= 12 else None
 
 
 def line(result: dict[str, Any]) -> str:
@@ -161,7 +169,11 @@ def main() -> None:
         return
     if not options.family:
         parser.error("say bandit, tabular or --write")
-    row = bandit(options.k, options.n) if options.family == "bandit" else tabular(options.n)
+    rows: dict[str, Callable[[], Row]] = {
+        "bandit": lambda: bandit(options.k, options.n),
+        "tabular": lambda: tabular(options.n),
+    }
+    row = rows[options.family]()
     print(line(run_row(row, [options.recipe, *rest], options.tasks or row.num_tasks)))
 
 

@@ -49,6 +49,7 @@ ELSEWHERE = {
     " --start-from ": "tests/meta_rl/training/test_warm_start.py",
     "python scripts/adaptation.py": "tests/test_scripts.py",
     "meta-rl view ": "tests/test_docs.py",
+    " --tyro-print-completion ": "tests/meta_rl/cli/test_completion.py",
     "meta-rl evaluate zoo/NAME": "tests/test_zoo.py",
     "meta-rl render zoo/NAME": "tests/meta_rl/visualise/test_render.py",
     "python scripts/zoo.py": "tests/test_zoo.py",

@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from envs.api import Task
 from envs.metaworld import cache
+from envs.names import UnknownNameError, closest
 
 FAMILIES: tuple[str, ...] = (
     "assembly-v3", "basketball-v3", "bin-picking-v3", "box-close-v3", "button-press-topdown-v3",
@@ -61,20 +62,30 @@ class Benchmark:
         name: the part of the name after ``metaworld/``.
         train, test: family names. Where both hold the same families (ML1, custom lists without a test part) the
             splits differ by their goals.
+        stock: metaworld's own class of the benchmark, and the arguments of that; empty for a custom list. It is not
+            part of the `repr`, by which goals on disk are known.
     """
 
     name: str
     train: tuple[str, ...]
     test: tuple[str, ...]
+    stock: tuple[str, ...] = field(default=(), repr=False)
 
     def families(self, split: str) -> tuple[str, ...]:
         """The families of ``"train"`` or ``"test"``."""
         return {"train": self.train, "test": self.test}[split]
 
 
+_STOCK: dict[str, Benchmark] = {
+    **{name: Benchmark(name, *families, stock=(name.upper(),)) for name, families in _SUITES.items()},
+    **{f"ml1-{family}": Benchmark(f"ml1-{family}", (family,), (family,), ("ML1", family)) for family in FAMILIES},
+}
+"""Name -> one of metaworld's own benchmarks."""
+
+
 def list_names() -> list[str]:
     """Every name after ``metaworld/`` but the custom ones."""
-    return [*_SUITES, *(f"ml1-{family}" for family in FAMILIES)]
+    return list(_STOCK)
 
 
 def parse(name: str) -> Benchmark:
@@ -82,26 +93,30 @@ def parse(name: str) -> Benchmark:
     (train families, then test families; without the second part, the same families with other goals).
 
     Raises:
-        KeyError: unknown name; ``args[0]`` is the part that is unknown.
+        UnknownNameError: no such benchmark or family, with the closest one; or a list that names a family twice.
     """
-    if name in _SUITES:
-        return Benchmark(name, *_SUITES[name])
-    if name.startswith("ml1-") and ":" not in name and "," not in name:
-        if name[4:] not in FAMILIES:
-            raise KeyError(name)
-        return Benchmark(name, (name[4:],), (name[4:],))
+    if name in _STOCK:
+        return _STOCK[name]
     train_text, _, test_text = name.partition(":")
     train = tuple(train_text.split(","))
     test = tuple(test_text.split(",")) if test_text else train
     for family in (*train, *test):
         if family not in FAMILIES:
-            raise KeyError(family)
+            raise UnknownNameError(_unknown(name, family))
     for side in (train, test):
         if len(set(side)) != len(side):
-            raise KeyError(f"{name} (a family is named twice)")
+            raise UnknownNameError(f"bad custom list of families: {name} (a family is named twice)")
     if test_text and set(train) & set(test):
-        raise KeyError(f"{name} (train and test share a family)")
+        raise UnknownNameError(f"bad custom list of families: {name} (train and test share a family)")
     return Benchmark(name, train, test)
+
+
+def _unknown(name: str, family: str) -> str:
+    """The message about `family`, which is unknown: a part of the list `name`, or all of it."""
+    if family != name:
+        return f"unknown Meta-World family {family!r}; closest: {closest(family, FAMILIES)}"
+    close = closest(name, [*_STOCK, *FAMILIES])
+    return f"unknown task distribution {f'metaworld/{name}'!r}; closest: metaworld/{close}"
 
 
 @functools.lru_cache(maxsize=32)
@@ -133,11 +148,9 @@ def _draw(benchmark: Benchmark, split: str, seed: int) -> dict[str, cache.Arrays
     """
     import metaworld
 
-    if benchmark.name in _SUITES or benchmark.name.startswith("ml1-"):
-        if benchmark.name in _SUITES:
-            source = getattr(metaworld, benchmark.name.upper())(seed=seed)
-        else:
-            source = metaworld.ML1(benchmark.train[0], seed=seed)
+    if benchmark.stock:
+        kind, *arguments = benchmark.stock
+        source = getattr(metaworld, kind)(*arguments, seed=seed)
         drawn = {"train": source.train_tasks, "test": source.test_tasks}
     elif benchmark.train == benchmark.test:
         drawn = {split: metaworld.CustomML(list(benchmark.train), [], seed=seed + (split == "test")).train_tasks}

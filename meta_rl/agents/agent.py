@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from meta_rl.agents import bundle
 from meta_rl.agents.player import Player
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
-from meta_rl.algorithms.interface import INTERFACE, Interface
 from meta_rl.config import RECIPES, TrainConfig, load_config
+from meta_rl.core.interface import INTERFACE, Interface
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Adapted, Rollout

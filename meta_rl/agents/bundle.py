@@ -15,8 +15,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
-from meta_rl.algorithms.interface import Interface
 from meta_rl.config import TrainConfig, to_dict
+from meta_rl.core.interface import Interface
 from meta_rl.core.types import Params
 from meta_rl.core.weights import Weights
 from meta_rl.runs import checkpoint, durable

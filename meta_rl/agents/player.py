@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from envs import SingleEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise
-from meta_rl.algorithms.interface import Interface
 from meta_rl.config import EvaluateConfig
+from meta_rl.core.interface import Interface
 from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import Rollout
 from meta_rl.core.weights import Weights

@@ -15,6 +15,7 @@ from torch import Tensor
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core import normaliser
 from meta_rl.core.groups import tasks_at_once
+from meta_rl.core.interface import Spaces
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import threads_for
@@ -175,20 +176,6 @@ def policy_batch(policy: Policy, weights: Weights, rollout: Rollout, discount: f
     weight = valid.float()
     policies = over_tasks("vmap", policy.apply, params, observation, chunk_size=tasks_at_once(params, weight))
     return Batch(observation, action, policies.log_prob(action), returns.normalise(advantage, valid).float(), weight)
-
-
-class Spaces(Protocol):
-    """The spaces of a task distribution, all that a learner has to know of it."""
-
-    @property
-    def observation_space(self) -> Any:
-        """Space of observations."""
-        ...
-
-    @property
-    def action_space(self) -> Any:
-        """Space of actions or, in few-shot tasks, of answers."""
-        ...
 
 
 def make_learner(config: TrainConfig, distribution: Spaces) -> MetaLearner:

@@ -61,8 +61,11 @@ def write(results: list[dict[str, Any]], command: str, out: Path) -> None:
     record = {"command": command, "results": results}
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     lines = [_NOTES, f"Command: `{command}`", ""]
-    for family in ("bandit", "tabular"):
-        lines += [*_wide([result for result in results if result["env"].startswith(family)]), ""]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for result in results:  # bandits and MDPs have agents of their own, hence tables of their own
+        groups.setdefault(result["env"].partition("/")[0], []).append(result)
+    for group in groups.values():
+        lines += [*_wide(group), ""]
     lines += ["| env | episodes | agent | constant | tasks | ours | published | ratio | sigmas |", "|---" * 9 + "|"]
     out.with_suffix(".md").write_text("\n".join([*lines, *map(as_line, results)]) + "\n")
 

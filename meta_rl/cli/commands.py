@@ -9,14 +9,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
-import difflib
 import io
 import os
 import re
 import shlex
 import signal
 import sys
-import typing
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,7 +25,8 @@ import tyro
 
 import envs
 import meta_rl
-from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig
+from meta_rl.cli import completion
+from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, option_names
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
@@ -52,7 +51,8 @@ USAGE = """usage: meta-rl COMMAND ...
 render, view, record and export take the newest checkpoint of a run; with --iteration N the one of that iteration.
 --env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
 images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
-meta-rl COMMAND --help lists all options; meta-rl --version says which version this is. Recipes:
+meta-rl COMMAND --help lists all options; meta-rl --version says which version this is; meta-rl --tyro-print-completion
+SHELL prints what completes commands, recipes and options in bash, zsh or fish. Recipes:
 """
 
 EVERY = "all"
@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
     try:
+        if command == completion.FLAG:
+            return completion.completion_command(rest)
         check_choice("command", command, COMMANDS)
         return COMMANDS[command](rest)
     except KeyboardInterrupt as stop:
@@ -307,7 +309,7 @@ def envs_command(argv: list[str]) -> int:
     if argv[:1] == ["check"]:
         return envs_check_command(argv[1:])
     options = parse_options(EnvsConfig, EnvsConfig(), argv, "meta-rl envs", flags=True)
-    names = [name for name in envs.list_names() if all(text in name for text in options.texts)]
+    names = [name for name in envs.list_names() if all(text.lower() in name.lower() for text in options.texts)]
     if not names:
         raise ConfigError(f"TEXT: no task distribution contains {' and '.join(options.texts)}; meta-rl envs lists all")
     from meta_rl.cli.environments import table
@@ -398,28 +400,15 @@ def parse_options(
         if stop.code in (0, None):  # --help
             print(said.getvalue(), end="")
             raise
-        raise ConfigError(one_line(said.getvalue())) from None
+        raise ConfigError(with_closest(one_line(said.getvalue()))) from None
     if unknown:
         options = option_names(default)
         name = "--" + unknown[0].replace("_", "-").lstrip("-").rpartition(".")[2]  # --algorithm.inner-lr, say
         owners = [recipe for recipe, row in RECIPES.items() if name in option_names(row.algorithm)]
         if isinstance(default, TrainConfig) and owners and name not in options:
             raise ConfigError(f"{name}: not an option of {default.recipe}; of {', '.join(owners)}")
-        close = difflib.get_close_matches(name, options, 1, 0.0)[0]
-        raise ConfigError(f"unknown option {unknown[0]!r}; closest: {close}")
+        raise ConfigError(f"unknown option {unknown[0]!r}; closest: {envs.closest(name, options)}")
     return config
-
-
-def option_names(config: Any) -> list[str]:
-    """Every option of a config, those of nested configs included; positional fields are none."""
-    hints = typing.get_type_hints(type(config), include_extras=True)
-    names: list[str] = []
-    for field in dataclasses.fields(config):
-        if tyro.conf.Positional in getattr(hints[field.name], "__metadata__", ()):
-            continue
-        value = getattr(config, field.name)
-        names += option_names(value) if dataclasses.is_dataclass(value) else [f"--{field.name.replace('_', '-')}"]
-    return names
 
 
 def one_line(text: str) -> str:
@@ -429,6 +418,15 @@ def one_line(text: str) -> str:
     # The title comes first, the message next, then the help text of the option.
     filled = [section for section in sections if section]
     return filled[min(1, len(filled) - 1)] if filled else "bad options"
+
+
+def with_closest(line: str) -> str:
+    """tyro's message about a value that is none of its option's choices, with the closest one; other messages alone."""
+    found = re.fullmatch(r"invalid choice '(.*)' for argument .* Expected one of \((.*)\)\.", line)
+    if not found:
+        return line
+    close = envs.closest(found[1], re.findall(r"'([^']*)'", found[2]))
+    return f"{line[:-1]}; closest: {close}"
 
 
 def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[str]]:

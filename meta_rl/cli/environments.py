@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import time
@@ -94,9 +93,9 @@ def find(name: str, split: str) -> envs.TaskDistribution:
     Raises:
         ConfigError: it cannot be had, in one line.
     """
-    if ":" not in name or name.startswith("metaworld/"):
+    module_name, colon, attribute = name.partition(":")
+    if not colon or "/" in module_name:  # as in metaworld/push-v3:reach-v3; names of modules have no slash
         return envs.make(name, split)
-    module_name, _, attribute = name.partition(":")
     if "" not in sys.path:
         sys.path.insert(0, "")  # the user's file lies in the working directory
     try:
@@ -104,7 +103,7 @@ def find(name: str, split: str) -> envs.TaskDistribution:
     except Exception as error:
         raise ConfigError(f"NAME: cannot import {module_name!r}: {type(error).__name__}: {error}") from error
     if not hasattr(module, attribute):
-        close = difflib.get_close_matches(attribute, dir(module), 1, 0.0)[0]
+        close = envs.closest(attribute, dir(module))
         raise ConfigError(f"NAME: {module_name} has no {attribute!r}; closest: {close}")
     found = getattr(module, attribute)
     if callable(found) and not isinstance(found, envs.TaskDistribution):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import Positional
@@ -47,3 +50,22 @@ class EnvsCheckConfig:
     """A name that `meta-rl envs` lists, or module:object of your own."""
     split: str = "train"
     """train or test."""
+
+
+def leaves(config: Any) -> Iterator[tuple[type, str, Any, Any]]:
+    """The class, name, annotation and value of each field that is an option, those of nested configs included.
+
+    Positional fields are no options.
+    """
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value)
+        elif tyro.conf.Positional not in getattr(hints[field.name], "__metadata__", ()):
+            yield type(config), field.name, hints[field.name], value
+
+
+def option_names(config: Any) -> list[str]:
+    """Every option of a config, as it is written."""
+    return [f"--{name.replace('_', '-')}" for _, name, _, _ in leaves(config)]

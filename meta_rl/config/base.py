@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import envs
 from meta_rl.config.bounds import (
     Layers,
     MemorySteps,
@@ -126,5 +126,5 @@ patterns as in the shell. All matching rows apply; later ones win."""
 def check_choice(option: str, value: str, valid: Mapping[str, Any]) -> None:
     """Raise ConfigError unless `value` is a key of `valid`, naming the closest key."""
     if value not in valid:
-        close = difflib.get_close_matches(value, list(valid), 1, 0.0)[0]
-        raise ConfigError(f"{option}: unknown {value!r}; closest: {close} (all: {', '.join(valid)})")
+        all_ = ", ".join(valid)
+        raise ConfigError(f"{option}: unknown {value!r}; closest: {envs.closest(value, valid)} (all: {all_})")

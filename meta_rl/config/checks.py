@@ -29,7 +29,7 @@ def validate(config: TrainConfig) -> None:
     _check_ranges(config)
     if config.evaluate.stock_goals > 50:
         raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
-    if config.evaluate.stock_goals and not config.env.startswith("metaworld/ml"):
+    if config.evaluate.stock_goals and not (parse_name(config.env) is None and envs.stock_benchmark(config.env)):
         raise ConfigError(f"--stock-goals: Meta-World's evaluator knows its ML benchmarks, not {config.env}; valid: 0")
     if config.evaluate.shown_steps and parse_name(config.env) is None:
         raise ConfigError(f"--shown-steps: for few-shot tasks, not {config.env}, where every step is scored; valid: "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import types
 import typing
@@ -11,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import envs
 from meta_rl.config.base import check_choice
 from meta_rl.config.recipes.table import RECIPES
 from meta_rl.config.train import TrainConfig
@@ -54,8 +54,8 @@ def from_dict(cls: type[C], values: Mapping[str, Any], path: str = "") -> C:
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:
-            close = difflib.get_close_matches(name, list(hints), 1, 0.0)[0]
-            raise ConfigError(f"config: unknown field {path + name!r}; closest: {path + close}")
+            close = envs.closest(name, hints)
+            raise ConfigError(f"config: unknown field {path + name!r}; closest: {path}{close}")
         arguments[name] = _convert(hints[name], value, path + name)
     return cls(**arguments)
 

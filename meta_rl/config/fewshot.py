@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import envs
 from meta_rl.config.base import AlgorithmConfig, Recipe
 from meta_rl.config.bounds import NonNegativeInt, PositiveInt
 from meta_rl.errors import ConfigError
@@ -47,19 +47,25 @@ def parse_name(name: str) -> FewShotName | None:
     if kind is None:
         return None
     sizes = re.fullmatch(r"-([1-9]\d*)way-([1-9]\d*)shot" if KINDS[kind] else r"()-([1-9]\d*)shot", name[len(kind) :])
-    example = f"{kind}-5way-1shot" if KINDS[kind] else f"{kind}-10shot"
     if not sizes:
-        raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {example}")
+        raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {example_name(kind)}")
     ways = int(sizes[1] or 0)
     if ways == 1:
-        raise ConfigError(f"--env: {name!r} has one class, so nothing to classify; at least 2 ways, like {example}")
+        raise ConfigError(
+            f"--env: {name!r} has one class, so nothing to classify; at least 2 ways, like {example_name(kind)}"
+        )
     return FewShotName(kind, ways, int(sizes[2]))
 
 
 def closest_kind(name: str) -> str | None:
     """An example of the few-shot name that a misspelt one may mean."""
-    close = difflib.get_close_matches(re.sub(r"(-\d+way)?-\d+shot$", "", name), list(KINDS), 1, 0.8)
-    return None if not close else f"{close[0]}-5way-1shot" if KINDS[close[0]] else f"{close[0]}-10shot"
+    close = envs.closest(re.sub(r"(-\d+way)?-\d+shot$", "", name, flags=re.IGNORECASE), KINDS, least=0.8)
+    return close and example_name(close)
+
+
+def example_name(kind: str) -> str:
+    """Tasks of a kind, as their name is written."""
+    return f"{kind}-5way-1shot" if KINDS[kind] else f"{kind}-10shot"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -57,12 +58,15 @@ def data_folder(name: str) -> Path:
     return (Path(root) if root else Path(__file__).parents[2].parent / "shared" / "data") / name
 
 
-def _omniglot(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
+def _omniglot(turned: tuple[str, ...], split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
+    """Characters; those of the splits `turned` also by 90, 180 and 270 degrees."""
     folder = Path(data) if data else data_folder("omniglot")
     images = fewshot_omniglot.characters(folder, name.kind, split)
-    # The random split counts turned characters as classes in tests too; the evaluation alphabets are taken as they are.
-    turned = config.fewshot.rotations and (split == "train" or name.kind == "omniglot")
-    return ImageTasks(images, name.ways, 4 if turned else 1)
+    return ImageTasks(images, name.ways, 4 if config.fewshot.rotations and split in turned else 1)
+
+
+# The random split counts turned characters as classes in tests too; the evaluation alphabets are taken as they are.
+_random_omniglot, _background_omniglot = partial(_omniglot, SPLITS), partial(_omniglot, ("train",))
 
 
 def _images(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
@@ -87,10 +91,10 @@ def _synthetic(split: str, data: str, name: FewShotName, config: TrainConfig) ->
 
 _OPEN: dict[str, Callable[[str, str, FewShotName, TrainConfig], TaskSet]] = {
     "sinusoid": _sinusoid,
-    "omniglot": _omniglot,
-    "omniglot-background": _omniglot,
-    "omniglot-small1": _omniglot,
-    "omniglot-small2": _omniglot,
+    "omniglot": _random_omniglot,
+    "omniglot-background": _background_omniglot,
+    "omniglot-small1": _background_omniglot,
+    "omniglot-small2": _background_omniglot,
     "images": _images,
     "ratings": _ratings,
     "synthetic-ratings": _synthetic,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from meta_rl.agents import bundle
 from meta_rl.agents.agent import interface_of, load_state
-from meta_rl.algorithms.interface import INTERFACE
 from meta_rl.config import load_config, replace_paths
+from meta_rl.core.interface import INTERFACE
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.evaluation.record import evaluations, files, read_evaluation
 from meta_rl.extras import check

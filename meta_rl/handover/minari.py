@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from meta_rl.algorithms.interface import Interface
 from meta_rl.config import RECIPES
+from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.recording import Recording
 from meta_rl.extras import check

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
-from meta_rl.algorithms.interface import Interface
 from meta_rl.algorithms.supervised import FewShotLearner
 from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.tasks import FewShotSource, open_tasks
 from meta_rl.sources.base import Plan, Source

@@ -12,10 +12,10 @@ import torch
 
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.base import MetaLearner
-from meta_rl.algorithms.interface import INTERFACE
 from meta_rl.algorithms.supervised import FewShotLearner
 from meta_rl.config import TrainConfig, to_dict, validate
 from meta_rl.core import normaliser
+from meta_rl.core.interface import INTERFACE
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError, Stopped

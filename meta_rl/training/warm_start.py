@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.agents.agent import Agent, load
-from meta_rl.algorithms.interface import Interface
 from meta_rl.config import TrainConfig
+from meta_rl.core.interface import Interface
 from meta_rl.core.state import TrainState
 from meta_rl.core.weights import Weights, adopt
 from meta_rl.errors import ConfigError

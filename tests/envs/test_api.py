@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import envs
-from envs import NonFiniteError, Task, TaskVectorEnv, UnknownNameError
+from envs import NonFiniteError, Task, TaskVectorEnv, UnknownNameError, registry
 from envs.api import sample_balanced
 
 # -- tasks -----------------------------------------------------------------------------------------------------
@@ -294,14 +294,72 @@ def test_an_unknown_name_or_split_names_the_closest() -> None:
 
 
 def test_a_registered_distribution_is_made_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envs, "_REGISTRY", dict(envs._REGISTRY))
+    monkeypatch.setattr(registry, "TABLE", dict(registry.TABLE))
     envs.register("mine", lambda split, horizon=3: envs.make("navigation", split, horizon=horizon))
     assert "mine" in envs.list_names()
     assert (envs.make("mine", "test").split, envs.make("mine", horizon=8).horizon) == ("test", 8)
     assert envs.families("mine") == ("navigation",)
-    for taken in ("mine", "navigation", "metaworld/ml10"):
+    for taken in ("mine", "navigation", "metaworld/ml10", "metaworld/reach-v3,push-v3"):
         with pytest.raises(ValueError, match="already"):
-            envs.register(taken, envs._REGISTRY["navigation"])
+            envs.register(taken, lambda split: envs.make("navigation", split))
+
+
+@pytest.mark.parametrize("name", ["ours/one", "metaworldish"])
+def test_a_registered_name_may_have_a_slash_and_another_name_in_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "TABLE", dict(registry.TABLE))
+    envs.register(name, lambda split: envs.make("navigation", split))
+    assert envs.make(name).name == "navigation"
+    with pytest.raises(UnknownNameError, match=f"closest: {name}$"):
+        envs.make(f"{name}s")
+
+
+def test_the_stock_benchmark_of_a_name_is_metaworlds() -> None:
+    assert envs.stock_benchmark("metaworld/ml1-push-v3") == ("ML1", "push-v3")
+    assert envs.stock_benchmark("metaworld/ml25") == ("ML25",)
+    for other in ("metaworld/reach-v3,push-v3", "navigation", "bandit/k2-n3", "cheetah-vel@promp"):
+        assert envs.stock_benchmark(other) == ()
+    with pytest.raises(UnknownNameError, match="closest: navigation"):
+        envs.stock_benchmark("navigatoin")
+
+
+# -- names -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "valid", "close"),
+    [
+        ("MAML", ["siamese-koch", "fomaml", "maml"], "maml"),
+        ("--Inner-LR", ["--inner-steps", "--inner-lr"], "--inner-lr"),
+        ("inner-lr", ["meta_lr", "inner_lr"], "inner_lr"),
+        ("gOOD", ["Good", "good", "GOOD"], "GOOD"),  # 3 of 4 letters as written
+        ("goods", ["Good", "good"], "good"),
+        ("a", ["b", "c"], "b"),  # nothing is alike: the first
+    ],
+)
+def test_the_closest_name_is_found_whatever_the_capitals(name: str, valid: list[str], close: str) -> None:
+    assert envs.closest(name, valid) == close
+
+
+def test_no_name_is_close_enough() -> None:
+    assert envs.closest("abcd", ["ABCE"], 0.75) == "ABCE"  # 2 x 3 letters of 8
+    assert envs.closest("abcd", ["ABCE"], 0.76) is None
+    assert envs.closest("abcd", []) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("NAVIGATION", "navigation"),
+        ("Bandit/K5-N10", "bandit/k5-n10"),
+        ("MetaWorld/ML10", "metaworld/ml10"),
+        ("metaworld/ML1-Reach-V3", "metaworld/ml1-reach-v3"),
+        ("metaworld/reach-v3,PUSH-V3", "push-v3"),
+        ("Cheetah-Vel@ProMP", "cheetah-vel@promp"),
+    ],
+)
+def test_the_closest_distribution_has_the_same_letters(name: str, close: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"closest: {close}$"):
+        envs.make(name)
 
 
 def test_names_cost_neither_metaworld_nor_torch() -> None:

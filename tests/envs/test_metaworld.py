@@ -17,7 +17,7 @@ from metaworld.policies import ENV_POLICY_MAP
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 
 import envs
-from envs import Task, UnknownNameError
+from envs import Task, UnknownNameError, registry
 from envs.metaworld import benchmarks
 from envs.metaworld.reference import INFO_FIELDS, ReferenceVectorEnv
 
@@ -149,7 +149,9 @@ def test_custom_goals_are_metaworlds() -> None:
 
 
 def test_a_custom_list_without_test_families_tests_on_other_goals_of_the_same() -> None:
-    train, test = (envs.make("metaworld/reach-v3,door-close-v3", split, goal_seed=4).tasks() for split in envs.SPLITS)
+    train, test = (
+        envs.make("metaworld/reach-v3,door-close-v3", split, goal_seed=4).tasks() for split in registry.SPLITS
+    )
     assert Counter(task.family for task in train) == Counter(task.family for task in test)
     assert not set(train) & set(test)
     # One family is ML1 by another name: train goals from the seed, test goals from seed + 1.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import envs
-from meta_rl.cli.commands import main, option_names, parse_train
+from meta_rl.cli.commands import main, parse_train
+from meta_rl.cli.options import option_names
 from meta_rl.config import (
     RECIPES,
     EvaluateConfig,
@@ -117,6 +119,45 @@ BAD = {
     "compare": ["RUN"],
     "compare nowhere": ["RUN", "nowhere"],
 }
+
+
+# arguments -> the name that is meant: commands, recipes, options, environments, choices
+CAPITALS = {
+    "TRAIN": "train",
+    "Envs": "envs",
+    "train MAML": "maml",
+    "train MAML-TRPO": "maml-trpo",
+    "train RL2_GRU": "rl2-gru",
+    "train --Iterations 3": "--iterations",
+    "train --Inner_LR 3": "--inner-lr",
+    "train rl2 --REWARD-COEF 1": "--reward-coef",
+    "train --env NAVIGATION": "navigation",
+    "train --env Bandit/K5-N10": "bandit/k5-n10",
+    "train --env metaworld/ML10": "metaworld/ml10",
+    "train --env metaworld/reach-v3,Push-V3": "push-v3",
+    "train maml --env OMNIGLOT-5way-1shot": "omniglot-5way-1shot",
+    "train maml --env Synthetic-Ratings-10Shot": "synthetic-ratings-10shot",
+    "train --device CPU": "cpu",
+    "train --logger WandB": "wandb",
+    "train --cell GRU": "gru",
+    "train --first-order TRUE": "True",
+    "train --config capitals.json": "seed",
+    "envs check Tabular": "tabular",
+    "envs check json:JSONdecoder": "JSONDecoder",
+    "--tyro-print-completion Bash": "bash",
+}
+
+
+@pytest.mark.parametrize("arguments", CAPITALS)
+def test_the_closest_has_the_same_letters(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "capitals.json").write_text('{"SEED": 3}')
+    assert main(arguments.split()) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert re.search(rf"closest: {CAPITALS[arguments]}( \(all: .*\))?\n$", line), line
 
 
 @pytest.fixture

@@ -56,6 +56,11 @@ def test_the_list_names_spaces_horizon_and_tasks(capsys: pytest.CaptureFixture[s
     assert rows["classic/cartpole"].split()[1:3] == ["2", "choices"]
 
 
+def test_parts_of_names_may_have_capitals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["envs", "METAWORLD", "Ml10"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("metaworld/ml10 ")
+
+
 def test_speed_is_measured_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["envs", "bandit/k5-n10", "--speed"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import envs
-from meta_rl.algorithms.interface import Interface
+from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 
 

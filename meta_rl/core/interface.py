@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl.algorithms.base import Spaces
 from meta_rl.errors import ConfigError
 
 Space: TypeAlias = gym.spaces.Space[Any]
 INTERFACE = "interface"
 """Key of the interface in ``environment.json`` of a run."""
+
+
+class Spaces(Protocol):
+    """The spaces of a task distribution, all that a learner has to know of it."""
+
+    @property
+    def observation_space(self) -> Any:
+        """Space of observations."""
+        ...
+
+    @property
+    def action_space(self) -> Any:
+        """Space of actions or, in few-shot tasks, of answers."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,202 @@
+"""The table of task distributions. A row serves one name, or all names that begin alike; nothing else asks for names.
+
+Rows import lazily, so that listing and checking names costs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from envs.api import TaskDistribution
+from envs.locomotion.presets import PRESETS
+from envs.metaworld import benchmarks
+from envs.names import UnknownNameError, closest
+
+SPLITS = ("train", "test")
+Maker: TypeAlias = Callable[..., TaskDistribution]
+"""``maker(split, **options)``: the distribution of a split."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a name without building its distribution.
+
+    Attributes:
+        maker: who builds it.
+        families: split -> names of its families; None: its distribution is built at no cost, and knows.
+        stock_benchmark: see the function `stock_benchmark`.
+    """
+
+    maker: Maker
+    families: Callable[[str], tuple[str, ...]] | None = None
+    stock_benchmark: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """The names that begin with one key of the table.
+
+    Attributes:
+        read: what follows the key in a name -> its entry; None: no name ends like that. Where a row can say better
+            than the closest name what is wrong, `read` raises UnknownNameError.
+        listed: what follows the key in the names that are listed.
+    """
+
+    read: Callable[[str], Entry | None]
+    listed: Sequence[str] = ("",)
+
+
+def _single(maker: Maker) -> Row:
+    """The row of one name, which is the key."""
+    return Row(lambda rest: None if rest else Entry(maker))
+
+
+def _navigation(split: str, **options: Any) -> TaskDistribution:
+    from envs.navigation import Navigation
+
+    return Navigation(split, **options)
+
+
+def _tabular(split: str, **options: Any) -> TaskDistribution:
+    from envs.tabular import Tabular
+
+    return Tabular(split, **options)
+
+
+def _classic(name: str, split: str, **options: Any) -> TaskDistribution:
+    from envs.classic import Classic
+
+    return Classic(name, split, **options)
+
+
+def _locomotion(name: str, split: str, **options: Any) -> TaskDistribution:
+    from envs.locomotion.distribution import Locomotion
+
+    return Locomotion(name, split, **options)
+
+
+def _bandit(num_arms: int, horizon: int, split: str, **options: Any) -> TaskDistribution:
+    from envs.bandit import Bandit
+
+    return Bandit(split, num_arms=num_arms, horizon=horizon, **options)
+
+
+def _read_bandit(rest: str) -> Entry:
+    """The bandit of the sizes in ``/kARMS-nPULLS``."""
+    sizes = re.fullmatch(r"/k([1-9]\d*)-n([1-9]\d*)", rest)
+    if not sizes:
+        name = f"bandit{rest}"
+        raise UnknownNameError(f"bad bandit {name!r}: write bandit/kARMS-nPULLS, both at least 1, like bandit/k5-n10")
+    return Entry(partial(_bandit, int(sizes[1]), int(sizes[2])))
+
+
+def _metaworld(name: str, split: str, **options: Any) -> TaskDistribution:
+    from envs.metaworld.distribution import MetaWorld
+
+    return MetaWorld(name, split, **options)
+
+
+def _read_metaworld(rest: str) -> Entry:
+    """The benchmark ``/NAME`` or the custom list ``/FAMILY,FAMILY[:FAMILY,...]``."""
+    name = rest.removeprefix("/")
+    benchmark = benchmarks.parse(name)
+    return Entry(partial(_metaworld, name), benchmark.families, benchmark.stock)
+
+
+TABLE: dict[str, Row] = {
+    "navigation": _single(_navigation),
+    "tabular": _single(_tabular),
+    **{f"classic/{name}": _single(partial(_classic, name)) for name in ("cartpole", "pendulum", "acrobot")},
+    **{name: _single(partial(_locomotion, name)) for name in PRESETS},
+    "bandit": Row(_read_bandit, [f"/k{arms}-n{pulls}" for pulls in (10, 100, 500) for arms in (5, 10, 50)]),
+    "metaworld": Row(_read_metaworld, [f"/{name}" for name in benchmarks.list_names()]),
+}
+"""Key -> row. A key is a whole name, or the part of names before their first slash."""
+
+
+def _find(name: str) -> Entry:
+    """The entry of `name`.
+
+    Raises:
+        UnknownNameError: with the closest valid name.
+    """
+    key = name if name in TABLE else name.partition("/")[0]
+    entry = TABLE[key].read(name.removeprefix(key)) if key in TABLE else None
+    if entry is None:
+        raise UnknownNameError(f"unknown task distribution {name!r}; closest: {closest(name, list_names())}")
+    return entry
+
+
+def list_names() -> list[str]:
+    """Every name that `make` knows, aside from bandits of other sizes, ``bandit/kARMS-nPULLS``, and custom Meta-World
+    lists, ``metaworld/FAMILY,FAMILY[:FAMILY,...]``."""
+    return [key + rest for key, row in TABLE.items() for rest in row.listed]
+
+
+def register(name: str, maker: Maker) -> None:
+    """Make ``maker(split, **options)`` known as `name`.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    try:
+        _find(name)
+    except UnknownNameError:
+        TABLE[name] = _single(maker)
+    else:
+        raise ValueError(f"{name!r} is already a task distribution")
+
+
+def check_name(name: str, split: str = "train") -> None:
+    """Refuse an unknown name or split without importing or building anything.
+
+    Raises:
+        UnknownNameError: with the closest valid name.
+    """
+    if split not in SPLITS:
+        raise UnknownNameError(f"unknown split {split!r}; valid: {', '.join(SPLITS)}")
+    _find(name)
+
+
+def families(name: str, split: str = "train") -> tuple[str, ...]:
+    """The family names of a distribution; for Meta-World without importing metaworld.
+
+    Raises:
+        UnknownNameError: unknown name or split.
+    """
+    check_name(name, split)
+    known = _find(name).families
+    return known(split) if known else make(name, split).families
+
+
+def stock_benchmark(name: str) -> tuple[str, ...]:
+    """Meta-World's own benchmark behind `name`, which its own evaluator knows; found without importing metaworld.
+
+    Returns:
+        The name of its class in metaworld and the arguments of that, ``("ML10",)`` or ``("ML1", "reach-v3")``; empty
+        for all other distributions.
+    Raises:
+        UnknownNameError: unknown name.
+    """
+    return _find(name).stock_benchmark
+
+
+def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
+    """The task distribution called `name`.
+
+    Args:
+        name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``cheetah-vel@promp`` (a family as a
+            paper defines it), ``classic/cartpole``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, or a custom
+            Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3``
+            (train families : test families).
+        split: ``"train"`` or ``"test"``.
+        options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.
+    Raises:
+        UnknownNameError: unknown name or split.
+    """
+    check_name(name, split)
+    return _find(name).maker(split, **options)
