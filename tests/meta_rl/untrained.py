@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from meta_rl.algorithms.interface import Interface
-
 import envs
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config, replace_paths
+from meta_rl.core.interface import Interface
 
 
 def untrained(recipe: str, env: str, changes: Mapping[str, Any]) -> Agent:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from meta_rl.algorithms.interface import Interface
 
 import envs
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import replace_paths
+from meta_rl.core.interface import Interface
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.studies.from_scratch import learn_from_scratch
 from meta_rl.studies.skill import SkillConfig, compare_with_scratch, table, write
