@@ -25,12 +25,13 @@ RL2 = {
     "mean-bound": "--mean-bound 1",
     "rate-follows-kl": "--target-kl 0.015",
     "tells-rewards": "--reward-coef 3 --reward-everywhere True",
-    "four-epochs": "--epochs 4",
-    "large-batches": "--meta-batch-size 30 --minibatches 15",
     # Judged after as many episodes as they were trained on, as the others are.
     "long-trials": "--episodes-per-task 10 --minibatches 15 --adaptation-steps 9",
 }
 RAW = {"raw-observations": "--normalise-observations False"}
+ONE = {"four-epochs": "--epochs 4", "large-batches": "--meta-batch-size 30 --minibatches 15"}
+MANY = {"ten-epochs": "--epochs 10", "small-batches": "--meta-batch-size 10 --minibatches 5"}
+"""Batches and passes of one family and of many, from both sides."""
 WIDE = {"rewards-read-small": "--reward-scale 0.1", "init-std-0.7": "--init-std 0.7", **RAW}
 NARROW = {"rewards-read-large": "--reward-scale 0.5", "init-std-1": "--init-std 1"}
 """What differs between the defaults of reach-v3 and those of the other tasks, from both sides."""
@@ -49,13 +50,13 @@ RECIPES = {"metasgd": "metasgd-trpo"}
 PUSH = ["--env", "metaworld/ml1-push-v3"]
 # name -> recipe, options of all rows, rows
 EXPERIMENTS = {
-    "push": ("rl2", PUSH, RL2 | WIDE),
+    "push": ("rl2", PUSH, RL2 | ONE | WIDE),
     "reach": (
         "rl2",
         ["--env", "metaworld/ml1-reach-v3"],
-        RL2 | NARROW | {"normalised": "--normalise-observations True"},
+        RL2 | ONE | NARROW | {"normalised": "--normalise-observations True"},
     ),
-    "ml10": ("rl2", ["--env", "metaworld/ml10"], RL2 | WIDE),
+    "ml10": ("rl2", ["--env", "metaworld/ml10"], RL2 | MANY | WIDE),
     "maml-push": ("maml-trpo", [*PUSH, *SMALL_BATCHES], MAML),
 }
 JUDGE = ["--device", "cpu", "--test-tasks", "20"]
