@@ -16,8 +16,7 @@ from meta_rl.algorithms.supervised import adaptation
 from meta_rl.config import replace_paths
 from meta_rl.core.types import Examples, MetaBatch
 from meta_rl.errors import ConfigError
-from meta_rl.evaluation.examples import sinusoid_oracle
-from meta_rl.fewshot.sinusoid import INPUT, Sinusoids
+from meta_rl.fewshot.sinusoid import INPUT, Sinusoids, sinusoid_oracle
 from meta_rl.fewshot.tasks import fixed_episodes
 
 GRID = 201
