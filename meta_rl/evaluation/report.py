@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from meta_rl.agents.agent import load
@@ -12,7 +12,7 @@ from meta_rl.evaluation import markdown
 from meta_rl.evaluation.kinds.table import kind_of
 from meta_rl.evaluation.record import Evaluated, files, read, write
 from meta_rl.evaluation.recording import Recording
-from meta_rl.evaluation.scores import Record, baseline_cells, cells, head_cells, in_words
+from meta_rl.evaluation.scores import Record, score_cells
 from meta_rl.fewshot.published import caution
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.folder import versions
@@ -113,23 +113,3 @@ def report(run: Evaluated) -> str:
     command = ["meta-rl", "train", "--config", str(run.folder / "config.json"), "--run-dir", "NEW_FOLDER"]
     made_with = ", ".join(f"{name} {value}" for name, value in record.versions.items())
     return "\n".join([*lines, "", f"Versions: {made_with}.", "", f"Again: `{shlex.join(command)}`", ""])
-
-
-def score_cells(record: Record, first: str, stages: Sequence[str], ways: Sequence[str]) -> list[list[str]]:
-    """A table of the scores at all stages, heads first.
-
-    Args:
-        first: the first head, that of the stages.
-        stages: what each is called.
-        ways: the ways of judging that are shown, side by side for every score. Of returns, the interquartile mean of
-            the headline follows.
-    Returns:
-        Rows of equal length; those of closed-form predictors come last.
-    """
-    words, start = in_words(ways), record.stages[0]
-    columns = [(name, way) for name in record.names for way in ways]
-    middle = [way for way in (record.headline,) if way in start.iqm]
-    rows = [[first, *head_cells(start, columns, words), *(f"return{words[way]}, IQM" for way in middle)]]
-    for called, stage in zip(stages, record.stages, strict=True):
-        rows.append([called, *cells(stage, columns), *(f"{stage.iqm[way]:.2f}" for way in middle)])
-    return rows + [[label, *baseline_cells(scores, columns)] for label, scores in record.baselines.items()]

@@ -184,3 +184,37 @@ def cells(stage: Stage, columns: Sequence[Column]) -> list[str]:
 def baseline_cells(scores: Scores, columns: Sequence[Column]) -> list[str]:
     """The scores of a closed-form predictor under these heads: it answers in one way."""
     return [show(name, scores[name]) for name, _ in columns]
+
+
+def score_cells(record: Record, first: str, stages: Sequence[str], ways: Sequence[str]) -> list[list[str]]:
+    """A table of the scores at all stages, heads first.
+
+    Args:
+        first: the first head, that of the stages.
+        stages: what each is called.
+        ways: the ways of judging that are shown, side by side for every score. Of returns, the interquartile mean of
+            the headline follows.
+    Returns:
+        Rows of equal length; those of closed-form predictors come last.
+    """
+    words, start = in_words(ways), record.stages[0]
+    columns = [(name, way) for name in record.names for way in ways]
+    middle = [way for way in (record.headline,) if way in start.iqm]
+    rows = [[first, *head_cells(start, columns, words), *(f"return{words[way]}, IQM" for way in middle)]]
+    for called, stage in zip(stages, record.stages, strict=True):
+        rows.append([called, *cells(stage, columns), *(f"{stage.iqm[way]:.2f}" for way in middle)])
+    return rows + [[label, *baseline_cells(scores, columns)] for label, scores in record.baselines.items()]
+
+
+def family_cells(record: Record, heads: Sequence[str]) -> list[list[str]]:
+    """A table of each family's success at the first and the last stage, heads first; empty where there is but one
+    family, or no success."""
+    stages, words = (record.stages[0], record.stages[-1]), in_words(record.ways)
+    families = list(stages[0].by_family[MODE]) if record.has_success else []
+    if len(families) < 2:
+        return []
+    columns = [stage.by_family[way] for way in words for stage in stages]
+    return [
+        ["family", *(f"{head}{word}" for word in words.values() for head in heads)],
+        *([family, *(f"{column[family]:.1%}" for column in columns)] for family in families),
+    ]

@@ -20,7 +20,7 @@ from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.playing import replayed
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.recording import Recorder, Recording, about
-from meta_rl.evaluation.scores import MODE, SAMPLED, Column, Record, Score, Stage, in_words
+from meta_rl.evaluation.scores import MODE, SAMPLED, Column, Record, Score, Stage, family_cells
 from meta_rl.maths.statistics import bootstrap_interval
 from meta_rl.runs.log import Row, read_rows
 
@@ -172,20 +172,6 @@ def stage_values(row: Row) -> list[float]:
     """Returns, then successes, of the stages in a row of metrics."""
     stages = range(sum(key.startswith("return/stage_") for key in row))
     return [row[f"{group}/stage_{stage}"] for group in ("return", "success") for stage in stages]
-
-
-def family_cells(record: Record, heads: Sequence[str]) -> list[list[str]]:
-    """A table of each family's success at the first and the last stage, heads first; empty where there is but one
-    family, or no success."""
-    stages, words = (record.stages[0], record.stages[-1]), in_words(record.ways)
-    families = list(stages[0].by_family[MODE]) if record.has_success else []
-    if len(families) < 2:
-        return []
-    columns = [stage.by_family[way] for way in words for stage in stages]
-    return [
-        ["family", *(f"{head}{word}" for word in words.values() for head in heads)],
-        *([family, *(f"{column[family]:.1%}" for column in columns)] for family in families),
-    ]
 
 
 def _protocol(record: Record) -> str:

@@ -6,8 +6,7 @@ from typing import Any
 
 from meta_rl.evaluation.playing import Shown
 from meta_rl.evaluation.record import Evaluated
-from meta_rl.evaluation.report import score_cells
-from meta_rl.evaluation.scores import INDUCTIVE, RATES, TRANSDUCTIVE, Record, every_way, show
+from meta_rl.evaluation.scores import INDUCTIVE, RATES, TRANSDUCTIVE, Record, every_way, score_cells, show
 from meta_rl.fewshot.published import caution
 from meta_rl.visualise.page.charts import Series
 from meta_rl.visualise.page.curves import Lines

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from meta_rl.core.seeding import Purpose, generator
-from meta_rl.evaluation.kinds.policies import family_cells
 from meta_rl.evaluation.playing import Shown
 from meta_rl.evaluation.record import Evaluated
-from meta_rl.evaluation.report import score_cells
-from meta_rl.evaluation.scores import MODE, SAMPLED, Record, every_way
+from meta_rl.evaluation.scores import MODE, SAMPLED, Record, every_way, family_cells, score_cells
 from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.visualise.page.charts import Series
 from meta_rl.visualise.page.curves import Lines

@@ -6,8 +6,7 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import envs
-from envs import NoDisplayError, Task, TaskDistribution
+from envs import NoDisplayError, Scene, Task, TaskDistribution
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.playing import Played, Shown
 from meta_rl.evaluation.recording import Recording
@@ -97,7 +96,7 @@ def _cell(name: str, played: Recording, row: int, stage: int, ends: tuple[float,
 
 
 def _replay(replays: Replays, played: Recording, distribution: TaskDistribution) -> list[dict[str, Any]]:
-    def scene_of(task: Task) -> envs.Scene:
+    def scene_of(task: Task) -> Scene:
         return distribution.scene(task)
 
     tasks = replays.tasks(played, scene_of)

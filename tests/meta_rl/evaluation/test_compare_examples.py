@@ -10,8 +10,14 @@ import pytest
 
 from meta_rl.cli.commands import main
 from meta_rl.errors import ConfigError
-from meta_rl.evaluation.compare import compare
+from meta_rl.evaluation.compare import compare, join, table
+from meta_rl.evaluation.forms import read_scores
+from meta_rl.evaluation.kinds.base import Comparison
+from meta_rl.evaluation.kinds.table import KINDS
+from meta_rl.evaluation.scores import INDUCTIVE
 
+TABLES = sorted((Path(__file__).parents[3] / "results").glob("fewshot_*shot.json"))
+TABLES = [path for path in TABLES if "one-shot" not in path.name]
 TINY = ["--device", "cpu", "--iterations", "1", "--meta-batch-size", "2", "--hidden", "4", "--test-tasks", "4"]
 
 
@@ -61,8 +67,8 @@ def test_a_run_joins_an_earlier_table(tmp_path: Path, capsys: pytest.CaptureFixt
     whole, part, out = (tmp_path / name for name in ("whole", "part", "out"))
     assert main(["compare", *map(str, runs.values()), "--out", str(whole)]) == 0
     assert main(["compare", str(runs["maml"]), str(runs["pretrained"]), "--out", str(part)]) == 0
-    table = str(part.with_suffix(".json"))
-    assert main(["compare", str(runs["fomaml"]), str(runs["pretrained"]), table, "--out", str(out)]) == 0
+    earlier = str(part.with_suffix(".json"))
+    assert main(["compare", str(runs["fomaml"]), str(runs["pretrained"]), earlier, "--out", str(out)]) == 0
     expected, before, found = (json.loads(path.with_suffix(".json").read_text()) for path in (whole, part, out))
     origin = {key: found["groups"]["maml"].pop(key) for key in ("command", "versions")}
     assert origin == {key: before[key] for key in origin}
@@ -74,11 +80,11 @@ def test_a_run_joins_an_earlier_table(tmp_path: Path, capsys: pytest.CaptureFixt
     broken = tmp_path / "broken.json"
     broken.write_text('{"groups": 3}')
     for arguments, said in [
-        ([str(other), table], "were evaluated on different episodes"),
+        ([str(other), earlier], "were evaluated on different episodes"),
         ([str(other), str(broken)], "broken.json is not a table of few-shot runs"),
         ([str(other), str(tmp_path / "none.json")], "none.json is not a table of few-shot runs"),
-        ([str(policy), table], "only tables of few-shot runs can be added to"),
-        ([table], "name a run directory"),
+        ([str(policy), earlier], "only tables of few-shot runs can be added to"),
+        ([earlier], "name a run directory"),
     ]:
         assert main(["compare", *arguments]) == 2
         assert said in capsys.readouterr().err.splitlines()[-1]
@@ -92,3 +98,19 @@ def test_other_episodes_do_not_compare(tmp_path: Path, capsys: pytest.CaptureFix
     policy = run(tmp_path, "policy", "maml-vpg", "navigation", *options)
     assert main(["compare", str(runs[0]), str(policy)]) == 2
     assert "few-shot runs and runs in environments do not compare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_published_tables_are_made_again_from_their_numbers(path: Path) -> None:
+    """Byte for byte, but for the line with the command."""
+    found = json.loads(path.read_text())
+    baselines = {label: read_scores(scores) for label, scores in found["baselines"].items()}
+    names = list(next(iter(found["groups"].values()))["stages"][0]["inductive"])
+    about = {"versions": {}, "groups": {}, "episodes": found["episodes"], "baselines": baselines}
+    empty = Comparison(KINDS["examples"], INDUCTIVE, names, found["env"], found["tasks"], **about)
+    text, _, _ = path.with_suffix(".md").read_text().partition("\n\nCommand:")
+    assert table(join(empty, path)) == text
+
+
+def test_there_are_such_tables() -> None:
+    assert len(TABLES) > 5

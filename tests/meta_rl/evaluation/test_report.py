@@ -9,9 +9,8 @@ import pytest
 
 from envs import Task
 from meta_rl.evaluation.episodes import Evaluation
-from meta_rl.evaluation.kinds.policies import family_cells
-from meta_rl.evaluation.report import report, score_cells
-from meta_rl.evaluation.scores import Record
+from meta_rl.evaluation.report import report
+from meta_rl.evaluation.scores import Record, family_cells, score_cells
 from meta_rl.visualise.page.policies import Policies
 from tests.meta_rl.evaluation.records import as_json, from_json, of_run, record_of
 
