@@ -100,8 +100,8 @@ def evaluated(run_dirs: Sequence[str | Path], verb: str = "compare") -> list[Eva
     Raises:
         ConfigError: a run has no evaluation (see `read_evaluation`), or the runs are of two kinds.
     """
-    folders = [Path(run_dir) for run_dir in run_dirs]
-    runs = [Evaluated(folder, load_config(folder / "config.json"), read_evaluation(folder)) for folder in folders]
+    found = [(Path(run_dir), read_evaluation(Path(run_dir))) for run_dir in run_dirs]
+    runs = [Evaluated(folder, load_config(folder / "config.json"), record) for folder, record in found]
     if len({run.acts for run in runs}) > 1:
         raise ConfigError(f"RUN: few-shot runs and runs in environments do not {verb}; name one kind")
     return runs
