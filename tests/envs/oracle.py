@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import mujoco
 import numpy as np
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.policies import ENV_POLICY_MAP
 from numpy.typing import NDArray
 
-import mujoco
 from envs.api import Task
 from envs.metaworld.benchmarks import to_metaworld
 from envs.metaworld.engine import INFO_NAMES

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 
 import envs
-import mujoco
 from envs.api import NonFiniteError, Task
 from envs.locomotion.distribution import Locomotion
 from envs.locomotion.engine import LocomotionVectorEnv

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 
 import envs
-import mujoco
 from envs.api import Task
 from envs.locomotion.engine import LocomotionVectorEnv
 from envs.locomotion.presets import FAMILIES, PRESETS, Preset
