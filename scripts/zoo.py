@@ -10,12 +10,13 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation import markdown
-from meta_rl.evaluation.record import judged_sampled, read_evaluation
+from meta_rl.evaluation.forms import write_record
+from meta_rl.evaluation.record import read, read_evaluation
+from meta_rl.evaluation.scores import RATES
 from meta_rl.runs.folder import MANIFEST, RESULTS
 
 MEGABYTE = 1_000_000
@@ -70,12 +71,12 @@ def plan(runs: list[Path]) -> dict[str, Path]:
     for run in runs:
         if not (run / "config.json").exists():
             raise ConfigError(f"RUN: {run} is not a run directory (it has no config.json)")
-        result, config = read_evaluation(run), load_config(run / "config.json")
+        record, config = read_evaluation(run), load_config(run / "config.json")
         name = name_of(config)
         if RECIPES[config.recipe].learns != "rl":
             raise ConfigError(f"RUN: {run} has learned from labelled examples; the zoo holds agents that act")
-        if result["split"] != "test":
-            raise ConfigError(f"RUN: {run} was evaluated on {result['split']} tasks; run: meta-rl evaluate {run}")
+        if record.split != "test":
+            raise ConfigError(f"RUN: {run} was evaluated on {record.split} tasks; run: meta-rl evaluate {run}")
         if name in planned:
             raise ConfigError(f"RUN: {planned[name]} and {run} are both {name}; name one of them")
         planned[name] = run
@@ -93,13 +94,13 @@ def add(run: Path, folder: Path) -> None:
 
     with tempfile.TemporaryDirectory() as place:
         made = export(run, Path(place) / folder.name)
-        result, iteration = read_evaluation(run), bundle.read(made).iteration
-        if result["iteration"] != iteration:
+        record, iteration = read_evaluation(run), bundle.read(made).iteration
+        if record.iteration != iteration:
             raise ConfigError(
-                f"RUN: {run} was evaluated after {result['iteration']} iterations and has {iteration} by now; run: "
+                f"RUN: {run} was evaluated after {record.iteration} iterations and has {iteration} by now; run: "
                 f"meta-rl evaluate {run}"
             )
-        (made / "evaluation.json").write_text(json.dumps(result, separators=(",", ":")) + "\n")
+        (made / "evaluation.json").write_text(json.dumps(write_record(record), separators=(",", ":")) + "\n")
         check_sizes(Path(place))
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(made, folder)
@@ -108,17 +109,18 @@ def add(run: Path, folder: Path) -> None:
 def row(folder: Path) -> list[str]:
     """The cells of an agent in the table."""
     config, manifest = load_config(folder / "config.json"), json.loads((folder / MANIFEST).read_text())
-    result: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
-    ends = result["stages"][0], result["stages"][-1]
-    key, form = ("success", ".0%") if result["has_success"] else ("return", ".1f")
-    ways = ("", "sampled_") if judged_sampled(result["stages"]) else ("",)
-    scores = [" -> ".join(f"{stage[way + key]:{form}}" for stage in ends) for way in ways]
+    record = read(folder / "evaluation.json")
+    if record is None:
+        raise ConfigError(f"{folder}: its evaluation.json is of an earlier version")
+    name = record.names[0]
+    form, ends = ".0%" if name in RATES else ".1f", (record.stages[0], record.stages[-1])
+    scores = [" -> ".join(f"{stage.scores[way][name].mean:{form}}" for stage in ends) for way in record.ways]
     return [
         f"[{folder.name}]({folder.name}/README.md)",
         config.recipe,
         f"{config.env}, seed {config.seed}",
         f"{manifest['env_steps']:,}",
-        str(result["tasks"]),
+        str(record.tasks),
         scores[0],
         scores[1] if len(scores) > 1 else "",
         (manifest["about"].get("commit") or "")[:9],

@@ -38,7 +38,7 @@ ELSEWHERE = {
     "meta-rl envs check mymodule:MyDistribution": "tests/meta_rl/cli/test_environments.py",
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
-    "python scripts/fewshot.py one-shot": "tests/meta_rl/evaluation/test_compare_fewshot.py",
+    "python scripts/fewshot.py one-shot": "tests/meta_rl/studies/test_one_shot.py",
     "python scripts/fewshot.py sinusoid-fits": "tests/meta_rl/studies/test_sinusoid_fits.py",
     " --logger ": "tests/meta_rl/runs/test_loggers.py",
     " --ray-address ": "tests/meta_rl/sources/test_ray.py",

@@ -96,12 +96,54 @@ def public_names() -> list[str]:
     return envs.__all__
 
 
+PLAYING = (
+    *("meta_rl.agents", "meta_rl.training", "meta_rl.sources", "meta_rl.evaluation.episodes"),
+    *(f"meta_rl.evaluation.recording.{name}" for name in ("record", "Recorder", "training_tasks")),
+    *("meta_rl.evaluation.playing.play", "meta_rl.evaluation.report", "envs.make"),
+)
+"""What loads agents, makes environments and plays in them: modules, and single names of modules."""
+
+
+def names(path: Path) -> list[str]:
+    """Every name that a file imports, with its module; a module that is imported whole is a name with a star."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            found += [f"{alias.name}.*" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def playing(path: Path) -> list[str]:
+    """The names of `PLAYING` that a file imports."""
+    return [name for name in names(path) if name == "envs.*" or f"{name}.".startswith(tuple(f"{p}." for p in PLAYING))]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[:3] == ("meta_rl", "visualise", "page")], ids=str)
+def test_the_page_draws_what_it_is_handed(path: Path) -> None:
+    """It loads no agent and plays no episode. (A video and the live view are other commands, which play themselves.)"""
+    assert playing(path) == []
+
+
+def test_playing_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(
+        "import envs\nfrom envs import Task, make\nfrom meta_rl.evaluation.recording import Recording, record\n"
+    )
+    assert playing(path) == ["envs.*", "envs.make", "meta_rl.evaluation.recording.record"]
+    assert playing(Path("meta_rl/visualise/live.py"))
+
+
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
         ("import meta_rl", "torch mujoco metaworld ray wandb matplotlib"),
         ("import meta_rl.cli.commands", "torch mujoco metaworld ray wandb matplotlib"),
-        ("import meta_rl.training.train, meta_rl.evaluation.report", "mujoco metaworld ray wandb matplotlib"),
+        (
+            "import meta_rl.training.train, meta_rl.evaluation.report, meta_rl.evaluation.compare",
+            "mujoco metaworld ray wandb matplotlib",
+        ),
         ("import envs", "torch mujoco metaworld meta_rl"),
     ],
 )

@@ -7,11 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "meta_rl"
 RUN = 6
-SUPERVISED = {"fewshot", "prototypical", "matching", "siamese", "meta_lstm", "metric", "one_shot", "ratings"}
+SUPERVISED = {"prototypical", "matching", "siamese", "meta_lstm", "metric", "one_shot", "sinusoid_fits", "supervised"}
+SUPERVISED |= {"fewshot", "examples"}
 
 
 def supervised(path: Path) -> bool:
-    return any(word in path.stem for word in SUPERVISED)
+    return any(word in path.stem for word in SUPERVISED) or "fewshot" in path.relative_to(ROOT).parts
 
 
 def runs(text: str) -> set[tuple[str, ...]]:

@@ -30,7 +30,7 @@ from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, Repo
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
-from meta_rl.evaluation.record import evaluation_path, read_evaluation
+from meta_rl.evaluation.record import evaluated, evaluation_path
 from meta_rl.runs.folder import check_start, find_iteration, holds_run, in_words, iterations, results_dir
 from meta_rl.runs.loggers import check_loggers
 
@@ -98,9 +98,9 @@ def train_command(argv: list[str]) -> int:
     check_device(config.device)
     holds_run(config)  # refuses early; `train` asks again under its lock
     check_start(config)
-    from meta_rl.evaluation.report import is_evaluated  # torch comes in here, after the checks
+    from meta_rl.cli.page import evaluate_with_page  # torch comes in here, after the checks
+    from meta_rl.evaluation.report import is_evaluated
     from meta_rl.training.train import train
-    from meta_rl.visualise.page.write import evaluate_with_page
 
     run_dir = train(config)
     if is_evaluated(run_dir, config.evaluate):
@@ -251,14 +251,14 @@ def report_command(argv: list[str]) -> int:
     path = Path(options.out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
     if options.out and not path.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.parent}")
+    from meta_rl.cli.page import report_page
     from meta_rl.evaluation.report import evaluate_run
-    from meta_rl.visualise.page.write import say_page
 
     for folder in folders:
         if not evaluation_path(folder).exists():
             evaluate_run(folder, load_config(folder / "config.json").evaluate)
     path.parent.mkdir(exist_ok=True)
-    say_page(folders, path, print, {})
+    report_page(folders, path)
     return 0
 
 
@@ -272,22 +272,15 @@ def compare_command(argv: list[str]) -> int:
     folders = [Path(run) for run in runs if not run.endswith(".json")]
     if not folders:
         raise ConfigError("RUN: name a run directory besides the tables that it should join")
-    for folder in folders:
-        read_evaluation(folder)  # refused before anything heavy is imported
-    fewshot = {parse_name(load_config(folder / "config.json").env) is not None for folder in folders}
-    if len(fewshot) > 1:
-        raise ConfigError("RUN: few-shot runs and runs in environments do not compare; name one kind")
-    from meta_rl.evaluation import compare, compare_fewshot
+    evaluated(folders)  # refused before anything heavy is imported
+    from meta_rl.evaluation import compare
 
-    side = compare_fewshot if fewshot.pop() else compare
-    if tables and side is compare:
-        raise ConfigError(f"RUN: {tables[0]}: only tables of few-shot runs can be added to; name the run directories")
-    summary = side.compare(folders)
+    comparison = compare.compare(folders)
     for table in tables:
-        compare_fewshot.join(summary, table)
-    print(side.table(summary))
+        comparison = compare.join(comparison, table)
+    print(compare.table(comparison))
     if options.out:
-        side.write(summary, Path(options.out), shlex.join(["meta-rl", "compare", *argv]))
+        compare.write(comparison, Path(options.out), shlex.join(["meta-rl", "compare", *argv]))
     return 0
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Adapted, Rollout
 from meta_rl.core.weights import Weights
+from meta_rl.evaluation.scores import MODE, SAMPLED, Score, Stage, Values
 from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.sources.collect import Streams, envs_per_task, rollout
 
@@ -70,58 +71,34 @@ class Evaluation:
     practice_returns: NDArray[np.float64]
     env_steps: int
 
-    @property
-    def judged_sampled(self) -> bool:
-        """Whether sampled actions were judged too."""
-        return self.sampled_returns.size > 0
+    def stages(self) -> list[Stage]:
+        """Per stage and way the mean success and return over tasks, each with a 95 % stratified-bootstrap interval, the
+        interquartile mean of returns, and the mean success of each family."""
+        return [self._stage(stage) for stage in range(self.returns.shape[1])]
 
-    def summary(self) -> dict[str, Any]:
-        """JSON-able: per stage the mean success and return with a 95 % stratified-bootstrap interval over tasks, the
-        interquartile mean of returns, and the mean success of each family; then, under ``sampled_...``, the same of
-        sampled actions, where they were judged."""
+    def values(self) -> Values:
+        """Returns and successes ``[task, stage, episode]``; sampled actions only where they were judged."""
+        found = {MODE: {"return": self.returns, "success": self.solved.astype(float)}}
+        if self.sampled_returns.size:
+            found[SAMPLED] = {"return": self.sampled_returns, "success": self.sampled_solved.astype(float)}
+        return found
+
+    def _stage(self, stage: int) -> Stage:
         families = [task.family for task in self.tasks]
-        stages = []
-        for stage in range(self.returns.shape[1]):
-            found = {"adaptation_steps": stage, **_scores(self.solved, self.returns, families, stage)}
-            if self.judged_sampled:
-                sampled = _scores(self.sampled_solved, self.sampled_returns, families, stage)
-                found |= {f"sampled_{name}": value for name, value in sampled.items()}
-            stages.append(found)
-        return {
-            "tasks": len(self.tasks),
-            "env_steps": self.env_steps,
-            "stages": stages,
-            "practice_returns": self.practice_returns.mean(0).tolist(),  # [step, episode]
-        }
-
-    def details(self) -> list[dict[str, Any]]:
-        """JSON-able: every task with its returns and successes ``[stage][episode]``, and those with sampled actions,
-        where they were judged."""
-        names = ("returns", "solved", "sampled_returns", "sampled_solved")[: 4 if self.judged_sampled else 2]
-        # Row i of each is [stage, episode].
-        return [
-            {"family": t.family, "vector": t.vector, **{name: getattr(self, name)[i].tolist() for name in names}}
-            for i, t in enumerate(self.tasks)
-        ]
-
-
-def _scores(
-    solved: NDArray[np.bool_], returns: NDArray[np.float64], families: Sequence[str], stage: int
-) -> dict[str, Any]:
-    """One stage of `solved` and `returns` ``[task, stage, episode]``, for `Evaluation.summary`."""
-    success, gained = solved[:, stage].mean(-1), returns[:, stage].mean(-1)  # [task] each
-    rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
-    return {
-        "success": float(success.mean()),
-        "success_interval": bootstrap_interval(success, families, rng),
-        "return": float(gained.mean()),
-        "return_interval": bootstrap_interval(gained, families, rng),
-        "return_iqm": interquartile_mean(gained),
-        "success_by_family": {
-            family: float(np.mean([s for s, f in zip(success, families, strict=True) if f == family]))
-            for family in dict.fromkeys(families)
-        },
-    }
+        scores, iqm, by_family = {}, {}, {}
+        for way, found in self.values().items():
+            success, gained = (found[name][:, stage].mean(-1) for name in ("success", "return"))  # [task] each
+            rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
+            scores[way] = {
+                name: Score(float(values.mean()), *bootstrap_interval(values, families, rng))
+                for name, values in (("success", success), ("return", gained))
+            }
+            iqm[way] = interquartile_mean(gained)
+            by_family[way] = {
+                family: float(np.mean([s for s, f in zip(success, families, strict=True) if f == family]))
+                for family in dict.fromkeys(families)
+            }
+        return Stage(stage, scores, iqm, by_family)
 
 
 class _Judged:

@@ -50,19 +50,16 @@ def stock_evaluation(agent: Agent, protocol: EvaluateConfig, goals_per_family: i
 
     distribution = envs.make(agent.config.env, "test")
     fingerprint = distribution.fingerprint()
-    kind = agent.config.env.removeprefix("metaworld/")
-    if kind.startswith("ml1-"):
-        name, options = "Meta-World/ML1-test", {"env_name": kind.removeprefix("ml1-")}
-    elif kind in ("ml10", "ml25", "ml45"):
-        name, options = f"Meta-World/{kind.upper()}-test", {}
-    else:
-        raise ConfigError(f"--stock-goals: Meta-World's evaluator knows ML1, ML10, ML25 and ML45, not {kind}")
+    if not (benchmark := envs.stock_benchmark(agent.config.env)):
+        env = agent.config.env
+        raise ConfigError(f"--stock-goals: Meta-World's evaluator knows ML1, ML10, ML25 and ML45, not {env}")
+    name, *family = benchmark
     vector_env = gym.make_vec(
-        name,
+        f"Meta-World/{name}-test",
         seed=fingerprint["goal_seed"],
         meta_batch_size=len(distribution.families) * goals_per_family,
         total_tasks_per_cls=goals_per_family,
-        **options,
+        **dict(zip(("env_name",), family, strict=False)),  # ML1's
     )
     judged = agent.as_metaworld_agent(agent.config.seed)
     try:

@@ -4,12 +4,34 @@ checkpoint; those of earlier ones, where asked for, are in the folder ``evaluati
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.errors import ConfigError
-from meta_rl.runs.folder import results_dir
+from meta_rl.evaluation.forms import read_record, write_record
+from meta_rl.evaluation.scores import Record
+from meta_rl.runs.folder import results_dir, write_json
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A run with its evaluation.
+
+    Attributes:
+        folder: of the run, or of an exported agent.
+    """
+
+    folder: Path
+    config: TrainConfig
+    record: Record
+
+    @property
+    def acts(self) -> bool:
+        """Whether it has learned to act in environments, rather than from labelled examples."""
+        return RECIPES[self.config.recipe].learns == "rl"
 
 
 def evaluation_path(run_dir: Path) -> Path:
@@ -34,17 +56,28 @@ def files(run_dir: Path, iteration: int | None = None) -> Files:
     return Files(path, path.with_suffix(".md"))
 
 
-def evaluations(run_dir: Path, iteration: int) -> Iterator[tuple[Files, dict[str, Any]]]:
+def evaluations(run_dir: Path, iteration: int) -> Iterator[tuple[Files, Record]]:
     """Evaluations of the checkpoint of an iteration: the headline, if it is of this checkpoint, then its own. Those
     written by an earlier version of this software are left out."""
     for place in (files(run_dir), files(run_dir, iteration)):
         if place.evaluation.exists():
-            result = json.loads(place.evaluation.read_text())
-            if "train_env_steps" in result and result["iteration"] == iteration:
-                yield place, result
+            record = read(place.evaluation)
+            if record and record.iteration == iteration:
+                yield place, record
 
 
-def read_evaluation(run_dir: Path) -> dict[str, Any]:
+def read(path: Path) -> Record | None:
+    """An evaluation from its file; None if an earlier version of this software wrote it."""
+    return read_record(json.loads(path.read_text()))
+
+
+def write(record: Record, path: Path) -> None:
+    """Write the file that `read` reads, in a folder that may have to be made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, write_record(record))
+
+
+def read_evaluation(run_dir: Path) -> Record:
     """The latest ``evaluation.json`` of a run, or of an exported agent: its own, or what its run handed over with it.
 
     Raises:
@@ -53,18 +86,22 @@ def read_evaluation(run_dir: Path) -> dict[str, Any]:
     path = evaluation_path(run_dir)
     if not path.exists():
         raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
-    result: dict[str, Any] = json.loads(path.read_text())
-    if "train_env_steps" not in result:
+    record = read(path)
+    if record is None:
         raise ConfigError(f"RUN: {path} is of an earlier version; run: meta-rl evaluate {run_dir}")
-    return result
+    return record
 
 
-def judged_sampled(stages: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the `stages` of an evaluation, or of a comparison, tell of sampled actions beside mode actions; older
-    ones do not."""
-    return all("sampled_success" in stage for stage in stages)
+def evaluated(run_dirs: Sequence[str | Path], verb: str = "compare") -> list[Evaluated]:
+    """Runs of one kind with their evaluations.
 
-
-def ways_judged(stages: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The ways in which policies were judged: the prefix of the keys in `stages`, and what heads of tables add."""
-    return {"": ", mode actions", "sampled_": ", sampled actions"} if judged_sampled(stages) else {"": ""}
+    Args:
+        verb: what runs of two kinds do not do together.
+    Raises:
+        ConfigError: a run has no evaluation (see `read_evaluation`), or the runs are of two kinds.
+    """
+    found = [(Path(run_dir), read_evaluation(Path(run_dir))) for run_dir in run_dirs]
+    runs = [Evaluated(folder, load_config(folder / "config.json"), record) for folder, record in found]
+    if len({run.acts for run in runs}) > 1:
+        raise ConfigError(f"RUN: few-shot runs and runs in environments do not {verb}; name one kind")
+    return runs

@@ -26,8 +26,6 @@ from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import Evaluation, evaluate, test_tasks
 from meta_rl.sources.base import Plan
 
-REPLAYED = 60
-"""Test tasks that can be replayed on a page, all its runs together."""
 ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated", "state")
 
 
@@ -226,12 +224,6 @@ def training_tasks(agent: Agent) -> list[Task]:
     c = agent.config
     plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed)
     return plan.tasks(envs.make(c.env, "train"), max(agent.iteration - 1, 0))
-
-
-def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:
-    """Positions of the test tasks that a page shows: about `most`, as many of each family, the first ones."""
-    families = [task.family for task in test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)]
-    return first_of_each(families, most)
 
 
 def first_of_each(families: Sequence[str], most: int) -> list[int]:

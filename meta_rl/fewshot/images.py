@@ -94,6 +94,14 @@ class ImageTasks:
         """See `meta_rl.fewshot.tasks.TaskSet`."""
         return self.sample(rng, 1, ways, shots, query)
 
+    def metrics(self, error: Tensor, outputs: Tensor, query: Examples) -> dict[str, Tensor]:
+        """None beside the accuracy."""
+        return {}
+
+    def baselines(self, batch: MetaBatch) -> dict[str, Tensor]:
+        """None: pixels tell nothing by a formula."""
+        return {}
+
     def fingerprint(self) -> dict[str, Any]:
         """Number of classes and images, and a hash of every byte of them."""
         return {

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import gymnasium as gym
 import numpy as np
 import torch
+from torch import Tensor
 
 from meta_rl.config import EvaluateConfig, TrainConfig
 from meta_rl.config.fewshot import SPLITS, FewShotName, parse_name
@@ -26,6 +27,7 @@ from meta_rl.fewshot import omniglot as fewshot_omniglot
 from meta_rl.fewshot import ratings as fewshot_ratings
 from meta_rl.fewshot import sinusoid as fewshot_sinusoid
 from meta_rl.fewshot.images import ImageTasks
+from meta_rl.fewshot.users import Users
 
 DEFAULT_TEST_TASKS = 600
 
@@ -45,6 +47,19 @@ class TaskSet(Protocol):
 
     def test_task(self, index: int, rng: np.random.Generator, ways: int, shots: int, query: int) -> MetaBatch:
         """One task: the `index`-th of a finite set, else a random one."""
+        ...
+
+    def metrics(self, error: Tensor, outputs: Tensor, query: Examples) -> dict[str, Tensor]:
+        """Scores of answers, each ``[task]``, beside the accuracy or the mean squared error.
+
+        Args:
+            error: mean squared error ``[task]``; of classes the accuracy.
+            outputs: answers ``[task, example, ...]`` to `query`.
+        """
+        ...
+
+    def baselines(self, batch: MetaBatch) -> dict[str, Tensor]:
+        """Answers ``[task, example, 1]`` of predictors that need no network to the queries of `batch`, by label."""
         ...
 
     def fingerprint(self) -> dict[str, Any]:
@@ -82,11 +97,11 @@ def _sinusoid(split: str, data: str, name: FewShotName, config: TrainConfig) -> 
 def _ratings(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
     if not data:
         raise ConfigError("--data: name the ratings file, a MovieLens u.data or ratings.csv")
-    return fewshot_ratings.Users(fewshot_ratings.load(Path(data)), split, name.shots)
+    return Users(fewshot_ratings.load(Path(data)), split, name.shots)
 
 
 def _synthetic(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
-    return fewshot_ratings.Users(fewshot_ratings.synthetic(), split, name.shots)
+    return Users(fewshot_ratings.synthetic(), split, name.shots)
 
 
 _OPEN: dict[str, Callable[[str, str, FewShotName, TrainConfig], TaskSet]] = {

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from meta_rl.agents.bundle import Bundle
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.evaluation.record import Files
+from meta_rl.evaluation.scores import Record
 
 ACTING = """import meta_rl
 
@@ -37,7 +36,7 @@ def model_card(
     run_dir: Path,
     config: TrainConfig,
     agent: Bundle,
-    evaluated: tuple[Files, dict[str, Any]] | None,
+    evaluated: tuple[Files, Record] | None,
     replay: str,
     name: str,
 ) -> str:
@@ -76,42 +75,26 @@ def model_card(
     return "\n".join(lines)
 
 
-def metadata(config: TrainConfig, result: dict[str, Any] | None) -> list[str]:
+def metadata(config: TrainConfig, record: Record | None) -> list[str]:
     """The lines of YAML between the dashes. Values are written as JSON, which is YAML too."""
     tags = ["meta-rl", "meta-learning", "reinforcement-learning", config.recipe]
     if RECIPES[config.recipe].learns != "rl":
         tags.remove("reinforcement-learning")
     lines = ["library_name: meta-rl", f"tags: {json.dumps(tags)}"]
-    if result is None:
+    if record is None:
         return lines
-    scores = _SCORES[RECIPES[config.recipe].learns](result)
-    steps = result["stages"][-1]["adaptation_steps"]
+    last = record.stages[-1]
     entry = {
         "task": {"type": tags[2] if len(tags) > 3 else "few-shot-learning"},
-        "dataset": {"type": config.env, "name": f"{config.env}, {result['tasks']} {result['split']} tasks"},
+        "dataset": {"type": config.env, "name": f"{config.env}, {record.tasks} {record.split} tasks"},
         "metrics": [
-            {"type": score, "name": f"{score} after {steps} adaptation steps", "value": value}
-            for score, value in scores.items()
+            {"type": name, "name": f"{name} after {last.steps} adaptation steps", "value": score.mean}
+            for name, score in last.scores[record.headline].items()
+            if name in record.names
         ],
     }
     index = [{"name": f"{config.recipe} on {config.env}", "results": [entry]}]
     return [*lines, f"model-index: {json.dumps(index)}"]
-
-
-def _acting(result: dict[str, Any]) -> dict[str, float]:
-    names = ("success", "return") if result["has_success"] else ("return",)
-    return {name: result["stages"][-1][name] for name in names}
-
-
-def _predicting(result: dict[str, Any]) -> dict[str, float]:
-    return {name: score["mean"] for name, score in result["stages"][-1]["inductive"].items()}
-
-
-_SCORES: dict[str, Callable[[dict[str, Any]], dict[str, float]]] = {
-    "rl": _acting,
-    "examples": _predicting,
-    "classes": _predicting,
-}
 
 
 def _show(replay: str) -> str:

@@ -18,7 +18,8 @@ from meta_rl.config.fewshot import parse_name
 from meta_rl.core.types import Examples
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation import markdown
-from meta_rl.evaluation.examples import mean_interval
+from meta_rl.evaluation.forms import write_score
+from meta_rl.evaluation.scores import Score
 from meta_rl.fewshot.omniglot import BACKGROUND, OneShotRun, one_shot_runs
 from meta_rl.fewshot.tasks import data_folder
 
@@ -60,7 +61,7 @@ def one_shot_error(agent: Agent, folder: Path | None = None) -> dict[str, Any]:
         "env": config.env,
         "seed": config.seed,
         "iteration": agent.iteration,
-        "error": {kind: mean_interval(values) for kind, values in errors.items()},
+        "error": {kind: write_score(Score.normal(values)) for kind, values in errors.items()},
         "published": PUBLISHED[name.kind],
     }
 
@@ -68,7 +69,7 @@ def one_shot_error(agent: Agent, folder: Path | None = None) -> dict[str, Any]:
 def table(found: Sequence[dict[str, Any]]) -> str:
     """Results of `one_shot_error` as a Markdown table, what was trained on in columns, published errors below."""
     columns = list(PUBLISHED)
-    cells = [["error in %", *(f"trained on {column.removeprefix('omniglot-')}" for column in columns)]]
+    cells = [["error in %", *(f"trained on {column.partition('-')[2]}" for column in columns)]]
     for recipe in dict.fromkeys(one["recipe"] for one in found):
         mine = [[one for one in found if (one["recipe"], kind_of(one["env"])) == (recipe, c)] for c in columns]
         cells.append([recipe, *(", ".join(_shown(one["error"]) for one in those) for those in mine)])

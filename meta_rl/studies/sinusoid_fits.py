@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.supervised import adaptation
 from meta_rl.config import replace_paths
+from meta_rl.config.fewshot import parse_name
 from meta_rl.core.types import Examples, MetaBatch
 from meta_rl.errors import ConfigError
-from meta_rl.evaluation.examples import sinusoid_oracle
-from meta_rl.fewshot.sinusoid import INPUT, Sinusoids
+from meta_rl.fewshot.sinusoid import INPUT, Sinusoids, sinusoid_oracle
 from meta_rl.fewshot.tasks import fixed_episodes
 
+KIND = "sinusoid"
 GRID = 201
 STEPS = (0, 1, 10)
 
@@ -46,7 +47,8 @@ def fits(agent: Agent, episodes: int, steps: Sequence[int] = STEPS) -> Fits:
     Raises:
         ConfigError: the agent was not trained on sinusoids.
     """
-    if not agent.config.env.startswith("sinusoid-"):
+    name = parse_name(agent.config.env)
+    if name is None or name.kind != KIND:
         raise ConfigError(f"RUN: a run on sinusoid-5shot or the like is needed, not on {agent.config.env}")
     protocol = replace_paths(agent.config.evaluate, {"test_tasks": episodes, "tasks_at_once": episodes})
     (batch,) = fixed_episodes(Sinusoids(), agent.config, protocol, "test")

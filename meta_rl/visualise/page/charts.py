@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup, escape
 
+from meta_rl.evaluation.scores import Score
+
 WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 14, 40
 
@@ -27,6 +29,12 @@ class Series(NamedTuple):
     style: str
     label: str
     band: tuple[Sequence[float], Sequence[float]] | None = None
+
+    @classmethod
+    def of(cls, xs: Sequence[float], scores: Sequence[Score], style: str, label: str) -> Series:
+        """The means of `scores`, with their intervals as a band."""
+        band = [score.low for score in scores], [score.high for score in scores]
+        return cls(xs, [score.mean for score in scores], style, label, band)
 
 
 def number(value: float) -> str:

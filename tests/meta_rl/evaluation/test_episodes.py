@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 import gymnasium as gym
@@ -20,7 +19,9 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Batch, Params, Rollout
 from meta_rl.core.weights import Weights
 from meta_rl.evaluation.episodes import Evaluation, evaluate, test_tasks
+from meta_rl.evaluation.scores import MODE, SAMPLED
 from meta_rl.maths.distributions import Categorical
+from tests.meta_rl.evaluation.records import as_json, record_of
 
 test_tasks.__test__ = False  # a function of the package, not a test
 
@@ -155,10 +156,14 @@ def test_sampled_actions_change_nothing_else(deterministic: bool) -> None:
     both, mode = (evaluate(stage, weights, distribution, p) for p in (PROTOCOL, alone))  # type: ignore[arg-type]
     assert_same_mode(both, mode)
     assert mode.sampled_returns.shape == mode.sampled_solved.shape == (7, 3, 0)
-    assert not any(name.startswith("sampled") for name in [*mode.summary()["stages"][0], *mode.details()[0]])
+    assert not any(
+        name.startswith("sampled")
+        for name in [*as_json(record_of(mode))["stages"][0], *as_json(record_of(mode))["per_task"][0]]
+    )
     assert mode.env_steps == both.env_steps - 7 * 2 * 3 * 3
-    for ours, theirs in zip(both.summary()["stages"], mode.summary()["stages"], strict=True):
-        assert {name: ours[name] for name in theirs} == theirs
+    for ours, theirs in zip(both.stages(), mode.stages(), strict=True):
+        assert ours.scores[MODE] == theirs.scores[MODE]
+        assert (list(ours.scores), list(theirs.scores)) == ([MODE, SAMPLED], [MODE])
 
 
 @pytest.mark.parametrize(
@@ -223,7 +228,8 @@ def test_noise_alone_may_reach_a_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     protocol = EvaluateConfig(adaptation_steps=0, evaluation_episodes=2000)
     result = evaluate(Wavering(), Weights({"k": torch.zeros(())}), distribution, protocol)  # type: ignore[arg-type]
     assert not result.solved.any()
-    stage = json.loads(json.dumps(result.summary()))["stages"][0]
+    written = as_json(record_of(result))
+    stage = written["stages"][0]
     assert stage["success"] == stage["return"] == 0
     assert stage["sampled_success"] == pytest.approx(7 / 16, abs=0.02)  # 14,000 episodes: 5 standard errors
     assert stage["sampled_return"] == pytest.approx(2 / 4, abs=0.03)
@@ -232,7 +238,7 @@ def test_noise_alone_may_reach_a_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("sampled_success", "sampled_return"):
         low, high = stage[f"{name}_interval"]
         assert low < stage[name] < high
-    details = json.loads(json.dumps(result.details()))[3]
+    details = written["per_task"][3]
     assert np.mean(details["sampled_solved"][0]) == np.mean(np.greater(details["sampled_returns"][0], 0))
     assert details["returns"] == [[0.0]]
 
@@ -247,7 +253,7 @@ def test_a_task_has_the_same_numbers_whichever_others_are_chosen(chosen: list[in
 
 def test_summary_and_details() -> None:
     result = evaluate(Stage(), Weights({"k": torch.zeros(())}), Numbers(True, True), PROTOCOL)  # type: ignore[arg-type]
-    summary = json.loads(json.dumps(result.summary()))
+    summary = as_json(record_of(result))
     for k, stage in enumerate(summary["stages"]):
         solved = [(100 * task + k) % 3 == 0 for task in range(7)]
         assert stage["success"] == pytest.approx(np.mean(solved))
@@ -257,7 +263,7 @@ def test_summary_and_details() -> None:
             low, high = stage[f"{name}_interval"]
             assert low <= stage[name] <= high
             assert low < high
-    details = json.loads(json.dumps(result.details()))[5]
+    details = summary["per_task"][5]
     assert details["returns"] == [[1000.0], [1002.0], [1004.0]]
     assert details["sampled_returns"] == result.sampled_returns[5].tolist()
 

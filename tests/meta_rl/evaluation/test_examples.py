@@ -11,16 +11,21 @@ from torch import Tensor
 
 from meta_rl.config import default_config, replace_paths
 from meta_rl.core.types import Examples, MetaBatch
-from meta_rl.evaluation.examples import evaluate_fewshot, mean_interval, sinusoid_oracle
+from meta_rl.evaluation.examples import evaluate_fewshot
+from meta_rl.evaluation.scores import INDUCTIVE, TRANSDUCTIVE, Score
 from meta_rl.fewshot.rating_metrics import Statistics, mean_absolute_error, ndcg, rating_baselines
-from meta_rl.fewshot.ratings import Ratings, Users, synthetic
-from meta_rl.fewshot.sinusoid import Sinusoids
+from meta_rl.fewshot.ratings import Ratings, synthetic
+from meta_rl.fewshot.sinusoid import Sinusoids, sinusoid_oracle
+from meta_rl.fewshot.users import Users
 
 
 def test_interval_by_hand() -> None:
     """Values 1, 2, 3: mean 2, sd 1, half width 1.96 / sqrt(3)."""
-    found = mean_interval(np.array([1.0, 2.0, 3.0]))
-    assert found == {"mean": 2.0, "interval": pytest.approx(1.96 / 3**0.5)}
+    found = Score.normal(np.array([1.0, 2.0, 3.0]))
+    half = 1.96 / 3**0.5
+    assert (found.mean, found.half) == (2.0, pytest.approx(half))
+    assert (found.low, found.high) == (pytest.approx(2 - half), pytest.approx(2 + half))
+    assert Score.normal(np.array([5.0])) == Score.around(5.0, 0.0)  # one value has no spread
 
 
 def rated(targets: list[float], weights: list[float]) -> Examples:
@@ -99,19 +104,33 @@ def test_every_point_of_the_curve_is_scored_on_the_fixed_episodes() -> None:
     learner: Any = Counting()
     evaluation = evaluate_fewshot(learner, {}, Sinusoids(), config, protocol)
     assert evaluation.points == [0, 1, 2, 3, 4]
-    assert evaluation.transductive["mse"].shape == evaluation.inductive["mse"].shape == (7, 5)
+    transductive, inductive = (evaluation.values[way]["mse"] for way in (TRANSDUCTIVE, INDUCTIVE))
+    assert transductive.shape == inductive.shape == (7, 5, 1)
     again = evaluate_fewshot(learner, {}, Sinusoids(), config, replace_paths(protocol, {"tasks_at_once": 7}))
-    np.testing.assert_array_equal(evaluation.transductive["mse"], again.transductive["mse"])
+    np.testing.assert_array_equal(transductive, again.values[TRANSDUCTIVE]["mse"])
     some = evaluate_fewshot(learner, {}, Sinusoids(), config, replace_paths(protocol, {"shown_steps": (3, 1, 9)}))
     assert some.points == [1, 3, 4]
-    np.testing.assert_array_equal(some.inductive["mse"], evaluation.inductive["mse"][:, some.points])
+    np.testing.assert_array_equal(some.values[INDUCTIVE]["mse"], inductive[:, some.points])
     # (y - k)^2 has second differences of 2 in k, whatever the episode.
-    np.testing.assert_allclose(np.diff(evaluation.transductive["mse"], 2, axis=1), 2, atol=1e-3)
-    assert (evaluation.inductive["mse"] > 8000).all()
-    summary = evaluation.summary()
-    assert summary["tasks"] == 7
-    assert summary["stages"][2]["transductive"]["mse"]["mean"] == pytest.approx(
-        evaluation.transductive["mse"][:, 2].mean()
+    np.testing.assert_allclose(np.diff(transductive, 2, axis=1), 2, atol=1e-3)
+    assert (inductive > 8000).all()
+    assert evaluation.stages()[2].steps == 2
+    assert evaluation.stages()[2].scores[TRANSDUCTIVE]["mse"].mean == pytest.approx(transductive[:, 2].mean())
+    (oracle,) = evaluation.baselines.values()
+    assert oracle["mse"].mean < 1e-4
+
+
+def test_ratings_are_told_by_their_tasks() -> None:
+    """Whatever the type of the items: root of 4 is 2, and the mean of 1 and 3 is 2."""
+    users = Users(synthetic(users=50, items=90), "test", 2)
+    outputs, query = (
+        torch.tensor([[[2.0], [0.0]]]),
+        Examples(torch.zeros(1, 2), torch.tensor([[3.0, 3.0]]), torch.ones(1, 2)),
     )
-    (oracle,) = summary["baselines"].values()
-    assert oracle["mse"]["mean"] < 1e-4
+    found = users.metrics(torch.tensor([4.0]), outputs, query)
+    assert list(found) == ["rmse", "mae", "ndcg"]
+    assert float(found["rmse"]) == 2
+    assert float(found["mae"]) == 2
+    assert Sinusoids().metrics(torch.tensor([4.0]), outputs, query) == {}
+    batch = users.sample(np.random.default_rng(0), 2, 1, 2, 2)
+    assert list(users.baselines(batch)) == ["global mean", "item mean", "ridge on item factors"]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from envs import Task
-from meta_rl.config import default_config
 from meta_rl.evaluation.episodes import Evaluation
-from meta_rl.evaluation.report import family_cells, report, stage_cells
-from meta_rl.visualise.page.tables import tables
+from meta_rl.evaluation.report import report
+from meta_rl.evaluation.scores import Record, family_cells, score_cells
+from meta_rl.visualise.page.policies import Policies
+from tests.meta_rl.evaluation.records import as_json, from_json, of_run, record_of
 
 HEADS = ["mode actions", "sampled actions"]
 
@@ -32,33 +31,25 @@ def evaluation(sampled_episodes: int) -> Evaluation:
     return Evaluation(tasks, returns, solved, sampled, sampled_solved, np.zeros((4, 1, 2)), 99)
 
 
-def result(sampled_episodes: int, has_success: bool = True) -> dict[str, Any]:
-    """An ``evaluation.json``."""
-    return {
-        "iteration": 1,
-        "train_env_steps": 1000,
-        "split": "test",
-        "protocol": {"adaptation_episodes": 10, "evaluation_episodes": 3},
-        "versions": {},
-        "deterministic_episodes": True,
-        "has_success": has_success,
-        "task_distribution": {},
-        "stock": None,
-        **evaluation(sampled_episodes).summary(),
-    }
+def result(sampled_episodes: int, has_success: bool = True) -> Record:
+    return record_of(evaluation(sampled_episodes), has_success=has_success)
 
 
-def old() -> dict[str, Any]:
+def old() -> Record:
     """As evaluations were written before sampled actions were judged."""
-    found = copy.deepcopy(result(3))
-    for stage in found["stages"]:
-        for name in [name for name in stage if name.startswith("sampled_")]:
-            del stage[name]
-    return found
+    found = as_json(result(3))
+    for part in [*found["stages"], *found["per_task"]]:
+        for name in [name for name in part if name.startswith("sampled_")]:
+            del part[name]
+    return from_json(found)
+
+
+def cells_of(record: Record) -> list[list[str]]:
+    return score_cells(record, "stage", ["first", "last"], record.ways)
 
 
 def test_both_ways_stand_side_by_side() -> None:
-    head, before, after = stage_cells(result(3), "stage", ["first", "last"])
+    head, before, after = cells_of(result(3))
     rows = [dict(zip(head, row, strict=True)) for row in (before, after)]
     assert list(rows[0]) == [
         "stage",
@@ -89,23 +80,22 @@ def test_families_both_ways() -> None:
 
 
 def test_tasks_without_success_have_returns_both_ways() -> None:
-    head = stage_cells(result(3, has_success=False), "stage", ["first", "last"])[0]
+    head = cells_of(result(3, has_success=False))[0]
     assert head[1:3] == [f"return, {way} (95 % interval)" for way in HEADS]
     assert not any("success" in cell for cell in head)
 
 
 @pytest.mark.parametrize("mode_alone", [old(), result(0)])
-def test_mode_actions_alone(mode_alone: dict[str, Any]) -> None:
+def test_mode_actions_alone(mode_alone: Record) -> None:
     """Of an old evaluation, or of one that left sampled actions out."""
-    cells = stage_cells(mode_alone, "stage", ["first", "last"])
+    cells = cells_of(mode_alone)
     assert cells[0] == ["stage", "success (95 % interval)", "return (95 % interval)", "return, IQM"]
     assert cells[2][1] == "50.0% (50.0% to 50.0%)"
     assert family_cells(mode_alone, ["before", "after"])[1] == ["reach", "0.0%", "100.0%"]
 
 
 def test_the_protocol_says_what_the_headline_is(tmp_path: Path) -> None:
-    config = default_config("maml-trpo", "metaworld/ml10")
-    both, mode_alone = (report(config, tmp_path, found) for found in (result(3), old()))
+    both, mode_alone = (report(of_run(found, tmp_path)) for found in (result(3), old()))
     said = "then 1 episode with mode actions (the headline), and 3 with sampled actions, as many published tables have"
     assert said in both
     assert "Before adaptation -> after: success 0.0% -> 50.0%, return 10.00 -> 10.00 (mode actions)." in both
@@ -113,10 +103,9 @@ def test_the_protocol_says_what_the_headline_is(tmp_path: Path) -> None:
     assert mode_alone.count("sampled") == 1  # the adaptation episodes
 
 
-def test_so_does_the_page(tmp_path: Path) -> None:
+def test_so_does_the_page() -> None:
     both, mode_alone = (
-        {table["title"]: table for table in tables(tmp_path, found, [], ["first", "last"])}
-        for found in (result(3), old())
+        {table["title"]: table for table in Policies().tables(found, ["first", "last"])} for found in (result(3), old())
     )
     assert "The headline is that of mode actions" in both["Protocol"]["note"]
     assert "The headline" not in mode_alone["Protocol"]["note"]

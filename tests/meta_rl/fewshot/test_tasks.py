@@ -19,6 +19,7 @@ from meta_rl.fewshot import ratings as fewshot_ratings
 from meta_rl.fewshot import tasks as fewshot
 from meta_rl.fewshot.images import ImageTasks, rotate
 from meta_rl.fewshot.sinusoid import Sinusoids
+from meta_rl.fewshot.users import Users
 from tests.meta_rl.fewshot_data import OMNIGLOT, labelled, needs_omniglot, write_png
 
 
@@ -276,7 +277,7 @@ def test_users_are_split_and_their_first_ratings_support_the_test() -> None:
     ratings = fewshot_ratings.synthetic(users=100, items=90)
     assert ratings.rating.min() >= 1
     assert ratings.rating.max() <= 5
-    sets = {split: fewshot_ratings.Users(ratings, split, 5) for split in SPLITS}
+    sets = {split: Users(ratings, split, 5) for split in SPLITS}
     rows = [set(s.rows().tolist()) for s in sets.values()]
     assert [len(r & q) for r, q in zip(rows, rows[1:] + rows[:1], strict=True)] == [0, 0, 0]
     assert (sets["train"].count, sets["validation"].count, sets["test"].count) == (None, 10, 10)
@@ -288,4 +289,4 @@ def test_users_are_split_and_their_first_ratings_support_the_test() -> None:
     assert 25 <= held_out <= 75
     assert not set(query.observation[0].tolist()) & set(support.observation[0].tolist())
     with pytest.raises(ConfigError, match=r"no test user of synthetic, seed 0 has more than 500 ratings"):
-        fewshot_ratings.Users(ratings, "test", 500)
+        Users(ratings, "test", 500)

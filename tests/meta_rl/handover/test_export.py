@@ -20,14 +20,15 @@ import torch
 from meta_rl import load
 from meta_rl.agents import bundle
 from meta_rl.cli.commands import main
+from meta_rl.cli.page import evaluate_with_page
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.report import evaluate_run
+from meta_rl.evaluation.scores import INDUCTIVE, MODE
 from meta_rl.handover.export import export
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import holds_run
 from meta_rl.training.train import train
-from meta_rl.visualise.page.write import evaluate_with_page
 
 ROOT = Path(__file__).parents[3]
 needs_hub = pytest.mark.skipif(
@@ -56,10 +57,10 @@ def test_an_exported_agent_is_evaluated_and_shown_as_its_run_is(run: Path, tmp_p
     folder = export(run, tmp_path / "out")
     config = load(run).config
     mine, original = (evaluate_with_page(path, config.evaluate, lambda _: None) for path in (folder, run))
-    assert mine["stages"] == original["stages"]
-    assert mine["train_env_steps"] == original["train_env_steps"] > 0
+    assert mine.stages == original.stages
+    assert mine.train_env_steps == original.train_env_steps > 0
     page = (folder / "results" / "report.html").read_text()
-    assert f"{mine['train_env_steps']:,} env steps of training" in page
+    assert f"{mine.train_env_steps:,} env steps of training" in page
     assert "data-replay" in page
 
 
@@ -107,9 +108,9 @@ def test_a_few_shot_learner_too(env: str, tmp_path: Path) -> None:
     assert all(torch.equal(agent.weights.params[name], p) for name, p in load(run).weights.params.items())
     with pytest.raises(ConfigError, match="labelled examples"):
         agent.player()
-    score, values = next(iter(result["stages"][-1]["inductive"].items()))
+    name, score = next(iter(result.stages[-1].scores[INDUCTIVE].items()))
     index = json.loads((tmp_path / "out" / "README.md").read_text().partition("model-index: ")[2].partition("\n")[0])
-    assert {"type": score, "value": values["mean"]}.items() <= index[0]["results"][0]["metrics"][0].items()
+    assert {"type": name, "value": score.mean}.items() <= index[0]["results"][0]["metrics"][0].items()
 
 
 def test_a_recurrent_agent_brings_all_that_it_learned_with(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_a_recurrent_agent_brings_all_that_it_learned_with(tmp_path: Path) -> No
     assert all(torch.equal(agent.weights.params[name], p) for name, p in original.weights.params.items())
     protocol = replace_paths(original.config.evaluate, {"test_tasks": 2, "adaptation_steps": 1})
     mine, its = (evaluate_run(path, protocol, say=lambda _: None) for path in (tmp_path / "out", run))
-    assert mine["stages"] == its["stages"]
+    assert mine.stages == its.stages
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
@@ -159,12 +160,12 @@ def test_the_card_says_how_to_load_and_how_good(run: Path, tmp_path: Path) -> No
     assert "meta_rl.load(folder)" in text
     assert (folder / "replay.mp4").read_bytes() == b"a video"
     assert str(tmp_path) not in text  # nothing of this machine
-    assert f"{result['stages'][1]['return']:.2f}" in text
+    assert f"{result.stages[1].scores[MODE]['return'].mean:.2f}" in text
     hub = pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
     card = hub.ModelCard.load(folder / "README.md")
     assert card.data.library_name == "meta-rl"
     found = {r.metric_type: r.metric_value for r in card.data.eval_results}
-    assert found == {name: result["stages"][1][name] for name in ("success", "return")}
+    assert found == {name: score.mean for name, score in result.stages[1].scores[MODE].items()}
 
 
 def test_the_code_of_the_card_runs(run: Path, tmp_path: Path) -> None:

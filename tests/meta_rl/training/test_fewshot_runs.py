@@ -15,6 +15,7 @@ from meta_rl.agents.agent import load
 from meta_rl.cli.commands import main
 from meta_rl.config import RECIPES, TrainConfig, default_config, replace_paths
 from meta_rl.evaluation.examples import evaluate_fewshot
+from meta_rl.evaluation.scores import INDUCTIVE
 from meta_rl.fewshot.tasks import open_tasks
 from meta_rl.runs import checkpoint
 from meta_rl.runs.log import read_rows
@@ -134,8 +135,8 @@ def curve(config: TrainConfig) -> list[float]:
     """Mean score after each adaptation step that is shown, inductive."""
     agent = load(train(config, lambda _: None))
     learner: Any = agent.learner
-    found = evaluate_fewshot(learner, agent.weights, open_tasks(config, "test"), config, config.evaluate).inductive
-    return next(iter(found.values())).mean(0).tolist()  # type: ignore[no-any-return]
+    found = evaluate_fewshot(learner, agent.weights, open_tasks(config, "test"), config, config.evaluate)
+    return [next(iter(stage.scores[INDUCTIVE].values())).mean for stage in found.stages()]
 
 
 def test_maml_learns_sinusoids(make: Make) -> None:

@@ -140,7 +140,7 @@ def test_an_exported_agent_does_what_its_run_does(
         assert list(a) == list(b)
         assert all(torch.equal(a[name], b[name]) for name in a)
     assert float(mine.weights.statistics["seen"]) > 0
-    results = [evaluate_run(path, config.evaluate, quiet)["stages"] for path in (folder, run)]
+    results = [evaluate_run(path, config.evaluate, quiet).stages for path in (folder, run)]
     assert results[0] == results[1]
     mine.weights = mine.weights._replace(statistics={})
     distribution = envs.make("navigation", "test")

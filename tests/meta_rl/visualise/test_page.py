@@ -19,13 +19,14 @@ from PIL import Image
 
 from envs import NoDisplayError, gl
 from meta_rl.cli.commands import main, parse_train
+from meta_rl.cli.page import evaluate_with_page, report_page
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.evaluation import compare
 from meta_rl.training.train import train
-from meta_rl.visualise.page.write import LIMIT, _compare, _render, evaluate_with_page, write_page
+from meta_rl.visualise.page.write import LIMIT, _render, _together
 from tests.browser import browser, console_errors, requests, wait
 from tests.meta_rl.conftest import TINY_OPTIONS
-from tests.meta_rl.evaluation.test_compare import summary_with_stock
+from tests.meta_rl.evaluation.test_compare import with_stock
 from tests.meta_rl.training.test_train import assert_same_run
 
 
@@ -302,7 +303,7 @@ def test_a_run_that_went_on_since_its_evaluation_is_refused(
 ) -> None:
     (reach / "evaluation.json").write_text(json.dumps(evaluation | {"iteration": 3}))
     with pytest.raises(ValueError, match="has gone on since its evaluation; run: meta-rl evaluate"):
-        write_page([reach], tmp_path / "x.html", quiet)
+        report_page([reach], tmp_path / "x.html", quiet)
 
 
 def test_episodes_that_are_not_quite_the_evaluated_ones_are_told(
@@ -311,17 +312,31 @@ def test_episodes_that_are_not_quite_the_evaluated_ones_are_told(
     evaluation["per_task"][0]["returns"][0][0] += 1
     (reach / "evaluation.json").write_text(json.dumps(evaluation))
     said: list[str] = []
-    write_page([reach], tmp_path / "x.html", said.append)
+    report_page([reach], tmp_path / "x.html", said.append)
     assert sum("not quite the evaluated episodes" in line for line in said) == 1
 
 
-def test_both_tables_of_a_comparison_are_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_tables_of_a_comparison_are_on_the_page() -> None:
     """Scores, and Meta-World's own evaluator; every row has the cells that its head names."""
-    summary = summary_with_stock()
-    monkeypatch.setattr("meta_rl.visualise.page.write.compare.compare", lambda run_dirs: summary)
-    found = re.findall(r"<table>(.*?)</table>", _render([], _compare([]), {}), re.DOTALL)
+    compared = with_stock()
+    found = re.findall(r"<table>(.*?)</table>", _render([], _together(compared), {}), re.DOTALL)
     rows = [[re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", one)] for one in found]
     # The page escapes the apostrophe.
     assert [[[html.unescape(cell) for cell in row] for row in one] for one in rows] == [
-        cells for _, cells in compare.tables(summary)
+        cells for _, cells in compare.tables(compared)
     ]
+
+
+def test_few_shot_runs_are_compared_on_their_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--iterations", "1", "--test-tasks", "3", "--adaptation-steps", "1", "--device", "cpu"]
+    runs = [str(tmp_path / f"s{seed}") for seed in "01"]
+    for seed, run in enumerate(runs):
+        assert main(["train", "maml", "--env", "sinusoid-5shot", *options, "--seed", str(seed), "--run-dir", run]) == 0
+    assert main(["report", *runs, "--out", str(tmp_path / "both.html")]) == 0
+    page = html.unescape((tmp_path / "both.html").read_text())
+    assert "All runs together" in page
+    capsys.readouterr()
+    assert main(["compare", *runs]) == 0
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| maml")]
+    assert len(rows) == 2
+    assert all(f"<td>{cell}</td>" in page for row in rows for cell in row)

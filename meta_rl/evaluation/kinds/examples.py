@@ -1,0 +1,123 @@
+"""Learners of labelled examples: judged on the same pre-drawn episodes, with normal intervals over them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl.agents.agent import Agent
+from meta_rl.algorithms.supervised import FewShotLearner
+from meta_rl.config import EvaluateConfig
+from meta_rl.evaluation.examples import evaluate_fewshot
+from meta_rl.evaluation.kinds import plots
+from meta_rl.evaluation.kinds.base import Comparison, Group, Table
+from meta_rl.evaluation.record import Evaluated
+from meta_rl.evaluation.scores import INDUCTIVE, TRANSDUCTIVE, Column, Record, Score, Stage
+from meta_rl.fewshot.published import PUBLISHED
+from meta_rl.fewshot.tasks import open_tasks
+from meta_rl.runs.log import read_rows
+
+
+class LabelledExamples:
+    """See `meta_rl.evaluation.kinds.policies.Policies`."""
+
+    keys = ("episodes", "env", "tasks", "versions", "baselines", "groups")
+    group_keys = ("seeds", "device", "iterations", "train_seconds", "published", "stages")
+    heads = (
+        ("learner", "seeds", "iterations, s per run", "steps"),
+        ("published",),
+    )
+
+    def judge(
+        self, agent: Agent, protocol: EvaluateConfig, split: str, say: Callable[[str], None], record: bool
+    ) -> tuple[Any, None]:
+        """Score every episode; there is nothing to record."""
+        tasks, learner = open_tasks(agent.config, split), cast(FewShotLearner, agent.learner)
+        evaluation = evaluate_fewshot(learner, agent.weights, tasks, agent.config, protocol, split)
+        found = {
+            "task_distribution": tasks.fingerprint(),
+            "tasks": len(next(iter(evaluation.values[INDUCTIVE].values()))),
+            "stages": evaluation.stages(),
+            "values": evaluation.values,
+            "batch_statistics": learner.policy.batch_statistics,
+            "baselines": evaluation.baselines,
+        }
+        return found, None
+
+    def opening(self, run: Evaluated, seconds: float) -> str:
+        """Say what training took."""
+        record = run.record
+        return (
+            f"{record.iteration} iterations of {run.config.meta_batch_size} tasks in {seconds:,.0f} s; evaluated on "
+            f"{record.tasks} {record.split} episodes."
+        )
+
+    def remarks(self, record: Record) -> list[str]:
+        """Say where episodes and intervals come from, and how transductive and inductive scores differ."""
+        how = (
+            "The network normalises over its batch: transductive scores see all queries of an episode at once, "
+            "inductive ones each query alone beside the support."
+            if record.batch_statistics
+            else "The network treats every query alone: transductive and inductive scores are the same."
+        )
+        seed = record.protocol["evaluation_seed"]
+        same = f"Episodes depend on evaluation seed {seed} alone, the same for every learner"
+        return ["", f"{same}; +- is 1.96 sd / sqrt(episodes). {how}"]
+
+    def judged_on(self, run: Evaluated) -> list[Any]:
+        """Settings that determine the test episodes."""
+        record, config = run.record, run.config
+        seed, queries = record.protocol["evaluation_seed"], config.fewshot.test_query_shots
+        return [config.env, record.split, record.tasks, seed, queries, record.task_distribution]
+
+    def over_seeds(self, values: NDArray[np.float64], families: Sequence[str], stage: int) -> Score:
+        """The mean over seeds of each episode, with its interval over the episodes, which all seeds share."""
+        return Score.normal(values.mean(0))
+
+    def practice(self, record: Record, stage: Stage) -> None:
+        """None: a task is its support, and there are no episodes."""
+
+    def group(self, runs: Sequence[Evaluated]) -> dict[str, Any]:
+        """What training took and where, and what was published."""
+        timed = [read_rows(run.folder / "timing.jsonl") for run in runs]
+        recorded = runs[0].folder / "environment.json"
+        began = json.loads(recorded.read_text()) if recorded.exists() else {}
+        config = runs[0].config
+        return {
+            "device": began.get("device", config.device),  # earlier versions did not write it
+            "train_seconds": [sum(row["time/iteration"] for row in rows) for rows in timed],
+            "published": PUBLISHED.get((config.recipe, config.env)),
+        }
+
+    def title(self, comparison: Comparison) -> str:
+        """Name the episodes, and say what stands in the cells."""
+        several = any(len(group.seeds) > 1 for group in comparison.groups.values())
+        spread = ", sd the standard deviation over training seeds" if several else ""
+        alone = "" if TRANSDUCTIVE in comparison.ways else "; every query is answered alone"
+        return (
+            f"{comparison.env}, {comparison.tasks} test episodes, the same for all; +- is the 95 % interval over "
+            f"episodes{spread}{alone}"
+        )
+
+    def columns(self, comparison: Comparison) -> list[Column]:
+        """All scores in every way."""
+        return [(name, way) for name in comparison.names for way in comparison.ways]
+
+    def cells(self, label: str, group: Group, stage: Stage) -> tuple[list[str], list[str]]:
+        """What was learned how long; what was published."""
+        cost = f"{group.iterations:,}, {np.mean(group.train_seconds):,.0f}"
+        cost += " (cuda)" if group.device == "cuda" else ""
+        return [label, str(len(group.seeds)), cost, str(stage.steps)], [str(group.published or "")]
+
+    def further(self, comparison: Comparison) -> list[Table]:
+        """No more tables."""
+        return []
+
+    def plot(self, comparison: Comparison, path: Path) -> None:
+        """Draw adaptation, and what is reached after it."""
+        plots.examples(comparison, path)

@@ -1,0 +1,83 @@
+"""Episodes that the page of a run shows: test tasks as they were judged, and training tasks beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+import envs
+from envs import TaskDistribution
+from meta_rl.agents.agent import load
+from meta_rl.config import EvaluateConfig, from_dict
+from meta_rl.errors import ConfigError
+from meta_rl.evaluation.episodes import test_tasks
+from meta_rl.evaluation.record import Evaluated
+from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks
+from meta_rl.evaluation.scores import MODE
+
+REPLAYED = 60
+"""Test tasks that can be replayed on a page, all its runs together."""
+TRAIN_TASKS = 20
+"""Training tasks played for comparison, at most as many as test tasks."""
+
+
+class Played(NamedTuple):
+    """A recording, and what draws its tasks."""
+
+    recording: Recording
+    distribution: TaskDistribution
+
+
+class Shown(NamedTuple):
+    """A run as a page shows it.
+
+    Attributes:
+        played: its episodes by split, those of the last training iteration as ``training``; none of a run that learns
+            from labelled examples.
+    """
+
+    run: Evaluated
+    played: dict[str, Played]
+
+
+def play(run: Evaluated, share: int = 1, say: Callable[[str], None] = print, at_hand: Recording | None = None) -> Shown:
+    """Play what a page shows of a run.
+
+    Args:
+        share: number of runs on the page; each shows about ``REPLAYED // share`` tasks.
+        at_hand: a recording of its test tasks, which are then not played again.
+    Raises:
+        ConfigError: the run has gone on since its evaluation.
+    """
+    if not run.acts:
+        return Shown(run, {})
+    agent, found = load(run.folder), run.record
+    if agent.iteration != found.iteration:
+        raise ConfigError(f"RUN: {run.folder} has gone on since its evaluation; run: meta-rl evaluate {run.folder}")
+    protocol = from_dict(EvaluateConfig, found.protocol)
+    test = envs.make(run.config.env, found.split)
+    chosen = replayed(test, protocol, max(1, REPLAYED // share))
+    if at_hand is None:
+        say(f"playing {len(chosen)} {found.split} tasks of {run.folder} for the page")
+        recording = record(agent, protocol, found.split, chosen)
+    else:
+        recording = at_hand.select(chosen)
+    if not np.array_equal(recording.returns, found.values[MODE]["return"][chosen]):
+        elsewhere = "was evaluated elsewhere (machine, libraries): its replays are not quite the evaluated episodes"
+        say(f"{run.folder} {elsewhere}")
+    played = {found.split: Played(recording, test)}
+    if found.split == "test":
+        say("playing training tasks for comparison")
+        tasks = training_tasks(agent)
+        kept = first_of_each([task.family for task in tasks], min(TRAIN_TASKS, len(chosen)))
+        again = record(agent, protocol, "train", kept, tasks)
+        played["training"] = Played(again, envs.make(run.config.env, "train"))
+    return Shown(run, played)
+
+
+def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:
+    """Positions of the test tasks that a page shows: about `most`, as many of each family, the first ones."""
+    families = [task.family for task in test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)]
+    return first_of_each(families, most)

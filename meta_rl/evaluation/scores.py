@@ -1,0 +1,220 @@
+"""What an evaluation is: scores after each adaptation step, the same of each task, and how scores are said.
+
+A policy is judged by mode actions and by sampled ones, a learner of labelled examples transductively and inductively:
+those are the *ways* of judging. A score has a name (``"success"``, ``"accuracy"``) and belongs to a way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MODE, SAMPLED = "mode actions", "sampled actions"
+TRANSDUCTIVE, INDUCTIVE = "transductive", "inductive"
+RATES = ("success", "accuracy")
+"""Scores that are shares, shown in per cent."""
+
+Values = dict[str, dict[str, NDArray[np.float64]]]
+"""Numbers by way and by name, each ``[task, stage, episode]``."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean with its 95 % interval.
+
+    Attributes:
+        mean: over tasks, and over seeds in a comparison.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        half: half its width, where it is a normal one around the mean; it is then shown as such.
+        by_seed: the mean of each seed, in a comparison.
+    """
+
+    mean: float
+    low: float
+    high: float
+    half: float | None = None
+    by_seed: tuple[float, ...] = ()
+
+    @classmethod
+    def around(cls, mean: float, half: float, by_seed: Sequence[float] = ()) -> Score:
+        """A score with a normal interval."""
+        return cls(mean, mean - half, mean + half, half, tuple(by_seed))
+
+    @classmethod
+    def normal(cls, values: NDArray[np.float64]) -> Score:
+        """Mean of `values` ``[n]`` and its normal interval, 1.96 sd / sqrt(n) to both sides."""
+        spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        return cls.around(float(values.mean()), 1.96 * spread / len(values) ** 0.5)
+
+    @property
+    def seed_sd(self) -> float:
+        """Standard deviation over seeds; 0 for one."""
+        return float(np.array(self.by_seed).std(ddof=1)) if len(self.by_seed) > 1 else 0.0
+
+    @property
+    def note(self) -> str:
+        """What the head of its column says of the interval."""
+        return " (95 % interval)" if self.half is None else ""
+
+
+Scores = dict[str, Score]
+"""By name."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Scores after a number of adaptation steps.
+
+    Attributes:
+        steps: adaptation steps taken.
+        scores: by way.
+        iqm: interquartile mean of the returns, by way; only of policies.
+        by_family: success of each family, by way; only in an evaluation of a policy.
+        practice: episodes practised so far; only in a comparison of policies.
+    """
+
+    steps: int
+    scores: dict[str, Scores]
+    iqm: dict[str, float] = field(default_factory=dict)
+    by_family: dict[str, dict[str, float]] = field(default_factory=dict)
+    practice: int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """An evaluation: what was judged and how, and what came of it.
+
+    Attributes:
+        run: name of the run.
+        iteration: of the checkpoint.
+        train_env_steps: env steps of training; 0 for few-shot tasks.
+        split: whose tasks were judged.
+        protocol: a `meta_rl.config.EvaluateConfig` as JSON has it; that of an earlier version has fewer keys.
+        versions: of the libraries.
+        task_distribution: what identifies the tasks.
+        tasks: how many were judged; few-shot: episodes.
+        stages: before adaptation and after each step that was scored.
+        values: what the scores are means of; an episode of labelled examples is one task with one number.
+        families: of each task; empty for labelled examples.
+        vectors: of each task; empty for labelled examples.
+        has_success: whether the tasks of a policy can be solved.
+        deterministic_episodes: whether one judged episode by mode actions tells all.
+        env_steps: that the evaluation took.
+        practice_returns: mean of the episodes that a policy adapted on ``[step][episode]``.
+        stock: what Meta-World's own evaluator found, where it was asked.
+        batch_statistics: whether the network normalises over its batch, which tells transductive from inductive scores.
+        baselines: scores of closed-form predictors on the same episodes, by label.
+    """
+
+    run: str
+    iteration: int
+    train_env_steps: int
+    split: str
+    protocol: dict[str, Any]
+    versions: dict[str, Any]
+    task_distribution: dict[str, Any]
+    tasks: int
+    stages: list[Stage]
+    values: Values
+    families: list[str] = field(default_factory=list)
+    vectors: list[list[float]] = field(default_factory=list)
+    has_success: bool = False
+    deterministic_episodes: bool = False
+    env_steps: int = 0
+    practice_returns: list[list[float]] = field(default_factory=list)
+    stock: dict[str, Any] | None = None
+    batch_statistics: bool = False
+    baselines: dict[str, Scores] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> str:
+        """The way that counts: mode actions, or inductive."""
+        return MODE if MODE in self.stages[0].scores else INDUCTIVE
+
+    @property
+    def names(self) -> list[str]:
+        """The scores that the tasks have, the most telling first."""
+        return [name for name in self.stages[0].scores[self.headline] if name != "success" or self.has_success]
+
+    @property
+    def ways(self) -> list[str]:
+        """The ways that tell something: transductive scores only of a network that normalises over its batch."""
+        return [way for way in every_way(self.stages) if way != TRANSDUCTIVE or self.batch_statistics]
+
+
+def every_way(stages: Sequence[Stage]) -> list[str]:
+    """The ways in which all of `stages` were judged."""
+    return [way for way in stages[0].scores if all(way in stage.scores for stage in stages)]
+
+
+def in_words(ways: Sequence[str]) -> dict[str, str]:
+    """What heads of tables add for each of `ways`; mode actions alone go without saying."""
+    return {way: "" if list(ways) == [MODE] else f", {way}" for way in ways}
+
+
+def show(name: str, score: Score) -> str:
+    """A score with its interval, and with the standard deviation over several seeds where the interval is normal."""
+    if score.half is None:
+        form = ".1%" if name in RATES else ".2f"
+        return f"{score.mean:{form}} ({score.low:{form}} to {score.high:{form}})"
+    unit, form, sign = (100, ".2f", " %") if name in RATES else (1, ".3f", "")
+    text = f"{unit * score.mean:{form}} +- {unit * score.half:{form}}{sign}"
+    return f"{text}, sd {unit * score.seed_sd:{form}}" if len(score.by_seed) > 1 else text
+
+
+Column = tuple[str, str]
+"""Name and way of a score."""
+
+
+def head_cells(stage: Stage, columns: Sequence[Column], words: Mapping[str, str]) -> list[str]:
+    """Heads of `columns` of scores; `words` name the ways."""
+    return [f"{name}{words[way]}{stage.scores[way][name].note}" for name, way in columns]
+
+
+def cells(stage: Stage, columns: Sequence[Column]) -> list[str]:
+    """The scores of a stage under these heads."""
+    return [show(name, stage.scores[way][name]) for name, way in columns]
+
+
+def baseline_cells(scores: Scores, columns: Sequence[Column]) -> list[str]:
+    """The scores of a closed-form predictor under these heads: it answers in one way."""
+    return [show(name, scores[name]) for name, _ in columns]
+
+
+def score_cells(record: Record, first: str, stages: Sequence[str], ways: Sequence[str]) -> list[list[str]]:
+    """A table of the scores at all stages, heads first.
+
+    Args:
+        first: the first head, that of the stages.
+        stages: what each is called.
+        ways: the ways of judging that are shown, side by side for every score. Of returns, the interquartile mean of
+            the headline follows.
+    Returns:
+        Rows of equal length; those of closed-form predictors come last.
+    """
+    words, start = in_words(ways), record.stages[0]
+    columns = [(name, way) for name in record.names for way in ways]
+    middle = [way for way in (record.headline,) if way in start.iqm]
+    rows = [[first, *head_cells(start, columns, words), *(f"return{words[way]}, IQM" for way in middle)]]
+    for called, stage in zip(stages, record.stages, strict=True):
+        rows.append([called, *cells(stage, columns), *(f"{stage.iqm[way]:.2f}" for way in middle)])
+    return rows + [[label, *baseline_cells(scores, columns)] for label, scores in record.baselines.items()]
+
+
+def family_cells(record: Record, heads: Sequence[str]) -> list[list[str]]:
+    """A table of each family's success at the first and the last stage, heads first; empty where there is but one
+    family, or no success."""
+    stages, words = (record.stages[0], record.stages[-1]), in_words(record.ways)
+    families = list(stages[0].by_family[MODE]) if record.has_success else []
+    if len(families) < 2:
+        return []
+    columns = [stage.by_family[way] for way in words for stage in stages]
+    return [
+        ["family", *(f"{head}{word}" for word in words.values() for head in heads)],
+        *([family, *(f"{column[family]:.1%}" for column in columns)] for family in families),
+    ]

@@ -1,0 +1,105 @@
+"""Episodes on the page of a run: a map of every task at every stage, their replays, a video."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from envs import NoDisplayError, Scene, Task, TaskDistribution
+from meta_rl.errors import ConfigError
+from meta_rl.evaluation.playing import Played, Shown
+from meta_rl.evaluation.recording import Recording
+from meta_rl.visualise import side_by_side, video
+from meta_rl.visualise.page.replay import Replays
+
+Say = Callable[[str], None]
+TITLES = {
+    "test": "Test tasks, which no run trained on",
+    "train": "Training tasks",
+    "training": "Training tasks, of the last iteration",
+}
+"""Parts of the map of tasks and stages."""
+FILMED = 4
+"""Tasks in the video."""
+
+
+def episodes(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
+    """What `assets/page.html` shows of the episodes of a run; nothing where it has none.
+
+    Args:
+        replays: where the replays go.
+    """
+    if not shown.played:
+        return {"parts": []}
+    judged = shown.played[shown.run.record.split]
+    film, note = _film(*judged)
+    if film is None:
+        say(f"no video on the page: {note}")
+    ranges = _ranges(shown.played)
+    return {
+        "has_success": shown.run.record.has_success,
+        "video": film,
+        "video_note": note,
+        "parts": [_part(name, played, ranges) for name, (played, _) in shown.played.items()],
+        "opened": judged.recording.typical(1)[0],
+        "replays": {name: _replay(replays, *both) for name, both in shown.played.items()},
+    }
+
+
+def _film(played: Recording, distribution: TaskDistribution) -> tuple[str | None, str]:
+    """The video in base64 and its caption, or None and the reason."""
+    families = {task.family for task in played.tasks}
+    rows = played.typical(1 if len(families) > 1 else 2)[:FILMED]
+    try:
+        video.require_av()
+        distribution.scene(played.tasks[rows[0]]).require_display()
+    except (ConfigError, NoDisplayError) as error:
+        return None, str(error)
+    every = max(1, round(distribution.horizon / 100))
+    pictures = side_by_side.frames(played, distribution.scene, rows, every)
+    film = base64.b64encode(video.encode(pictures, max(2, min(20, distribution.horizon // 5)))).decode()
+    which = ", ".join(str(played.positions[row]) for row in rows)
+    return (
+        film,
+        f"{played.about['split']} tasks {which}, of median improvement: {played.stage_name(0)}, "
+        f"{played.stage_name(played.stages - 1)}",
+    )
+
+
+def _ranges(recordings: Mapping[str, Played]) -> dict[str, tuple[float, float]]:
+    """Lowest and highest mean return of each family."""
+    found: dict[str, list[float]] = {}
+    for played, _ in recordings.values():
+        for task, returns in zip(played.tasks, played.returns.mean(-1), strict=True):
+            found.setdefault(task.family, []).extend(returns.tolist())
+    return {family: (min(values), max(values)) for family, values in found.items()}
+
+
+def _part(name: str, played: Recording, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    """The heatmap of one split."""
+    families: dict[str, list[dict[str, Any]]] = {}
+    for row, task in enumerate(played.tasks):
+        cells = [_cell(name, played, row, stage, ranges[task.family]) for stage in range(played.stages)]
+        families.setdefault(task.family, []).append({"row": row, "cells": cells})
+    title = TITLES[name]
+    shown = [{"name": family, "tasks": tasks} for family, tasks in families.items()]
+    return {"name": name, "title": title, "families": shown}
+
+
+def _cell(name: str, played: Recording, row: int, stage: int, ends: tuple[float, float]) -> dict[str, Any]:
+    value, solved = float(played.returns[row, stage].mean()), float(played.solved[row, stage].mean())
+    shade = (value - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.5
+    met = f", success {solved:.0%}" if played.solved.any() else ""
+    where = f"{played.tasks[row].family}, {name} task {played.positions[row]}, {played.stage_name(stage)}"
+    return {"shade": f"{shade:.3f}", "solved": solved >= 0.5, "title": f"{where}: return {value:.2f}{met}"}
+
+
+def _replay(replays: Replays, played: Recording, distribution: TaskDistribution) -> list[dict[str, Any]]:
+    def scene_of(task: Task) -> Scene:
+        return distribution.scene(task)
+
+    tasks = replays.tasks(played, scene_of)
+    for task, position in zip(tasks, played.positions, strict=True):
+        task["position"] = position
+    return tasks
