@@ -30,7 +30,7 @@ train maml-trpo --env navigation --meta-batch-size 3 --episodes-per-task 2 --hid
 TINY_OPTIONS = TINY_COMMAND.split()
 TINY_FEWSHOT_COMMAND = """
 train maml --env sinusoid-5shot --meta-batch-size 2 --hidden 4 --checkpoint-every 1 --device cpu --test-tasks 3
---adaptation-steps 1
+--adaptation-steps 1 --task-map vmap
 """
 KINDS = {"acting": TINY_OPTIONS, "predicting": TINY_FEWSHOT_COMMAND.split()}
 """Commands that train in an environment, and from labelled examples."""
