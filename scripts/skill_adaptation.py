@@ -41,9 +41,9 @@ def main(arguments: list[str]) -> None:
         sys.exit(2)
     import meta_rl
     from envs import NoDisplayError
+    from meta_rl.cli.showing import render_run
     from meta_rl.training.train import train
     from meta_rl.visualise.options import RenderConfig
-    from meta_rl.visualise.render import render
 
     run_dir = train(config.training)
     summary = compare_with_scratch(meta_rl.load(run_dir), config)
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     print(table(summary))
     print(f"table: {out}.md, curves: {out}.json, picture: {out}.png")
     try:
-        render(run_dir, RenderConfig(out=f"{config.out}/adaptation.mp4"))
+        render_run(run_dir, RenderConfig(out=f"{config.out}/adaptation.mp4"))
     except (ConfigError, NoDisplayError) as error:
         print(f"no video: {error}")
 

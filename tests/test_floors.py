@@ -120,9 +120,9 @@ def playing(path: Path) -> list[str]:
     return [name for name in names(path) if name == "envs.*" or f"{name}.".startswith(tuple(f"{p}." for p in PLAYING))]
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[:3] == ("meta_rl", "visualise", "page")], ids=str)
-def test_the_page_draws_what_it_is_handed(path: Path) -> None:
-    """It loads no agent and plays no episode. (A video and the live view are other commands, which play themselves.)"""
+@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[:2] == ("meta_rl", "visualise")], ids=str)
+def test_visualise_draws_what_it_is_handed(path: Path) -> None:
+    """It loads no agent and plays no episode."""
     assert playing(path) == []
 
 
@@ -132,7 +132,7 @@ def test_playing_is_seen(tmp_path: Path) -> None:
         "import envs\nfrom envs import Task, make\nfrom meta_rl.evaluation.recording import Recording, record\n"
     )
     assert playing(path) == ["envs.*", "envs.make", "meta_rl.evaluation.recording.record"]
-    assert playing(Path("meta_rl/visualise/live.py"))
+    assert playing(Path("meta_rl/evaluation/playing.py"))
 
 
 @pytest.mark.parametrize(

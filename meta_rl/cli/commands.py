@@ -98,7 +98,7 @@ def train_command(argv: list[str]) -> int:
     check_device(config.device)
     holds_run(config)  # refuses early; `train` asks again under its lock
     check_start(config)
-    from meta_rl.cli.page import evaluate_with_page  # torch comes in here, after the checks
+    from meta_rl.cli.showing import evaluate_with_page  # torch comes in here, after the checks
     from meta_rl.evaluation.report import is_evaluated
     from meta_rl.training.train import train
 
@@ -204,9 +204,9 @@ def render_command(argv: list[str]) -> int:
     for name, least in (("steps", 0), ("every", 1), ("fps", 1), ("width", 32)):
         if getattr(options, name) < least:
             raise ConfigError(f"--{name}: must be at least {least}")
-    from meta_rl.visualise.render import render
+    from meta_rl.cli.showing import render_run
 
-    render(run_dir, options)
+    render_run(run_dir, options)
     return 0
 
 
@@ -234,9 +234,9 @@ def view_command(argv: list[str]) -> int:
     options = parse_options(ViewConfig, ViewConfig(iteration=iteration), rest, "meta-rl view")
     if not 0 <= options.port < 65536:
         raise ConfigError("--port: must be from 0 to 65535")
-    from meta_rl.visualise.view import view
+    from meta_rl.cli.showing import view_run
 
-    view(run_dir, options, partial(print, flush=True))  # whoever reads a pipe waits for the address
+    view_run(run_dir, options, partial(print, flush=True))  # whoever reads a pipe waits for the address
     return 0
 
 
@@ -251,7 +251,7 @@ def report_command(argv: list[str]) -> int:
     path = Path(options.out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
     if options.out and not path.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.parent}")
-    from meta_rl.cli.page import report_page
+    from meta_rl.cli.showing import report_page
     from meta_rl.evaluation.report import evaluate_run
 
     for folder in folders:

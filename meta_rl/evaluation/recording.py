@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import envs
-from envs import Task, TaskDistribution, TaskVectorEnv
+from envs import Task, TaskDistribution, TaskVectorEnv, Track
 from meta_rl.agents.agent import Agent
 from meta_rl.config import EvaluateConfig, to_dict
 from meta_rl.core.types import Rollout
@@ -64,6 +64,11 @@ class Recording:
             return f"episode {stage * self.about['protocol']['adaptation_episodes'] + 1} of the trial"
         steps = f"after {stage} adaptation step" + ("s" if stage > 1 else "")
         return steps if stage else "before adaptation"
+
+    def track(self, task: int, stage: int) -> Track:
+        """The first episode of a task and stage, for a scene."""
+        index = (task, stage, 0)
+        return Track(self.state[index], self.action[index], self.reward[index], int(self.lengths[index]))
 
     def select(self, positions: Sequence[int]) -> Recording:
         """The tasks at these positions, in this order."""

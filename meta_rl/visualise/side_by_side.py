@@ -36,13 +36,6 @@ def caption(recording: Recording, task: int, stage: int, time: int, width: int) 
     return strip([[Words(recording.stage_name(stage))], numbers], width)
 
 
-def track(recording: Recording, task: int, stage: int) -> Track:
-    """The first episode of a task and stage, for a scene."""
-    index = (task, stage, 0)
-    length = int(recording.lengths[index])
-    return Track(recording.state[index], recording.action[index], recording.reward[index], length)
-
-
 def pair(recording: Recording, task: int, scene: Scene, tracks: Sequence[Track], time: int, width: int) -> Picture:
     """One task at one moment; a side whose episode is over stands still."""
     stages = (0, recording.stages - 1)
@@ -80,7 +73,7 @@ def frames(
         width: of one side, in pixels.
     """
     shown = [(task, scene_of(recording.tasks[task])) for task in tasks]
-    tracks = [[track(recording, task, stage) for stage in (0, recording.stages - 1)] for task in tasks]
+    tracks = [[recording.track(task, stage) for stage in (0, recording.stages - 1)] for task in tasks]
     last = max(played.length for pair_of in tracks for played in pair_of)
     picture = np.zeros((0, 0, 3), np.uint8)
     try:

@@ -12,16 +12,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from meta_rl.agents.agent import Agent, load
+from meta_rl.evaluation.playing import Live
 from meta_rl.extras import require
 from meta_rl.visualise import side_by_side
-from meta_rl.visualise.live import Live
-from meta_rl.visualise.options import ViewConfig
 
 GHOST, BEFORE, AFTER = (140, 160, 205), (107, 126, 166), (232, 89, 12)
 SECONDS = 6.0
@@ -35,24 +32,26 @@ SIDE = 440
 """Width of one side of a plane scene, in pixels."""
 
 
-def view(run_dir: Path, options: ViewConfig, say: Callable[[str], None] = print) -> None:
-    """Serve the page until Ctrl-C, or a polite request to end (SIGTERM).
+def viser_server(port: int) -> Any:
+    """A server on this machine that shows an empty scene; 0 is any free port.
 
     Raises:
-        ConfigError: viser is missing, or this is no run.
+        ConfigError: viser is missing.
     """
     viser = require("viser", "viser", "viewer", "view")
     with contextlib.redirect_stdout(io.StringIO()):  # it says where it is in a box of its own
-        server = viser.ViserServer("127.0.0.1", options.port, label="meta-rl", verbose=False)
+        return viser.ViserServer("127.0.0.1", port, label="meta-rl", verbose=False)
+
+
+def serve(server: Any, live: Live, title: str, say: Callable[[str], None] = print) -> None:
+    """Show the page until Ctrl-C, or a polite request to end (SIGTERM)."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        page = Page(server, load(run_dir, options.iteration), options.split)
+        page = Page(server, live, title)
         say(f"view: http://127.0.0.1:{server.get_port()} (Ctrl-C ends it)")
         page.play_forever()
     except KeyboardInterrupt:
         say("view: ended")
-    finally:
-        server.stop()
 
 
 class Page:
@@ -61,15 +60,14 @@ class Page:
     Controls call back in threads of their own; what they and the loop share is held by one lock.
     """
 
-    def __init__(self, server: Any, agent: Agent, split: str) -> None:
-        self.server, self._lock = server, threading.RLock()
-        self._live = Live(agent, split)
+    def __init__(self, server: Any, live: Live, title: str) -> None:
+        self.server, self._lock, self._live = server, threading.RLock(), live
         server.gui.configure_theme(control_layout="fixed", show_logo=False, show_share_button=False, brand_color=AFTER)
         server.scene.set_up_direction("+z")
         self._family_shown, self._pictured = "", 0.0
         self._moving: dict[str, list[tuple[int, Any]]] = {}  # side -> (body, its frame in the scene)
         self._poses: dict[str, np.ndarray] = {}
-        self._build(f"**{agent.config.recipe}** on {agent.config.env}, {split} tasks, iteration {agent.iteration}")
+        self._build(title)
         self._show()
 
     def _build(self, title: str) -> None:

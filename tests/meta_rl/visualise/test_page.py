@@ -19,7 +19,7 @@ from PIL import Image
 
 from envs import NoDisplayError, gl
 from meta_rl.cli.commands import main, parse_train
-from meta_rl.cli.page import evaluate_with_page, report_page
+from meta_rl.cli.showing import evaluate_with_page, report_page
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.evaluation import compare
 from meta_rl.training.train import train

@@ -17,11 +17,13 @@ import pytest
 from PIL import Image
 
 import meta_rl
+from meta_rl.cli import showing
 from meta_rl.cli.commands import main
 from meta_rl.config import TrainConfig
 from meta_rl.evaluation.episodes import evaluate
+from meta_rl.evaluation.playing import Live
 from meta_rl.training.train import train
-from meta_rl.visualise.live import Live
+from meta_rl.visualise.options import ViewConfig
 from meta_rl.visualise.view import Page
 from tests.browser import browser, requests, wait
 
@@ -51,11 +53,17 @@ def test_every_press_is_one_adaptation_step(run: Path) -> None:
     assert live.steps == 0
 
 
-def test_the_iteration_asked_for_is_the_one_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_iteration_asked_for_is_the_one_shown(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = MagicMock()
     server.gui.add_dropdown.return_value.value = "navigation"
-    Page(server, meta_rl.load(run, iteration=1), "test")
+    monkeypatch.setattr(showing, "viser_server", lambda port: server)
+    monkeypatch.setattr(Page, "play_forever", MagicMock(side_effect=KeyboardInterrupt))
+    showing.view_run(run, ViewConfig(iteration=1))
     assert server.gui.add_markdown.call_args_list[0].args[0].endswith("test tasks, iteration 1")
+    server.stop.assert_called_once_with()
+    monkeypatch.undo()
     pytest.importorskip("viser")
     (run / "checkpoints" / "00000001" / "state.json").unlink()
     assert main(["view", str(run), "--port", "0", "--iteration", "1"]) == 1

@@ -1,4 +1,4 @@
-"""``meta-rl render``: a run's video."""
+"""Pages, videos and the live view: runs are loaded, evaluated and played here, and drawn by `meta_rl.visualise`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,52 @@ from pathlib import Path
 import envs
 from envs import Task
 from meta_rl.agents.agent import load
+from meta_rl.config import EvaluateConfig
 from meta_rl.errors import ConfigError
+from meta_rl.evaluation.compare import compare_runs
 from meta_rl.evaluation.episodes import test_tasks
-from meta_rl.evaluation.recording import first_of_each, record
+from meta_rl.evaluation.playing import Live, play
+from meta_rl.evaluation.record import evaluated, files
+from meta_rl.evaluation.recording import Recording, first_of_each, record
+from meta_rl.evaluation.report import evaluate_and_record
+from meta_rl.evaluation.scores import Record
 from meta_rl.runs.folder import of_iteration, results_dir
 from meta_rl.visualise import side_by_side, video
-from meta_rl.visualise.options import RenderConfig
+from meta_rl.visualise.options import RenderConfig, ViewConfig
+from meta_rl.visualise.page.write import write_page
+from meta_rl.visualise.view import serve, viser_server
 
+Say = Callable[[str], None]
 MOST = 4
 """Tasks shown where none are named."""
 
 
-def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = print) -> Path:
-    """Play, draw, and write the file, whose path is returned.
+def evaluate_with_page(run_dir: Path, protocol: EvaluateConfig, say: Say = print) -> Record:
+    """Evaluate the newest checkpoint of a run (see `meta_rl.evaluation.report.evaluate_run`), and write the page of it
+    beside its report."""
+    record, played = evaluate_and_record(run_dir, protocol, say)
+    report_page([run_dir], files(run_dir).report.with_suffix(".html"), say, played)
+    return record
+
+
+def report_page(run_dirs: Sequence[Path], out: Path, say: Say = print, at_hand: Recording | None = None) -> Path:
+    """Write the page of evaluated runs, and say where it is.
+
+    Args:
+        out: the .html file.
+        at_hand: a recording of the test tasks of the only run; otherwise they are played again.
+    Raises:
+        ConfigError: a run has no evaluation or has gone on since, or runs do not compare.
+    """
+    runs = evaluated(run_dirs, "go on one page")
+    comparison = compare_runs(runs) if len(runs) > 1 else None
+    shown = [play(run, len(runs), say, at_hand) for run in runs]
+    say(f"report: {write_page(shown, out, say, comparison)}")
+    return out
+
+
+def render_run(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:
+    """Play tasks of a run, and write the video of them, whose path is returned.
 
     Raises:
         ConfigError: not a run that can be shown, tasks that are not there, no PyAV.
@@ -69,3 +102,18 @@ def choose(tasks: Sequence[Task], options: RenderConfig) -> list[int]:
         if family not in first:
             raise ConfigError(f"--families: no task of {family!r} here; valid: {', '.join(first)}")
     return [first[family] for family in options.families] or list(first.values())[:MOST]
+
+
+def view_run(run_dir: Path, options: ViewConfig, say: Say = print) -> None:
+    """Serve the live view of a run until Ctrl-C, or a polite request to end (SIGTERM).
+
+    Raises:
+        ConfigError: viser is missing, or this is no run.
+    """
+    server = viser_server(options.port)
+    try:
+        agent = load(run_dir, options.iteration)
+        title = f"**{agent.config.recipe}** on {agent.config.env}, {options.split} tasks, iteration {agent.iteration}"
+        serve(server, Live(agent, options.split), title, say)
+    finally:
+        server.stop()
