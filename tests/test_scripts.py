@@ -29,7 +29,7 @@ from tests.test_commands import script
         ("door-open", "rl2", 133),
         ("pick-place", "rl2", 1333),
         ("ml10", "maml-trpo", 100),  # 20,000,000 / (20 x 10 x 500 x 2)
-        ("ml10", "rl2", 1333),
+        ("ml10", "rl2", 444),  # 20,000,000 / (30 x 3 x 500)
         ("navigation", "multitask-trpo", 160),  # 6,400,000 / (20 x 20 x 100)
         ("navigation-all", "rl2", 200),  # 3,200,000 / (40 x 4 x 100)
         ("cheetah-vel", "maml-trpo", 160),  # 6,400,000 / (10 x 20 x 100 x 2)

@@ -386,7 +386,7 @@ def test_make_train_stopped_by_ctrl_c_goes_on_and_says_so(tmp_path: Path) -> Non
             time.sleep(rng.uniform(0, 0.2 if rows else 3.0))
             below = children(process.pid)
             os.killpg(process.pid, signal.SIGINT)
-            _, complaints = process.communicate(timeout=25)
+            _, complaints = process.communicate(timeout=90)
             assert process.returncode != 0
             assert all_gone(below, 5)
     assert "meta-rl train: stopped; the same command goes on from the last checkpoint" in complaints.splitlines()
