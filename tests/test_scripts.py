@@ -21,7 +21,7 @@ from tests.test_commands import script
         ("push", "maml-trpo", 360),  # (20,000,000 - 2,000,000) / (10 tasks x 5 episodes x 500 steps x 2 stages)
         ("push", "multitask-ppo", 80),  # 2,000,000 / (10 x 5 x 500)
         ("push", "reptile", 266),  # 20,000,000 / (10 x 5 x 500 x 3)
-        ("push", "rl2", 333),  # 5,000,000 / (10 trials x 3 episodes x 500)
+        ("push", "rl2", 200),  # 3,000,000 / (10 trials x 3 episodes x 500)
         ("push", "random", 0),
         ("reach", "maml-trpo", 20),
         ("reach", "multitask-trpo", 40),  # as much as maml-trpo: 1,000,000
