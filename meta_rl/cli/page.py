@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from meta_rl.config import EvaluateConfig
+from meta_rl.errors import Say
 from meta_rl.evaluation.compare import compare_runs
 from meta_rl.evaluation.playing import play
 from meta_rl.evaluation.record import evaluated, files
@@ -13,8 +14,6 @@ from meta_rl.evaluation.recording import Recording
 from meta_rl.evaluation.report import evaluate_and_record
 from meta_rl.evaluation.scores import Record
 from meta_rl.visualise.page.write import write_page
-
-Say = Callable[[str], None]
 
 
 def evaluate_with_page(run_dir: Path, protocol: EvaluateConfig, say: Say = print) -> Record:

@@ -33,7 +33,7 @@ from meta_rl.errors import ConfigError
 from meta_rl.sources.base import Plan, Sampler
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.shared_memory import Segment
-from meta_rl.sources.supervisor import TRIES, Handle, Supervised, pack, shares
+from meta_rl.sources.supervisor import TRIES, Handle, Supervised, pack, shard_shares
 from meta_rl.sources.worker import BlackBox, Done, Failed, Sight
 
 NOWHERE = Sight(-1, -1, -1, -1, [])
@@ -68,7 +68,7 @@ class Ray(Supervised["_Handle"]):
         timeout: float = 120.0,
         tries: int = TRIES,
     ) -> None:
-        packed, parts = pack(distribution, learner, plan), shares(plan, workers)
+        packed, parts = pack(distribution, learner, plan), shard_shares(plan, workers)
         self._connected_here = not ray.is_initialized()
         if self._connected_here:
             connect(address)
@@ -153,7 +153,7 @@ class _Handle(Handle):
         self._mine, self._cores, self._arguments = mine, cores, arguments
         self._actor: Any = None
         self._done: list[Done] = []
-        self._sight, self._look = NOWHERE, None
+        self._sight, self._asked = NOWHERE, None
         self.calls: list[Any] = []
         """One for each shard, as long as its result was not taken."""
 
@@ -164,18 +164,18 @@ class _Handle(Handle):
 
     def pid(self) -> int:
         """See `Handle.pid`."""
-        return int(ray.get(self._actor.process.options(concurrency_group="look").remote()))
+        return int(ray.get(self._actor.process.options(concurrency_group="sight").remote()))
 
     def start(self) -> None:
         """See `Handle.start`."""
-        remote = ray.remote(concurrency_groups={"look": 1})(Actor)
+        remote = ray.remote(concurrency_groups={"sight": 1})(RayWorker)
         options = {"num_cpus": self._cores, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
         self._actor = remote.options(**options).remote(*self._arguments)
 
     def send(self) -> None:
         """See `Handle.send`."""
         iteration, weights = self.request
-        self._sight, self._look, self._done = NOWHERE, None, []
+        self._sight, self._asked, self._done = NOWHERE, None, []
         self.calls = [self._actor.sample.remote(weights, iteration, shard) for shard in self._mine]
 
     def answer(self) -> Done | Failed | str | None:
@@ -186,7 +186,7 @@ class _Handle(Handle):
             try:
                 result: Done | Failed = ray.get(self.calls[0])
             except RayError as error:
-                return in_words(error)
+                return error_in_words(error)
             if isinstance(result, Failed):
                 return result
             self._done.append(result)
@@ -195,12 +195,12 @@ class _Handle(Handle):
 
     def sight(self) -> Sight:
         """See `Handle.sight`: the actor's latest answer. Asks it again for the next time."""
-        if self._look is not None and ray.wait([self._look], timeout=0)[0]:
+        if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
             with contextlib.suppress(RayError):  # `answer` tells
-                self._sight = ray.get(self._look)
-            self._look = None
-        if self._look is None and self._actor is not None:
-            self._look = self._actor.look.options(concurrency_group="look").remote()
+                self._sight = ray.get(self._asked)
+            self._asked = None
+        if self._asked is None and self._actor is not None:
+            self._asked = self._actor.sight.options(concurrency_group="sight").remote()
         return self._sight
 
     def kill(self) -> None:
@@ -210,8 +210,8 @@ class _Handle(Handle):
             self._actor, self.calls = None, []
 
 
-class Actor:
-    """The life of a worker. Ray calls `sample` on one thread and `look` on another.
+class RayWorker:
+    """The life of a worker. Ray calls `sample` on one thread and `sight` on another.
 
     Args:
         payload: pickled arguments of `Sampler`.
@@ -235,7 +235,7 @@ class Actor:
             torch.set_num_threads(self._threads)  # counts for the calling thread
             self._black_box.begin(shard)
             tensors = torch.utils._pytree.tree_map_only(np.ndarray, torch.tensor, weights)
-            sampled = self._sampler.sample(tensors, iteration, shard, self._black_box.watch)
+            sampled = self._sampler.sample(tensors, iteration, shard, self._black_box.note_step)
             return Done([map_tensors(as_array, sampled)], time.perf_counter() - started)
         except BaseException as error:  # a dead actor could not say what it was
             return Failed.of(error, self._black_box.read())
@@ -244,7 +244,7 @@ class Actor:
         """Process id of the worker."""
         return os.getpid()
 
-    def look(self) -> Sight:
+    def sight(self) -> Sight:
         """Progress of the worker, for its supervisor."""
         return self._black_box.read()
 
@@ -260,7 +260,7 @@ def from_arrays(shard: Shard) -> Shard:
     return shard._replace(batch=batch, measured=measured, returns=shard.returns.copy(), solved=shard.solved.copy())
 
 
-def in_words(error: RayError) -> str:
+def error_in_words(error: RayError) -> str:
     """Ray's message about a lost worker, in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text.partition('. ')[0]}"

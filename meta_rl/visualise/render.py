@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import envs
 from envs import Task
 from meta_rl.agents.agent import load
-from meta_rl.errors import ConfigError
+from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.episodes import test_tasks
 from meta_rl.evaluation.recording import first_of_each, record
 from meta_rl.runs.folder import of_iteration, results_dir
@@ -20,7 +20,7 @@ MOST = 4
 """Tasks shown where none are named."""
 
 
-def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = print) -> Path:
+def render(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:
     """Play, draw, and write the file, whose path is returned.
 
     Raises:
@@ -45,7 +45,7 @@ def render(run_dir: Path, options: RenderConfig, say: Callable[[str], None] = pr
     recording = record(agent, protocol, options.split, positions)
     pictures = side_by_side.frames(recording, distribution.scene, range(len(positions)), options.every, options.width)
     out.parent.mkdir(exist_ok=True)
-    video.write(out, pictures, options.fps)
+    video.write_video(out, pictures, options.fps)
     for i, task in enumerate(recording.tasks):
         before, after = recording.returns[i, 0, 0], recording.returns[i, -1, 0]
         say(f"{task.family}, task {recording.positions[i]}: return {before:.2f} -> {after:.2f}")

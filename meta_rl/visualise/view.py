@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from meta_rl.agents.agent import Agent, load
+from meta_rl.errors import Say
 from meta_rl.extras import require
 from meta_rl.visualise import side_by_side
 from meta_rl.visualise.live import Live
@@ -35,7 +36,7 @@ SIDE = 440
 """Width of one side of a plane scene, in pixels."""
 
 
-def view(run_dir: Path, options: ViewConfig, say: Callable[[str], None] = print) -> None:
+def view(run_dir: Path, options: ViewConfig, say: Say = print) -> None:
     """Serve the page until Ctrl-C, or a polite request to end (SIGTERM).
 
     Raises:

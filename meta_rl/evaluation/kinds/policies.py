@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import envs
 from meta_rl.agents.agent import Agent
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
+from meta_rl.errors import Say
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.kinds import plots
@@ -25,7 +26,7 @@ from meta_rl.maths.statistics import bootstrap_interval
 from meta_rl.runs.log import Row, read_rows
 
 
-class Policies:
+class PolicyKind:
     """A kind of learner: how it is judged, and what its reports and comparisons have beside the scores.
 
     Attributes:
@@ -49,13 +50,13 @@ class Policies:
     )
 
     def judge(
-        self, agent: Agent, protocol: EvaluateConfig, split: str, say: Callable[[str], None], record: bool
+        self, agent: Agent, protocol: EvaluateConfig, split: str, say: Say, record: bool
     ) -> tuple[dict[str, Any], Recording | None]:
         """Play every task, and Meta-World's own evaluator where `protocol` asks for it: the fields of a `Record` that
         tell what came of it, and a recording if `record` asks for one."""
         distribution = envs.make(agent.config.env, split)
         recorder = Recorder(replayed(distribution, protocol)) if record else None
-        evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, watch=recorder)
+        evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, spectator=recorder)
         played = recorder.recording(about(agent, protocol, distribution), evaluation) if recorder else None
         stock = None
         if protocol.stock_goals:
@@ -165,7 +166,7 @@ class Policies:
 
     def plot(self, comparison: Comparison, path: Path) -> None:
         """Draw training curves, and adaptation on unseen tasks."""
-        plots.policies(comparison, path)
+        plots.plot_policies(comparison, path)
 
 
 def stage_values(row: Row) -> list[float]:
