@@ -35,7 +35,7 @@ class Bundle:
     Attributes:
         weights: what was meta-learned, on the CPU.
         iteration: finished meta-updates.
-        env_steps: environment steps of training.
+        env_steps: env steps of training.
         about: JSON-able: versions, device and task distribution of the training run.
     """
 

@@ -34,7 +34,7 @@ class Player:
 
     Args:
         protocol: has the default numbers of episodes and steps of `adapt`.
-        seed: of the noise of practice and of the environments' resets.
+        seed: of the noise of adaptation episodes and of the environments' resets.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class TrainConfig:
     meta_batch_size: PositiveInt = 20
     """Tasks per meta-update."""
     episodes_per_task: PositiveInt = 10
-    """Episodes per task and rollout stage."""
+    """Episodes per task and stage, the rollout between two adaptations."""
     shards: PositiveInt = 1
     """Parts that the meta-batch is cut into for sampling. Results depend on it in the last digits, but not on the
     number of workers."""

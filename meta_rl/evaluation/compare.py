@@ -36,7 +36,7 @@ def compare(run_dirs: Sequence[str | Path]) -> Comparison:
         interquartile mean of the return; in every way in which all runs were judged by equally many episodes.
     Raises:
         ConfigError: a run has no evaluation; runs are of two kinds, or were evaluated on different tasks or for a
-            different number of episodes; or those of one recipe practised differently.
+            different number of episodes; or those of one recipe had different numbers of adaptation episodes.
     """
     return compare_runs(evaluated(run_dirs))
 

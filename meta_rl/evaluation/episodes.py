@@ -60,7 +60,7 @@ class Evaluation:
         sampled_solved: success at any step of such an episode, ``[task, stage, episode]``.
         practice_returns: of the episodes with sampled actions that were adapted on, ``[task, step, episode]``; for a
             learner with a memory the learning curve of a trial.
-        env_steps: environment steps the evaluation took.
+        env_steps: env steps that the evaluation took.
     """
 
     tasks: list[Task]
@@ -162,7 +162,7 @@ def evaluate(
             judge.set_tasks(chunk)
             if spectator is not None:
                 spectator.begin(rows, kept, step)
-            # Even numbers seed the judged episodes and odd ones practice (see `_practise`), so that none is used twice.
+            # Even numbers seed the judged episodes, odd ones adaptation episodes (see `_practise`): none is used twice.
             seeds = streams.env_seeds(2 * step * rollouts, indices)
             hook = spectator.after_step if spectator is not None else None
             judged = rollout(judge, learner.actor(adapted), None, seeds, after_step=hook)

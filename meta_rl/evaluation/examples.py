@@ -76,9 +76,9 @@ def evaluate_fewshot(
             baselines.setdefault(label, []).append(score_answers(tasks, learner.policy.kind, prediction, batch.query))
     return FewShotEvaluation(
         points,
-        {way: {name: v[..., None] for name, v in join_chunks(parts).items()} for way, parts in rows.items()},
+        {way: {name: v[..., None] for name, v in join_numbers(parts).items()} for way, parts in rows.items()},
         {
-            label: {name: Score.normal(v[:, 0]) for name, v in join_chunks(parts).items()}
+            label: {name: Score.normal(v[:, 0]) for name, v in join_numbers(parts).items()}
             for label, parts in baselines.items()
         },
     )
@@ -109,6 +109,6 @@ def score_answers(tasks: TaskSet, kind: str, outputs: Tensor, query: Examples) -
     return {key: v.double().cpu().numpy()[:, None] for key, v in found.items()}
 
 
-def join_chunks(parts: list[Numbers]) -> Numbers:
-    """Chunks of episodes behind each other."""
+def join_numbers(parts: list[Numbers]) -> Numbers:
+    """The numbers of several meta-batches, one behind another."""
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -75,7 +75,7 @@ class Stage:
         scores: by way.
         iqm: interquartile mean of the returns, by way; only of policies.
         by_family: success of each family, by way; only in an evaluation of a policy.
-        practice: episodes practised so far; only in a comparison of policies.
+        practice: adaptation episodes so far; only in a comparison of policies.
     """
 
     steps: int

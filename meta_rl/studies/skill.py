@@ -39,7 +39,7 @@ class SkillConfig:
     meta_batch_size: int = 10
     """Tasks per meta-update."""
     episodes_per_task: int = 5
-    """Episodes per task and rollout stage of meta-training."""
+    """Episodes per task and stage of meta-training."""
     goals: int = 10
     """New tasks, which meta-training never saw."""
     episodes: int = 10

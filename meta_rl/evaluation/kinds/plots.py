@@ -13,7 +13,7 @@ from meta_rl.evaluation.scores import Score
 
 
 def plot_policies(comparison: Comparison, path: Path) -> None:
-    """Training curves (left) and adaptation curves on unseen tasks (middle: return, right: success)."""
+    """Training curves (left) and adaptation curves on test tasks (middle: return, right: success)."""
     from matplotlib import pyplot as plt
 
     shown = comparison.names[::-1]  # the return, which all tasks have, first

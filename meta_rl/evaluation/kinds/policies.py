@@ -121,7 +121,7 @@ class PolicyKind:
         return Score(float(values.mean()), *bootstrap_interval(values.ravel(), every, rng))
 
     def practice(self, record: Record, stage: Stage) -> int:
-        """Episodes of practice until a stage."""
+        """Adaptation episodes until a stage."""
         return stage.steps * int(record.protocol["adaptation_episodes"])
 
     def group(self, runs: Sequence[Evaluated]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class PolicyKind:
         return [*((first, way) for way in comparison.ways), *((name, MODE) for name in others)]
 
     def cells(self, label: str, group: Group, stage: Stage) -> tuple[list[str], list[str]]:
-        """What was learned how long and practised how much; the returns of the seeds."""
+        """What was learned, from how many env steps and adaptation episodes; the returns of the seeds."""
         before = [label, str(len(group.seeds)), f"{group.train_env_steps:,.0f}", str(stage.steps), str(stage.practice)]
         return before, [", ".join(f"{value:.1f}" for value in stage.scores[MODE]["return"].by_seed)]
 
@@ -165,7 +165,7 @@ class PolicyKind:
         return [Table(title, rows)] if len(rows) > 1 else []
 
     def plot(self, comparison: Comparison, path: Path) -> None:
-        """Draw training curves, and adaptation on unseen tasks."""
+        """Draw training curves, and adaptation on test tasks."""
         plots.plot_policies(comparison, path)
 
 

@@ -1,4 +1,4 @@
-"""Curves on the page of a run: adaptation on unseen tasks, and training."""
+"""Curves on the page of a run: adaptation on test tasks, and training."""
 
 from __future__ import annotations
 
