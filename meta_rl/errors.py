@@ -1,4 +1,9 @@
-"""Errors that the command line answers in one line instead of a traceback."""
+"""What is said in one line: errors that the command line answers without a traceback, and progress."""
+
+from collections.abc import Callable
+
+Say = Callable[[str], None]
+"""Takes a line for the user, as `print` does."""
 
 
 class ConfigError(ValueError):

@@ -9,7 +9,7 @@ from typing import Any
 from meta_rl.errors import ConfigError
 
 
-def check(wanted_for: str, called: str, extra: str, *modules: str) -> None:
+def check_installed(wanted_for: str, called: str, extra: str, *modules: str) -> None:
     """Refuse what would fail after some work, without importing anything.
 
     Args:

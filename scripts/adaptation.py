@@ -46,13 +46,13 @@ def memories(agent: Any) -> tuple[NDArray[Any], dict[tuple[int, int], NDArray[An
     for episode in range(agent.config.episodes_per_task):
         actor, step = learner.actor(adapted), itertools.count()
 
-        def look(_: Any, actor: Any = actor, step: Any = step, episode: int = episode) -> None:
+        def after_step(_: Any, actor: Any = actor, step: Any = step, episode: int = episode) -> None:
             time = next(step)
             if time in TIMES:
                 seen[episode, time] = actor.memory().state[:, 0].numpy().copy()
 
         noise = streams.action_noise(episode, range(len(tasks)), env, learner.policy)
-        played = rollout(env, actor, noise, streams.env_seeds(episode, range(len(tasks))), look=look)
+        played = rollout(env, actor, noise, streams.env_seeds(episode, range(len(tasks))), after_step=after_step)
         success.append(float(played.solved.mean()))
         adapted = learner.adapt(adapted, learner.prepare(adapted, played), actor)
     env.close()

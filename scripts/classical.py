@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from meta_rl.classical.protocol import BANDIT_ROWS, TABULAR_ROWS, Row, bandit, tabular, tune
-from meta_rl.classical.report import as_line, measure, write
+from meta_rl.classical.protocol import BANDIT_ROWS, TABULAR_ROWS, TableRow, bandit, tabular, tune
+from meta_rl.classical.report import as_line, measure_agent, write_results
 
 GROUPS = {"bandit": BANDIT_ROWS, "tabular": [TABULAR_ROWS]}
 TUNING_TASKS = {"bandit": 8000, "tabular": 1000}
@@ -44,7 +44,7 @@ def main() -> None:
         for family in chosen:
             print_constants(family, options.tasks, options.seed)
         return
-    one: dict[str, Callable[[], Row]] = {
+    one: dict[str, Callable[[], TableRow]] = {
         "bandit": lambda: bandit(options.k, options.n),
         "tabular": lambda: tabular(options.n),
     }
@@ -52,10 +52,10 @@ def main() -> None:
     results = []
     for row in every if options.all else [one[options.family]()]:
         for name in row.agents:
-            results.append(measure(row, name, options.tasks or row.num_tasks, options.seed))
+            results.append(measure_agent(row, name, options.tasks or row.num_tasks, options.seed))
             print(as_line(results[-1]), flush=True)
     if options.all:
-        write(results, f"python scripts/classical.py {' '.join(sys.argv[1:])}", Path("results/classical"))
+        write_results(results, f"python scripts/classical.py {' '.join(sys.argv[1:])}", Path("results/classical"))
 
 
 if __name__ == "__main__":

@@ -68,19 +68,19 @@ def main() -> None:
     out = options.out or Path(f"results/fewshot_{options.name}")
     if options.name == "one-shot":
         from meta_rl import load
-        from meta_rl.studies.one_shot import one_shot_error, table
+        from meta_rl.studies.one_shot import error_table, one_shot_error
 
         found = [one_shot_error(load(run)) for run in options.runs]
         out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
         command = shlex.join(["python", "scripts/fewshot.py", *sys.argv[1:]])
-        out.with_suffix(".md").write_text(f"{table(found)}\n\nCommand: `{command}`\n")
-        print(table(found))
+        out.with_suffix(".md").write_text(f"{error_table(found)}\n\nCommand: `{command}`\n")
+        print(error_table(found))
         return
     if options.name == "sinusoid-fits":
         from meta_rl import load
-        from meta_rl.studies.sinusoid_fits import plot
+        from meta_rl.studies.sinusoid_fits import plot_fits
 
-        plot([load(run) for run in options.runs], 3, out.with_suffix(".png"))
+        plot_fits([load(run) for run in options.runs], 3, out.with_suffix(".png"))
         return
     rows = {r: n for r, n in EXPERIMENTS[options.name].items() if not options.only or r in options.only}
     seeds = range(options.seeds)

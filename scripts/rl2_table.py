@@ -18,7 +18,7 @@ import numpy as np
 
 import envs
 from meta_rl.classical.optimal import optimal_bandit
-from meta_rl.classical.protocol import BANDIT_ROWS, RL2_PUBLISHED, TABULAR_ROWS, Row, bandit, tabular
+from meta_rl.classical.protocol import BANDIT_ROWS, RL2_PUBLISHED, TABULAR_ROWS, TableRow, bandit, tabular
 from meta_rl.cli.commands import parse_train
 
 RUNS = Path("runs/rl2_table")
@@ -29,7 +29,7 @@ TRAINED = (25, 100)
 memory pays sooner; shorter rows are the first episodes of such a trial."""
 
 
-def mdp_trials(row: Row) -> tuple[int, list[str]]:
+def mdp_trials(row: TableRow) -> tuple[int, list[str]]:
     """Episodes in the trials that the row's MDPs are trained on, and options that go with them."""
     trained = next(episodes for episodes in TRAINED if episodes >= row.episodes)
     steps = str(10 * trained)
@@ -37,11 +37,11 @@ def mdp_trials(row: Row) -> tuple[int, list[str]]:
     return trained, ["--meta-batch-size", str(2500 // trained), "--memory-steps", steps, "--chunk", steps]
 
 
-TRIALS: dict[str, Callable[[Row], tuple[int, list[str]]]] = {"tabular": mdp_trials}
+TRIALS: dict[str, Callable[[TableRow], tuple[int, list[str]]]] = {"tabular": mdp_trials}
 """Environment -> how it is trained on; the trials of others are those of the row."""
 
 
-def run_row(row: Row, options: list[str], num_tasks: int) -> dict[str, Any]:
+def run_row(row: TableRow, options: list[str], num_tasks: int) -> dict[str, Any]:
     """Train on the row and play `num_tasks` test tasks: with sampled actions, as while training, and where a trial is
     one episode also with the most probable ones, as in all our evaluations (docs/evaluation.md)."""
     trained, sizes = TRIALS.get(row.env, lambda row: (row.episodes, []))(row)
@@ -78,7 +78,7 @@ def summary(totals: np.ndarray) -> tuple[float, float]:
     return float(totals.mean()), float(totals.std(ddof=1) / np.sqrt(len(totals)))
 
 
-def play(agent: Any, row: Row, num_tasks: int) -> tuple[np.ndarray, np.ndarray]:
+def play(agent: Any, row: TableRow, num_tasks: int) -> tuple[np.ndarray, np.ndarray]:
     """On each of `num_tasks` tasks that training never saw, the total reward of one trial with sampled actions, and of
     one episode with the most probable actions."""
     from meta_rl.config import EvaluateConfig
@@ -90,7 +90,7 @@ def play(agent: Any, row: Row, num_tasks: int) -> tuple[np.ndarray, np.ndarray]:
     return result.practice_returns.sum((1, 2)), result.returns[:, 0].sum(1)
 
 
-def optimal(row: Row) -> float | None:
+def optimal(row: TableRow) -> float | None:
     """The best possible total reward, or None if it cannot be computed."""
     sizes = re.search(r"k(\d+)-n(\d+)", row.env)  # of a bandit
     return optimal_bandit(int(sizes[1]), int(sizes[2])) if sizes and int(sizes[2]) <= 12 else None
@@ -169,7 +169,7 @@ def main() -> None:
         return
     if not options.family:
         parser.error("say bandit, tabular or --write")
-    rows: dict[str, Callable[[], Row]] = {
+    rows: dict[str, Callable[[], TableRow]] = {
         "bandit": lambda: bandit(options.k, options.n),
         "tabular": lambda: tabular(options.n),
     }

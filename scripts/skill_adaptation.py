@@ -13,7 +13,7 @@ from pathlib import Path
 from meta_rl.cli.commands import parse_options
 from meta_rl.config import validate
 from meta_rl.errors import ConfigError
-from meta_rl.studies.skill import SkillConfig, compare_with_scratch, table, write
+from meta_rl.studies.skill import SkillConfig, compare_with_scratch, skill_table, write_skill
 
 SMALL = SkillConfig(iterations=10, goals=5, scratch_iterations=20, out="runs/skill-small")
 
@@ -48,8 +48,8 @@ def main(arguments: list[str]) -> None:
     run_dir = train(config.training)
     summary = compare_with_scratch(meta_rl.load(run_dir), config)
     out = Path(config.out) / "skill"
-    write(summary, out, shlex.join(["python", "scripts/skill_adaptation.py", *arguments]))
-    print(table(summary))
+    write_skill(summary, out, shlex.join(["python", "scripts/skill_adaptation.py", *arguments]))
+    print(skill_table(summary))
     print(f"table: {out}.md, curves: {out}.json, picture: {out}.png")
     try:
         render_run(run_dir, RenderConfig(out=f"{config.out}/adaptation.mp4"))

@@ -15,7 +15,7 @@ from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.forms import write_record
-from meta_rl.evaluation.record import read, read_evaluation
+from meta_rl.evaluation.record import read_evaluation, read_record_file
 from meta_rl.evaluation.scores import RATES
 from meta_rl.runs.folder import MANIFEST, RESULTS
 
@@ -94,7 +94,7 @@ def add(run: Path, folder: Path) -> None:
 
     with tempfile.TemporaryDirectory() as place:
         made = export(run, Path(place) / folder.name)
-        record, iteration = read_evaluation(run), bundle.read(made).iteration
+        record, iteration = read_evaluation(run), bundle.read_bundle(made).iteration
         if record.iteration != iteration:
             raise ConfigError(
                 f"RUN: {run} was evaluated after {record.iteration} iterations and has {iteration} by now; run: "
@@ -109,7 +109,7 @@ def add(run: Path, folder: Path) -> None:
 def row(folder: Path) -> list[str]:
     """The cells of an agent in the table."""
     config, manifest = load_config(folder / "config.json"), json.loads((folder / MANIFEST).read_text())
-    record = read(folder / "evaluation.json")
+    record = read_record_file(folder / "evaluation.json")
     if record is None:
         raise ConfigError(f"{folder}: its evaluation.json is of an earlier version")
     name = record.names[0]

@@ -10,12 +10,12 @@ import pytest
 
 import envs
 from meta_rl.config import RECIPES
-from meta_rl.config.fewshot import KINDS
+from meta_rl.config.fewshot import TASK_KINDS
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("envs", "meta_rl", "scripts")
 MODULES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-NAMES = {part for name in (*RECIPES, *KINDS, *envs.list_names()) for part in (name, *name.split("/"))}
+NAMES = {part for name in (*RECIPES, *TASK_KINDS, *envs.list_names()) for part in (name, *name.split("/"))}
 METHODS = {"startswith", "endswith", "removeprefix", "removesuffix", "fnmatch", "fnmatchcase", "match", "fullmatch"}
 """What asks how a name begins or ends."""
 OPEN = {"scripts/zoo.py"}  # shortens names

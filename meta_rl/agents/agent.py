@@ -79,7 +79,7 @@ def load(folder: str | Path, iteration: int | None = None) -> Agent:
     config = load_config(folder / "config.json")
     found: bundle.Bundle | TrainState
     if is_exported(folder):
-        found = bundle.read(folder)
+        found = bundle.read_bundle(folder)
         interface = found.interface
         if iteration is not None:
             find_iteration(folder, iteration)
@@ -117,7 +117,7 @@ def load_state(run_dir: Path, iteration: int | None = None) -> TrainState:
             raise ConfigError(f"RUN: {run_dir} holds no checkpoint yet")
         return newest
     path = find_iteration(run_dir, iteration)
-    state = checkpoint.load(path)
+    state = checkpoint.load_checkpoint(path)
     if state.iteration != iteration:
         raise CheckpointError(f"{path}: holds iteration {state.iteration}")
     return state

@@ -23,7 +23,7 @@ from meta_rl.runs import checkpoint, durable
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import MANIFEST
 
-SCHEMA = 2
+AGENT_SCHEMA = 2
 """Version 1 had no groups of tensors; it is read as well."""
 MODEL = "model.safetensors"
 
@@ -35,7 +35,7 @@ class Bundle:
     Attributes:
         weights: what was meta-learned, on the CPU.
         iteration: finished meta-updates.
-        env_steps: environment steps of training.
+        env_steps: env steps of training.
         about: JSON-able: versions, device and task distribution of the training run.
     """
 
@@ -46,7 +46,7 @@ class Bundle:
     about: dict[str, Any]
 
 
-def write(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
+def write_bundle(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
     """Write the three files of the agent into `folder`.
 
     Raises:
@@ -62,7 +62,7 @@ def write(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
         "config.json": durable.json_bytes(to_dict(config)),
     }
     manifest = {
-        "schema": SCHEMA,
+        "schema": AGENT_SCHEMA,
         "iteration": bundle.iteration,
         "env_steps": bundle.env_steps,
         "interface": bundle.interface.to_dict(),
@@ -75,21 +75,21 @@ def write(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
         durable.replace_durably(folder / name, data)
 
 
-def read(folder: Path) -> Bundle:
-    """The inverse of `write`, every byte of the parameters verified.
+def read_bundle(folder: Path) -> Bundle:
+    """The inverse of `write_bundle`, every byte of the parameters verified.
 
     Raises:
         CheckpointError: something is missing, altered, or of another schema.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        if manifest["schema"] not in (1, SCHEMA):
-            raise CheckpointError(f"{folder}: schema {manifest['schema']}, this version reads schema {SCHEMA}")
+        if manifest["schema"] not in (1, AGENT_SCHEMA):
+            raise CheckpointError(f"{folder}: schema {manifest['schema']}, this version reads schema {AGENT_SCHEMA}")
         contents = {name: durable.read_checked(folder / name, file) for name, file in manifest["files"].items()}
         tensors = checkpoint.read_tensors(contents[MODEL], manifest["order"])
         groups: dict[str, Params] = {name: {} for name in Weights._fields}
         for full, tensor in tensors.items():
-            group, _, name = full.partition("/") if manifest["schema"] == SCHEMA else ("params", "", full)
+            group, _, name = full.partition("/") if manifest["schema"] == AGENT_SCHEMA else ("params", "", full)
             groups[group][name] = tensor
         interface = Interface.from_dict(manifest["interface"])
         return Bundle(Weights(**groups), manifest["iteration"], manifest["env_steps"], interface, manifest["about"])

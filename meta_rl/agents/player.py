@@ -34,7 +34,7 @@ class Player:
 
     Args:
         protocol: has the default numbers of episodes and steps of `adapt`.
-        seed: of the noise of practice and of the environments' resets.
+        seed: of the noise of adaptation episodes and of the environments' resets.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Player:
             if value < 1:
                 raise ConfigError(f"{name}: must be at least 1, got {value}")
         for _ in range(steps):
-            if self._learner.parallel:
+            if self._learner.episodes_at_once:
                 self._adapt_once(single, episodes)
             else:
                 for _ in range(episodes):
@@ -96,7 +96,7 @@ class Player:
         noise = draw_noise(rng, self._learner.policy, 1, episodes, env.horizon)
         actor = self._learner.actor(self._adapted)
         seeds = [integer(self._seed, Purpose.TEST_ENV, task=k, stage=2 * self._stage + 1) for k in range(episodes)]
-        recorded = join([rollout(env, actor, noise[:, k : k + 1], seeds[k : k + 1]) for k in range(episodes)])
+        recorded = join_rollouts([rollout(env, actor, noise[:, k : k + 1], seeds[k : k + 1]) for k in range(episodes)])
         self._adapted = self._learner.adapt(self._adapted, self._learner.prepare(self._adapted, recorded), actor)
         self._stage += 1
 
@@ -134,7 +134,7 @@ class Player:
         return SingleEnv(env, horizon)
 
 
-def join(rollouts: list[Rollout]) -> Rollout:
+def join_rollouts(rollouts: list[Rollout]) -> Rollout:
     """Rollouts of the same tasks and horizon as one, side by side on the axis of environments."""
     *arrays, discarded = zip(*rollouts, strict=True)
     return Rollout._make([*(np.concatenate(parts, 1) for parts in arrays), sum(discarded, ())])

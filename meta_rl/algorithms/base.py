@@ -64,7 +64,7 @@ class MetaLearner(Protocol):
     """
 
     policy: Noise
-    parallel: bool
+    episodes_at_once: bool
     """Whether the episodes of one adaptation are collected at once, in as many environments (gradient steps), or one
     after another in a single environment, each an adaptation of its own (memory)."""
 
@@ -119,7 +119,9 @@ class PolicyActor:
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         """See `Actor.act`."""
         with threads_for(2 * self._size * math.prod(observation.shape[:2])):
-            seen = normaliser.normalise(self._statistics, from_numpy(observation.astype(np.float32, copy=False)))
+            seen = normaliser.normalise_observation(
+                self._statistics, from_numpy(observation.astype(np.float32, copy=False))
+            )
             distribution = self._distribution(self._params, seen)
             action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise))
         return np.asarray(action.numpy())
@@ -128,14 +130,14 @@ class PolicyActor:
         """Nothing to remember."""
 
 
-def spread(params: Params, num_tasks: int) -> Params:
+def spread_params(params: Params, num_tasks: int) -> Params:
     """The same parameters for every task (a view ``[task, ...]``)."""
     return {name: p.expand(num_tasks, *p.shape) for name, p in params.items()}
 
 
 def unadapted(weights: Weights, num_tasks: int) -> Weights:
     """`weights` with the network's parameters of every task (views ``[task, ...]``)."""
-    return weights._replace(params=spread(weights.params, num_tasks))
+    return weights._replace(params=spread_params(weights.params, num_tasks))
 
 
 def adapt_each(
@@ -167,7 +169,7 @@ def policy_batch(policy: Policy, weights: Weights, rollout: Rollout, discount: f
     """
     params = weights.params
     observation, action = from_numpy(rollout.observation), from_numpy(rollout.action)
-    observation = normaliser.normalise(weights.statistics, observation)
+    observation = normaliser.normalise_observation(weights.statistics, observation)
     reward, valid = from_numpy(rollout.reward).double(), from_numpy(rollout.valid)
     feature = baseline.features(observation)
     target = returns.discounted_returns(reward, discount)

@@ -32,7 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from meta_rl.algorithms import supervised as fewshot
+from meta_rl.algorithms import supervised
 from meta_rl.algorithms.base import PolicyActor, adapt_each, policy_batch, unadapted
 from meta_rl.algorithms.supervised import SUPERVISED_LOSSES
 from meta_rl.config import MamlConfig, SupervisedMamlConfig
@@ -49,7 +49,7 @@ from meta_rl.maths import gradient_step, inner_loop, losses, trust_region
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
 
-INNER_LOSSES: dict[str, losses.Loss] = {
+INNER_LOSSES: dict[str, losses.PolicyLoss] = {
     "lvc": losses.likelihood_ratio,
     "dice": losses.dice,
     "score": losses.score,
@@ -143,7 +143,7 @@ class MamlBase:
 class Maml(MamlBase):
     """The learner of policies; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
-    parallel = True
+    episodes_at_once = True
     config: MamlConfig
 
     def __init__(self, config: MamlConfig, policy: Policy) -> None:
@@ -181,7 +181,7 @@ class Maml(MamlBase):
     def _trust_region_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
         params = {name: p.detach().requires_grad_() for name, p in joined(state.params, state.shared).items()}
         groups, c = self._groups(params, batch), self.config
-        surrogates = gradient_step.shares(self._objective(losses.likelihood_ratio), groups)
+        surrogates = gradient_step.group_losses(self._objective(losses.likelihood_ratio), groups)
         loss, gradient, old = gradient_step.accumulate(params, surrogates)
 
         def evaluate(candidate: Params) -> tuple[Tensor, Tensor]:
@@ -238,12 +238,12 @@ class Maml(MamlBase):
             rng = generator(0, Purpose.MINIBATCHES, state.iteration, stage=epoch)
             for part, weight in (between_tasks if batch.support else between_steps)(batch, minibatches, rng):
                 mine = self._groups(start, part) if weight else []
-                yield gradient_step.shares(objective, [(group, share * weight) for group, share in mine])
+                yield gradient_step.group_losses(objective, [(group, share * weight) for group, share in mine])
 
         moved, state.optimizer, metrics, old, new = gradient_step.descend(
             start,
             state.optimizer,
-            gradient_step.shares(objective, groups),
+            gradient_step.group_losses(objective, groups),
             c.meta_lr,
             epochs,
             c.max_grad_norm,
@@ -302,7 +302,7 @@ class SupervisedMaml(MamlBase):
         """One Adam step on the mean query loss, through the adaptation of all tasks."""
         batch = batch._replace(support=batch.support * self.config.inner_steps)
         start = joined(state.params, state.shared)
-        backend = fewshot.choose_backend(
+        backend = supervised.choose_backend(
             self.config.task_map, state, lambda backend: self._gradient(backend, start, batch)
         )
         parts, groups = self._parts(start, batch, backend)
@@ -321,17 +321,17 @@ class SupervisedMaml(MamlBase):
 
     def adapt(self, adapted: Weights, support: Examples) -> Weights:
         """One inner step of every task, by the back end that is fastest in tests."""
-        return self._adapt(adapted, support, fewshot.test_backend(adapted.params))
+        return self._adapt(adapted, support, supervised.test_backend(adapted.params))
 
     def predict(self, adapted: Weights, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
-        return fewshot.predict(self.policy, adapted.params, support, observation, inductive)
+        return supervised.predict_answers(self.policy, adapted.params, support, observation, inductive)
 
     def _parts(self, params: Params, batch: MetaBatch, backend: str) -> tuple[list[gradient_step.Loss], Groups]:
         """The loss of each group of tasks, with the group's scores as extras, and the groups."""
         groups = self._groups(params, batch, backend)
-        objective = self._objective(self.inner_loss, functools.partial(fewshot.scores, self.policy.kind), backend)
-        return gradient_step.shares(objective, groups), groups
+        objective = self._objective(self.inner_loss, functools.partial(supervised.scores, self.policy.kind), backend)
+        return gradient_step.group_losses(objective, groups), groups
 
     def _gradient(self, backend: str, params: Params, batch: MetaBatch) -> None:
         """Compute the expensive part of an update, so that it can be timed."""

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from meta_rl.algorithms import supervised as fewshot
-from meta_rl.algorithms.base import spread
+from meta_rl.algorithms import supervised
+from meta_rl.algorithms.base import spread_params
 from meta_rl.algorithms.supervised import SUPERVISED_LOSSES
 from meta_rl.config import MetaLstmConfig
 from meta_rl.core.groups import task_groups
@@ -30,6 +30,7 @@ from meta_rl.core.task_map import over_tasks
 from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors
 from meta_rl.core.weights import Weights, joined, parted
 from meta_rl.maths import gradient_step, inner_loop
+from meta_rl.maths.trust_region import ravel, unravel
 from meta_rl.networks import functional
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network
@@ -86,7 +87,7 @@ def preprocess(x: Tensor, p: float) -> Tensor:
     return torch.stack([first, torch.where(large, x.sign(), math.exp(p) * x)], -1)
 
 
-class Adapting(NamedTuple):
+class MetaLstmAdapted(NamedTuple):
     """Tasks on their way: parameters and memory ``[task, ...]``, the update rule, and how many steps were taken."""
 
     params: Params
@@ -110,32 +111,32 @@ class MetaLstm:
         params, rule = ({n: p.detach().clone() for n, p in m.named_parameters()} for m in (self.policy, self.rule))
         return TrainState(0, 0, params, rule)
 
-    def start(self, weights: Weights, num_tasks: int) -> Adapting:
+    def start(self, weights: Weights, num_tasks: int) -> MetaLstmAdapted:
         """The same parameters for every task (a view), nothing in memory."""
-        memory = map_tensors(lambda x: x.expand(num_tasks, *x.shape), self.rule.start(ravel(weights.params)))
-        return Adapting(spread(weights.params, num_tasks), memory, weights.shared, 0)
+        memory = map_tensors(lambda x: x.expand(num_tasks, *x.shape), self.rule.start(ravel(weights.params.values())))
+        return MetaLstmAdapted(spread_params(weights.params, num_tasks), memory, weights.shared, 0)
 
     @torch.no_grad()
-    def adapt(self, adapted: Adapting, support: Examples) -> Adapting:
+    def adapt(self, adapted: MetaLstmAdapted, support: Examples) -> MetaLstmAdapted:
         """One update of every task."""
 
         def one(params: Params, memory: Memory, support: Examples) -> tuple[Params, Memory]:
             return self._updates(params, memory, adapted.rule, support, adapted.steps, 1)
 
-        backend = fewshot.test_backend(adapted.params)
+        backend = supervised.test_backend(adapted.params)
         params, memory = over_tasks(backend, one, adapted.params, adapted.memory, support)
-        return Adapting(params, memory, adapted.rule, adapted.steps + 1)
+        return MetaLstmAdapted(params, memory, adapted.rule, adapted.steps + 1)
 
-    def predict(self, adapted: Adapting, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
+    def predict(self, adapted: MetaLstmAdapted, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
-        return fewshot.predict(self.policy, adapted.params, support, observation, inductive)
+        return supervised.predict_answers(self.policy, adapted.params, support, observation, inductive)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One Adam step on the mean query loss, through the updates of all tasks."""
 
         def one(params: Params, support: Examples, query: Examples) -> tuple[Tensor, Tensor]:
             network, rule = parted(params)
-            memory = self.rule.start(ravel(network))
+            memory = self.rule.start(ravel(network.values()))
             learned = self._updates(network, memory, rule, support, 0, self.config.inner_steps)[0]
             outputs = self.policy.apply(learned, query.observation)
             return self._loss_function(outputs, query), outputs
@@ -152,10 +153,10 @@ class MetaLstm:
         start = joined(state.params, state.shared)
         groups = task_groups(start, batch, batch.query.weight, "loop")
         moved, state.optimizer, metrics, seen, _ = gradient_step.descend(
-            start, state.optimizer, gradient_step.shares(objective, groups), c.meta_lr, 1, c.max_grad_norm, False
+            start, state.optimizer, gradient_step.group_losses(objective, groups), c.meta_lr, 1, c.max_grad_norm, False
         )
         state.params, state.shared = parted(moved)
-        return metrics | fewshot.scores(self.policy.kind, torch.cat(list(seen)), batch.query)
+        return metrics | supervised.scores(self.policy.kind, torch.cat(list(seen)), batch.query)
 
     def _updates(
         self, params: Params, memory: Memory, rule: Params, support: Examples, first: int, steps: int
@@ -163,7 +164,7 @@ class MetaLstm:
         """`steps` updates of one task."""
 
         def update(params: Params, grads: Params, loss: Tensor, memory: Any) -> tuple[Params, Any]:
-            flat = (ravel(params), ravel({name: grads[name] for name in params}), loss, memory)
+            flat = (ravel(params.values()), ravel(grads[name] for name in params), loss, memory)
             value, memory = functional.call(self.rule, rule, *flat)
             return unravel(value, params), memory
 
@@ -172,14 +173,3 @@ class MetaLstm:
 
         parts = inner_loop.minibatches(support, self.config.inner_batch, first, steps)
         return inner_loop.adapt_by(update, loss, params, memory, parts, first_order=True)
-
-
-def ravel(params: Params) -> Tensor:
-    """All numbers as one vector ``[coordinate]``."""
-    return torch.cat([p.reshape(-1) for p in params.values()])
-
-
-def unravel(flat: Tensor, like: Params) -> Params:
-    """The inverse of `ravel`."""
-    parts = torch.split(flat, [p.numel() for p in like.values()])
-    return {name: part.reshape(p.shape) for (name, p), part in zip(like.items(), parts, strict=True)}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from meta_rl.algorithms import supervised as fewshot
+from meta_rl.algorithms import supervised
 from meta_rl.config import MetricConfig
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Examples, MetaBatch, Metrics, Params
@@ -20,7 +20,7 @@ from meta_rl.maths import gradient_step, losses
 from meta_rl.networks.fewshot import Network
 
 
-class Remembered(NamedTuple):
+class MetricAdapted(NamedTuple):
     """Result of adaptation: the parameters, and whether queries may be compared with the support.
 
     Attributes:
@@ -68,16 +68,16 @@ class MetricLearner:
         params, head = ({n: p.detach().clone() for n, p in m.named_parameters()} for m in (self.policy, self.head))
         return TrainState(0, 0, params, head)
 
-    def start(self, weights: Weights, num_tasks: int) -> Remembered:
+    def start(self, weights: Weights, num_tasks: int) -> MetricAdapted:
         """Tasks without support: every class is equally likely."""
-        return Remembered(joined(weights.params, weights.shared), False)
+        return MetricAdapted(joined(weights.params, weights.shared), False)
 
-    def adapt(self, adapted: Remembered, support: Examples) -> Remembered:
+    def adapt(self, adapted: MetricAdapted, support: Examples) -> MetricAdapted:
         """Tasks with support. Nothing is computed, because `predict` is given the support itself."""
-        return Remembered(adapted.params, True)
+        return MetricAdapted(adapted.params, True)
 
     @torch.no_grad()
-    def predict(self, adapted: Remembered, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
+    def predict(self, adapted: MetricAdapted, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
         tasks, queries = observation.shape[:2]
         if not adapted.seen:
@@ -103,7 +103,7 @@ class MetricLearner:
             start, state.optimizer, [objective], c.meta_lr, 1, c.max_grad_norm, False
         )
         state.params, state.shared = parted(moved)
-        return metrics | fewshot.scores("classes", seen[0], batch.query)
+        return metrics | supervised.scores("classes", seen[0], batch.query)
 
     def _answers(self, params: Params, support: Examples, query: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Logits ``[task, query, way]`` and the embeddings of support and query."""

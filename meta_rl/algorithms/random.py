@@ -33,7 +33,7 @@ class UniformPolicy:
         return np.asarray(self.space.low + noise * (self.space.high - self.space.low), np.float32)
 
 
-def make_policy(
+def make_uniform_policy(
     observation_space: gym.spaces.Box,
     action_space: gym.spaces.Box | gym.spaces.Discrete,
     network: NetworkConfig,
@@ -75,7 +75,7 @@ class UniformActor:
 class Random:
     """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
-    parallel = True
+    episodes_at_once = True
 
     def __init__(self, config: RandomConfig, policy: UniformPolicy) -> None:
         self.policy = policy

@@ -34,8 +34,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from meta_rl.algorithms import supervised as fewshot
-from meta_rl.algorithms.base import PolicyActor, policy_batch, spread, unadapted
+from meta_rl.algorithms import supervised
+from meta_rl.algorithms.base import PolicyActor, policy_batch, spread_params, unadapted
 from meta_rl.algorithms.supervised import SUPERVISED_LOSSES
 from meta_rl.config import ReptileConfig, SupervisedReptileConfig
 from meta_rl.core import parallel
@@ -51,7 +51,7 @@ from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
 
 
-class Adapting(NamedTuple):
+class ReptileAdapted(NamedTuple):
     """Reptile's `Adapted`: all tasks in the middle of their adaptation."""
 
     weights: Weights
@@ -78,11 +78,11 @@ class ReptileBase:
         adam = self.config.inner_optimizer == "adam"
         return TrainState(0, 0, params, named(inner_loop.adam_start(params) if adam else ()))
 
-    def start(self, weights: Weights, num_tasks: int) -> Adapting:
+    def start(self, weights: Weights, num_tasks: int) -> ReptileAdapted:
         """The same parameters and inner optimizer for every task (views)."""
-        return Adapting(unadapted(weights, num_tasks), unnamed(spread(weights.shared, num_tasks)), 0)
+        return ReptileAdapted(unadapted(weights, num_tasks), unnamed(spread_params(weights.shared, num_tasks)), 0)
 
-    def _adapt(self, adapted: Adapting, support: Any, backend: str) -> Adapting:
+    def _adapt(self, adapted: ReptileAdapted, support: Any, backend: str) -> ReptileAdapted:
         """The inner steps on one rollout, or one minibatch step on examples, from each task's own parameters.
 
         Args:
@@ -96,7 +96,7 @@ class ReptileBase:
         data = (adapted.weights.params, adapted.state, support)
         params, state = over_tasks(backend, one, *data, chunk_size=at_once)
         params, state = map_tensors(Tensor.detach, (params, state))
-        return Adapting(adapted.weights._replace(params=params), state, adapted.steps + 1)
+        return ReptileAdapted(adapted.weights._replace(params=params), state, adapted.steps + 1)
 
     def _meta_update(self, state: TrainState, batch: MetaBatch, backend: str) -> Metrics:
         """One step towards the mean of the adapted parameters. The inner optimizer's numbers become their mean."""
@@ -167,11 +167,11 @@ class ReptileBase:
 class Reptile(ReptileBase):
     """The learner of policies; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
-    parallel = True
+    episodes_at_once = True
     config: ReptileConfig
 
     def __init__(self, config: ReptileConfig, policy: Policy) -> None:
-        clipped: losses.Loss = functools.partial(losses.clipped, clip_eps=config.clip_eps)
+        clipped: losses.PolicyLoss = functools.partial(losses.clipped, clip_eps=config.clip_eps)
         super().__init__(config, policy, {"lvc": losses.likelihood_ratio, "ppo": clipped}[config.inner_loss])
 
     def init(self) -> TrainState:
@@ -184,15 +184,15 @@ class Reptile(ReptileBase):
         """`inner_steps` rollouts, and one more that shows the result of the adaptation."""
         return self.config.inner_steps + 1
 
-    def actor(self, adapted: Adapting) -> PolicyActor:
+    def actor(self, adapted: ReptileAdapted) -> PolicyActor:
         """Acts with parameters ``[task, ...]``."""
         return PolicyActor(self.policy, adapted.weights)
 
-    def prepare(self, adapted: Adapting, rollout: Rollout) -> Batch:
+    def prepare(self, adapted: ReptileAdapted, rollout: Rollout) -> Batch:
         """See `meta_rl.algorithms.base.policy_batch`."""
         return policy_batch(self.policy, adapted.weights, rollout, self.config.discount, self.config.gae_lambda)
 
-    def adapt(self, adapted: Adapting, support: Batch, actor: object = None) -> Adapting:
+    def adapt(self, adapted: ReptileAdapted, support: Batch, actor: object = None) -> ReptileAdapted:
         """The inner steps on one rollout of every task, from its own parameters."""
         return self._adapt(adapted, support, "vmap")
 
@@ -220,25 +220,27 @@ class SupervisedReptile(ReptileBase):
     def __init__(self, config: SupervisedReptileConfig, network: Network) -> None:
         super().__init__(config, network, SUPERVISED_LOSSES[network.kind])
 
-    def adapt(self, adapted: Adapting, support: Examples) -> Adapting:
+    def adapt(self, adapted: ReptileAdapted, support: Examples) -> ReptileAdapted:
         """One minibatch step of every task, by the back end that is fastest in tests."""
-        return self._adapt(adapted, support, fewshot.test_backend(adapted.weights.params))
+        return self._adapt(adapted, support, supervised.test_backend(adapted.weights.params))
 
-    def predict(self, adapted: Adapting, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
+    def predict(self, adapted: ReptileAdapted, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
         """See `FewShotLearner.predict`."""
-        return fewshot.predict(self.policy, adapted.weights.params, support, observation, inductive)
+        return supervised.predict_answers(self.policy, adapted.weights.params, support, observation, inductive)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """See `ReptileBase._meta_update`. The back end is chosen first."""
-        backend = fewshot.choose_backend(
+        backend = supervised.choose_backend(
             self.config.task_map, state, lambda backend: self._meta_update(dataclasses.replace(state), batch, backend)
         )
         return self._meta_update(state, batch, backend)
 
     def _judge(self, adapted: Params, batch: MetaBatch) -> Metrics:
         moved = map_tensors(Tensor.detach, adapted)
-        outputs = fewshot.predict(self.policy, moved, batch.support[0], batch.query.observation, inductive=False)
-        return fewshot.scores(self.policy.kind, outputs, batch.query)
+        outputs = supervised.predict_answers(
+            self.policy, moved, batch.support[0], batch.query.observation, inductive=False
+        )
+        return supervised.scores(self.policy.kind, outputs, batch.query)
 
     def _learned_from(self, batch: MetaBatch) -> tuple[Examples, ...]:
         return batch.support * self.config.inner_steps

@@ -43,7 +43,7 @@ from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.threads import thread_map
-from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors, select
+from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors, select_rows
 from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
 from meta_rl.maths import losses, returns
@@ -89,7 +89,7 @@ class Trials(NamedTuple):
     """Most steps that a trial can have: the horizons of its episodes together."""
 
 
-class Rows(NamedTuple):
+class TrialRows(NamedTuple):
     """Chunks of trials, each a row: ``[row, time, ...]``; rows ``i * n ... (i + 1) * n - 1`` are trial i."""
 
     batch: Batch
@@ -105,7 +105,7 @@ class Rows(NamedTuple):
 class Rl2:
     """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
-    parallel = False
+    episodes_at_once = False
 
     def __init__(self, config: Rl2Config, policy: RecurrentPolicy) -> None:
         self.config, self.policy = config, policy
@@ -139,7 +139,7 @@ class Rl2:
         """The rollout as tensors. Advantages depend on the whole trial and are computed in `meta_update`."""
         valid = from_numpy(rollout.valid)  # [task, env, time]
         observation, action, reward = map(from_numpy, (rollout.observation, rollout.action, rollout.reward))
-        observation = normaliser.normalise(adapted.weights.statistics, observation)
+        observation = normaliser.normalise_observation(adapted.weights.statistics, observation)
         earned = from_numpy(rollout.mean_reward) if self.config.learn_from_means else reward
         return Episode(observation, action, reward, earned, last_steps(valid).float(), valid.float())
 
@@ -214,7 +214,7 @@ class Rl2:
     @torch.no_grad()
     def rows(
         self, params: Params, trials: Trials, moments: Moments, gae_lambda: float
-    ) -> tuple[Rows, Moments, Metrics]:
+    ) -> tuple[TrialRows, Moments, Metrics]:
         """Chunks of trials with all that PPO needs of the policy that acted. Runs over the trials once, from start to
         end.
 
@@ -246,7 +246,7 @@ class Rl2:
             "policy/entropy": float(parallel.mean_of_all(entropy, weight)),
             "value/explained_variance": float(explained),
         }
-        return Rows(batch, target_normalised, earned, start), moments, metrics
+        return TrialRows(batch, target_normalised, earned, start), moments, metrics
 
     def _replay(self, params: Params, trials: Trials, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
@@ -273,7 +273,7 @@ class Rl2:
         log_prob, value, entropy, states = (torch.cat(one) for one in zip(*results, strict=True))
         return log_prob, value, entropy, states.flatten(0, 1)  # states: [trial * chunk, state_size]
 
-    def _minibatches(self, rows: Rows, trials: Trials, iteration: int) -> Iterator[Rows]:
+    def _minibatches(self, rows: TrialRows, trials: Trials, iteration: int) -> Iterator[TrialRows]:
         """For every epoch, the chunks of all trials in a new order, cut into minibatches. Chunks that are all padding
         are left out. If processes share the update, each yields its own chunks of a minibatch, maybe none."""
         count, most = len(trials.weight), -(-trials.longest // self.config.chunk)
@@ -284,9 +284,9 @@ class Rl2:
             rng = generator(0, Purpose.MINIBATCHES, iteration, stage=epoch)
             for picked in between_places(places, self.config.minibatches, rng):
                 trial, chunk = picked.unbind(1)  # [picked] each
-                yield select(rows, (trial * used.shape[1] + chunk).to(used.device))
+                yield select_rows(rows, (trial * used.shape[1] + chunk).to(used.device))
 
-    def gradient(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[list[Tensor], Metrics]:
+    def gradient(self, params: Params, rows: TrialRows, entropy_coef: float) -> tuple[list[Tensor], Metrics]:
         """Gradient of `loss` over all `rows` of all processes with respect to `params` (which require grad), and
         metrics: means over all valid steps."""
         total = parallel.sum_of(rows.batch.weight.sum())
@@ -294,7 +294,7 @@ class Rl2:
         def part(index: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
             if not len(index):  # all trials of this minibatch are with other processes
                 return [torch.zeros_like(p) for p in params.values()], dict.fromkeys(TERMS, torch.zeros_like(total))
-            mine = rows if len(index) == len(rows.start) else select(rows, index.to(rows.start.device))
+            mine = rows if len(index) == len(rows.start) else select_rows(rows, index.to(rows.start.device))
             share = mine.batch.weight.sum() / total
             loss, terms = self.loss(params, mine, entropy_coef)
             gradient = torch.autograd.grad(loss * share, list(params.values()))
@@ -313,7 +313,7 @@ class Rl2:
         summed = parallel.sums([*gradient, *metrics])
         return summed[: len(gradient)], dict(zip(TERMS, map(float, summed[len(gradient) :]), strict=True))
 
-    def loss(self, params: Params, rows: Rows, entropy_coef: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, params: Params, rows: TrialRows, entropy_coef: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Clipped surrogate, value error, entropy bonus, error in expected rewards: means over the valid steps."""
         c, batch = self.config, rows.batch
         distribution, value, rewards, _ = self.policy.unroll(params, batch.observation, rows.start)

@@ -59,7 +59,7 @@ class FewShotLearner(Protocol):
         ...
 
 
-def adaptation(
+def adapt_stepwise(
     learner: FewShotLearner, weights: Weights, support: Examples, points: Collection[int]
 ) -> Iterator[tuple[int, Adapted]]:
     """Adapt all tasks to their support, step by step.
@@ -99,7 +99,9 @@ def test_backend(params: Params) -> str:
 
 
 @torch.no_grad()
-def predict(network: Network, params: Params, support: Examples, observation: Tensor, inductive: bool) -> Tensor:
+def predict_answers(
+    network: Network, params: Params, support: Examples, observation: Tensor, inductive: bool
+) -> Tensor:
     """Answers ``[task, example, out]`` of networks with parameters ``[task, ...]``; see `FewShotLearner.predict`.
 
     Transductive normalisation is over the queries of a task, as in the published numbers of MAML; inductive over its

@@ -81,7 +81,7 @@ class BanditAgent(ClassicalAgent):
         self.pulls += 1
 
 
-class Random(BanditAgent):
+class RandomArms(BanditAgent):
     """Uniformly random arms."""
 
     def index(self) -> Array:
@@ -89,7 +89,7 @@ class Random(BanditAgent):
         return self.rng.random(self.success.shape)
 
 
-class Greedy(BanditAgent):
+class GreedyArms(BanditAgent):
     """The arm with the largest posterior mean, ``s / (s + f)``."""
 
     def index(self) -> Array:
@@ -97,7 +97,7 @@ class Greedy(BanditAgent):
         return self.mean
 
 
-class EpsilonGreedy(BanditAgent):
+class EpsilonGreedyArms(BanditAgent):
     """Greedy, but with probability epsilon (the constant) a uniformly random arm. Epsilon 0 is in the grid, which is
     why this column of the paper equals Greedy's where exploring never pays (n = 10)."""
 
@@ -200,10 +200,10 @@ def gittins_indices(discount: float, depth: int = DEPTH) -> Array:
 _BLOCK = 50
 
 AGENTS: dict[str, type[BanditAgent]] = {
-    "random": Random,
+    "random": RandomArms,
     "gittins": Gittins,
     "thompson": Thompson,
     "ucb1": Ucb1,
-    "epsilon-greedy": EpsilonGreedy,
-    "greedy": Greedy,
+    "epsilon-greedy": EpsilonGreedyArms,
+    "greedy": GreedyArms,
 }

@@ -163,7 +163,7 @@ class MdpAgent(ClassicalAgent):
         self._time = 0 if done.all() else self._time + 1
 
 
-class EpsilonGreedy(MdpAgent):
+class EpsilonGreedyActions(MdpAgent):
     """Acts by the most likely MDP, but with probability epsilon (the constant) at random.
 
     The estimates have next to no prior, so a pair never tried seems to pay 0 where the average pair pays 1, and what
@@ -184,7 +184,7 @@ class EpsilonGreedy(MdpAgent):
         return self.explore(super().choose(value), self.constant, self.setting.num_actions)
 
 
-class Greedy(EpsilonGreedy):
+class GreedyActions(EpsilonGreedyActions):
     """Epsilon-greedy with epsilon 0."""
 
     grid = ()
@@ -192,7 +192,7 @@ class Greedy(EpsilonGreedy):
     default = 0.0
 
 
-class Random(EpsilonGreedy):
+class RandomActions(EpsilonGreedyActions):
     """Uniformly random actions: epsilon 1, without planning."""
 
     grid = ()
@@ -278,11 +278,11 @@ class Ucrl2(MdpAgent):
 
 
 AGENTS: dict[str, type[MdpAgent]] = {
-    "random": Random,
+    "random": RandomActions,
     "psrl": Psrl,
     "opsrl": Opsrl,
     "ucrl2": Ucrl2,
     "beb": Beb,
-    "epsilon-greedy": EpsilonGreedy,
-    "greedy": Greedy,
+    "epsilon-greedy": EpsilonGreedyActions,
+    "greedy": GreedyActions,
 }

@@ -17,7 +17,7 @@ CHUNK = 250
 """Tasks played at once: few enough for the processor's cache."""
 
 
-class Streams(NamedTuple):
+class StreamPurposes(NamedTuple):
     """Random streams of the tasks, of the environments and of the agents."""
 
     split: str
@@ -26,11 +26,11 @@ class Streams(NamedTuple):
     agent: Purpose
 
 
-TEST = Streams("test", Purpose.TEST_TASKS, Purpose.TEST_ENV, Purpose.TEST_NOISE)
-TUNE = Streams("train", Purpose.TRAIN_TASKS, Purpose.TRAIN_ENV, Purpose.TRAIN_NOISE)
+TEST = StreamPurposes("test", Purpose.TEST_TASKS, Purpose.TEST_ENV, Purpose.TEST_NOISE)
+TUNE = StreamPurposes("train", Purpose.TRAIN_TASKS, Purpose.TRAIN_ENV, Purpose.TRAIN_NOISE)
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One line of a table.
 
     Attributes:
@@ -50,26 +50,26 @@ class Row(NamedTuple):
     num_tasks: int
 
 
-def bandit(num_arms: int, num_pulls: int) -> Row:
+def bandit(num_arms: int, num_pulls: int) -> TableRow:
     """One episode of pulls; published numbers where the paper has that size."""
     published = dict(zip(bandits.AGENTS, _BANDITS.get((num_pulls, num_arms), ()), strict=False))
     setting = bandits.BanditSetting(num_arms, num_pulls)
-    return Row(f"bandit/k{num_arms}-n{num_pulls}", setting, 1, bandits.AGENTS, published, 20000)
+    return TableRow(f"bandit/k{num_arms}-n{num_pulls}", setting, 1, bandits.AGENTS, published, 20000)
 
 
-def tabular(num_episodes: int) -> Row:
+def tabular(num_episodes: int) -> TableRow:
     """Episodes of 10 steps in a random MDP; published numbers where the paper has that many."""
     published = dict(zip(mdps.AGENTS, _TABULAR.get(num_episodes, ()), strict=False))
     setting = mdps.MdpSetting(num_states=10, num_actions=5, horizon=10, num_episodes=num_episodes)
-    return Row("tabular", setting, num_episodes, mdps.AGENTS, published, 4000 if num_episodes <= 10 else 2000)
+    return TableRow("tabular", setting, num_episodes, mdps.AGENTS, published, 4000 if num_episodes <= 10 else 2000)
 
 
-def play(
+def play_trials(
     agent: type[ClassicalAgent],
-    row: Row,
+    row: TableRow,
     num_tasks: int,
     seed: int,
-    streams: Streams = TEST,
+    streams: StreamPurposes = TEST,
     constant: float | None = None,
 ) -> Array:
     """One trial on each of `num_tasks` freshly drawn tasks, the same ones for every agent and constant.
@@ -94,19 +94,21 @@ def play(
     return np.concatenate(totals)
 
 
-def tune(agent: type[ClassicalAgent], rows: list[Row], num_tasks: int, seed: int) -> dict[tuple[int, ...], float]:
+def tune(agent: type[ClassicalAgent], rows: list[TableRow], num_tasks: int, seed: int) -> dict[tuple[int, ...], float]:
     """For every row the constant of `agent.grid` that earns most, by tasks and luck that no test uses.
 
     The agents act alike however long the trial will be, so one run of the longest trial, the last of `rows`, serves
     all of them. Where constants earn the same, the first wins.
     """
     steps = [_num_steps(row) for row in rows]
-    earned = [play(agent, rows[-1], num_tasks, seed, TUNE, c)[:, np.array(steps) - 1].mean(0) for c in agent.grid]
+    earned = [
+        play_trials(agent, rows[-1], num_tasks, seed, TUNE, c)[:, np.array(steps) - 1].mean(0) for c in agent.grid
+    ]
     best = np.argmax(earned, axis=0)
     return {row.setting: agent.grid[i] for row, i in zip(rows, best, strict=True)}
 
 
-def _num_steps(row: Row) -> int:
+def _num_steps(row: TableRow) -> int:
     """Env steps of a trial."""
     return row.episodes * envs.make(row.env).horizon
 

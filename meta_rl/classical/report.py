@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_rl.classical.protocol import Row, play
+from meta_rl.classical.protocol import TableRow, play_trials
 
 PUBLISHED_TASKS = 1000
 """Tasks behind every number of the paper."""
@@ -32,10 +32,10 @@ _NOTES = """Classical agents on the bandits and MDPs of RL^2 (Duan et al. 2016, 
 """
 
 
-def measure(row: Row, name: str, num_tasks: int, seed: int) -> dict[str, Any]:
+def measure_agent(row: TableRow, name: str, num_tasks: int, seed: int) -> dict[str, Any]:
     """Mean total reward of one agent in one row, JSON-able."""
     start, agent = time.perf_counter(), row.agents[name]
-    total = play(agent, row, num_tasks, seed)[:, -1]
+    total = play_trials(agent, row, num_tasks, seed)[:, -1]
     mean, spread = float(total.mean()), float(total.std(ddof=1))
     result = {"env": row.env, "episodes": row.episodes, "agent": name, "tasks": num_tasks, "seed": seed}
     result |= {"constant": agent.tuned.get(row.setting, agent.default) if agent.grid else None}
@@ -56,7 +56,7 @@ def as_line(result: dict[str, Any]) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def write(results: list[dict[str, Any]], command: str, out: Path) -> None:
+def write_results(results: list[dict[str, Any]], command: str, out: Path) -> None:
     """Write `out`.json and `out`.md: the numbers, the command that made them, and notes."""
     record = {"command": command, "results": results}
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")

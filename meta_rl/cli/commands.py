@@ -31,7 +31,7 @@ from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, d
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.evaluation.record import evaluated, evaluation_path
-from meta_rl.runs.folder import check_start, find_iteration, holds_run, in_words, iterations, results_dir
+from meta_rl.runs.folder import check_start, find_iteration, holds_run, iterations, numbers_in_words, results_dir
 from meta_rl.runs.loggers import check_loggers
 
 USAGE = """usage: meta-rl COMMAND ...
@@ -58,7 +58,7 @@ SHELL prints what completes commands, recipes and options in bash, zsh or fish. 
 EVERY = "all"
 """``--iteration`` of all that are kept."""
 
-C = TypeVar("C")
+_C = TypeVar("_C")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -158,7 +158,7 @@ def read_iteration(run_dir: Path, wanted: str, *others: str) -> int | None:
     if not wanted:
         return None
     if not wanted.isdecimal():
-        valid = ", ".join([in_words(iterations(run_dir)), *others])
+        valid = ", ".join([numbers_in_words(iterations(run_dir)), *others])
         raise ConfigError(f"--iteration: {wanted!r} is no iteration; valid: {valid}")
     find_iteration(run_dir, int(wanted))
     return int(wanted)
@@ -277,10 +277,10 @@ def compare_command(argv: list[str]) -> int:
 
     comparison = compare.compare(folders)
     for table in tables:
-        comparison = compare.join(comparison, table)
-    print(compare.table(comparison))
+        comparison = compare.join_earlier(comparison, table)
+    print(compare.comparison_table(comparison))
     if options.out:
-        compare.write(comparison, Path(options.out), shlex.join(["meta-rl", "compare", *argv]))
+        compare.write_comparison(comparison, Path(options.out), shlex.join(["meta-rl", "compare", *argv]))
     return 0
 
 
@@ -305,9 +305,9 @@ def envs_command(argv: list[str]) -> int:
     names = [name for name in envs.list_names() if all(text.lower() in name.lower() for text in options.texts)]
     if not names:
         raise ConfigError(f"TEXT: no task distribution contains {' and '.join(options.texts)}; meta-rl envs lists all")
-    from meta_rl.cli.environments import table
+    from meta_rl.cli.environments import environment_lines
 
-    for line in table(names, seconds=0.5 if options.speed else 0.0):
+    for line in environment_lines(names, seconds=0.5 if options.speed else 0.0):
         print(line, flush=True)
     return 0
 
@@ -317,9 +317,9 @@ def envs_check_command(argv: list[str]) -> int:
     options = parse_options(EnvsCheckConfig, EnvsCheckConfig(), argv, "meta-rl envs check", flags=True)
     if len(options.names) != 1:
         raise ConfigError("NAME: name one task distribution, as in: meta-rl envs check mymodule:MyDistribution")
-    from meta_rl.cli.environments import check
+    from meta_rl.cli.environments import check_environment
 
-    check(options.names[0], options.split)
+    check_environment(options.names[0], options.split)
     print(f"{options.names[0]}: keeps the contract")
     return 0
 
@@ -364,8 +364,8 @@ def find_recipe(argv: list[str]) -> str:
 
 
 def parse_options(
-    cls: type[C], default: C, argv: list[str], program: str, about: str | None = None, flags: bool = False
-) -> C:
+    cls: type[_C], default: _C, argv: list[str], program: str, about: str | None = None, flags: bool = False
+) -> _C:
     """Parse `argv` into `cls` with tyro; its explanations become one line.
 
     Args:

@@ -23,12 +23,12 @@ import tyro
 import envs
 from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, leaves
 from meta_rl.config import RECIPES, EvaluateConfig, check_choice, default_config
-from meta_rl.config.fewshot import KINDS, example_name
+from meta_rl.config.fewshot import TASK_KINDS, example_name
 from meta_rl.errors import ConfigError
 
 FLAG = "--tyro-print-completion"
 SHELLS = ("bash", "zsh", "fish")
-SPLITS = ("test", "train")
+OFFERED_SPLITS = ("test", "train")
 SUMMARIES = {name: recipe.summary for name, recipe in RECIPES.items()}
 _AT_THE_END = {
     "bash": """
@@ -53,7 +53,7 @@ def script(shell: str) -> str:
     said = io.StringIO()
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(said):
         tyro.cli(
-            _one_of(commands()),
+            _one_of(command_types()),
             prog="meta-rl",
             args=[FLAG, shell],
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
@@ -61,27 +61,30 @@ def script(shell: str) -> str:
     return said.getvalue() + _AT_THE_END.get(shell, "")
 
 
-def commands() -> dict[str, Any]:
+def command_types() -> dict[str, Any]:
     """Command -> type with its options as fields, or a table of what may follow it."""
     from meta_rl.handover.options import ExportConfig, RecordConfig
     from meta_rl.visualise.options import RenderConfig, ViewConfig
 
     return {
         "train": {recipe: _train(recipe) for recipe in RECIPES},
-        "evaluate": _options(EvaluateConfig(), split=SPLITS, iteration=()),
+        "evaluate": _options(EvaluateConfig(), split=OFFERED_SPLITS, iteration=()),
         "compare": _options(CompareConfig()),
         "render": _options(RenderConfig()),
         "record": _options(RecordConfig()),
         "export": _options(ExportConfig()),
         "report": _options(ReportConfig()),
         "view": _options(ViewConfig()),
-        "envs": {"check": _options(EnvsCheckConfig(), split=SPLITS), **dict.fromkeys(_parts(), _options(EnvsConfig()))},
+        "envs": {
+            "check": _options(EnvsCheckConfig(), split=OFFERED_SPLITS),
+            **dict.fromkeys(_parts(), _options(EnvsConfig())),
+        },
     }
 
 
 def _train(recipe: str) -> type:
     """Options of a recipe; ``--env`` has the tasks that it learns from."""
-    few_shot = {example_name(kind): classes for kind, classes in KINDS.items()}
+    few_shot = {example_name(kind): classes for kind, classes in TASK_KINDS.items()}
     tasks = {
         "rl": tuple(envs.list_names()),
         "examples": tuple(few_shot),

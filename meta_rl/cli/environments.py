@@ -18,7 +18,7 @@ TASKS, ENVS_PER_TASK = 8, 8
 """Size of the batch that `speed` steps: 64 environments."""
 
 
-def table(names: Sequence[str], seconds: float = 0.0) -> Iterator[str]:
+def environment_lines(names: Sequence[str], seconds: float = 0.0) -> Iterator[str]:
     """A head line, then a line per distribution, as they come.
 
     Args:
@@ -69,7 +69,7 @@ def speed(distribution: envs.TaskDistribution, seconds: float) -> float:
         return taken * TASKS * ENVS_PER_TASK / (time.perf_counter() - started)
 
 
-def check(name: str, split: str = "train") -> None:
+def check_environment(name: str, split: str = "train") -> None:
     """Run the conformance check on a distribution, a listed one or the user's own ``module:object``.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import envs
 from envs import Task
 from meta_rl.agents.agent import load
 from meta_rl.config import EvaluateConfig
-from meta_rl.errors import ConfigError
+from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.compare import compare_runs
 from meta_rl.evaluation.episodes import test_tasks
 from meta_rl.evaluation.playing import Live, play
@@ -24,7 +24,6 @@ from meta_rl.visualise.options import RenderConfig, ViewConfig
 from meta_rl.visualise.page.write import write_page
 from meta_rl.visualise.view import serve, viser_server
 
-Say = Callable[[str], None]
 MOST = 4
 """Tasks shown where none are named."""
 
@@ -78,7 +77,7 @@ def render_run(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:
     recording = record(agent, protocol, options.split, positions)
     pictures = side_by_side.frames(recording, distribution.scene, range(len(positions)), options.every, options.width)
     out.parent.mkdir(exist_ok=True)
-    video.write(out, pictures, options.fps)
+    video.write_video(out, pictures, options.fps)
     for i, task in enumerate(recording.tasks):
         before, after = recording.returns[i, 0, 0], recording.returns[i, -1, 0]
         say(f"{task.family}, task {recording.positions[i]}: return {before:.2f} -> {after:.2f}")

@@ -32,7 +32,7 @@ RESUMABLE_CHANGES = {
     "logger",
 }
 
-C = TypeVar("C")
+_C = TypeVar("_C")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))  # type: ignore[no-any-return]
 
 
-def from_dict(cls: type[C], values: Mapping[str, Any], path: str = "") -> C:
+def from_dict(cls: type[_C], values: Mapping[str, Any], path: str = "") -> _C:
     """The inverse of `to_dict`, strict.
 
     Raises:

@@ -12,7 +12,7 @@ from meta_rl.config.bounds import NonNegativeInt, PositiveInt
 from meta_rl.errors import ConfigError
 
 # kind -> whether its tasks are classifications (N ways); their sources are the rows of `meta_rl.fewshot.tasks`.
-KINDS: dict[str, bool] = {
+TASK_KINDS: dict[str, bool] = {
     "sinusoid": False,
     "omniglot": True,  # random characters, 1200 for training and 423 for tests
     "omniglot-background": True,  # 30 alphabets for training, 20 for tests
@@ -43,10 +43,12 @@ def parse_name(name: str) -> FewShotName | None:
     Raises:
         ConfigError: the name of a few-shot kind with a malformed rest.
     """
-    kind = next((k for k in sorted(KINDS, key=len, reverse=True) if name == k or name.startswith(f"{k}-")), None)
+    kind = next((k for k in sorted(TASK_KINDS, key=len, reverse=True) if name == k or name.startswith(f"{k}-")), None)
     if kind is None:
         return None
-    sizes = re.fullmatch(r"-([1-9]\d*)way-([1-9]\d*)shot" if KINDS[kind] else r"()-([1-9]\d*)shot", name[len(kind) :])
+    sizes = re.fullmatch(
+        r"-([1-9]\d*)way-([1-9]\d*)shot" if TASK_KINDS[kind] else r"()-([1-9]\d*)shot", name[len(kind) :]
+    )
     if not sizes:
         raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {example_name(kind)}")
     ways = int(sizes[1] or 0)
@@ -59,13 +61,13 @@ def parse_name(name: str) -> FewShotName | None:
 
 def closest_kind(name: str) -> str | None:
     """An example of the few-shot name that a misspelt one may mean."""
-    close = envs.closest(re.sub(r"(-\d+way)?-\d+shot$", "", name, flags=re.IGNORECASE), KINDS, least=0.8)
+    close = envs.closest(re.sub(r"(-\d+way)?-\d+shot$", "", name, flags=re.IGNORECASE), TASK_KINDS, least=0.8)
     return close and example_name(close)
 
 
 def example_name(kind: str) -> str:
     """Tasks of a kind, as their name is written."""
-    return f"{kind}-5way-1shot" if KINDS[kind] else f"{kind}-10shot"
+    return f"{kind}-5way-1shot" if TASK_KINDS[kind] else f"{kind}-10shot"
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,11 @@ TaskMap = Literal["auto", "vmap", "groups", "loop"]
 """How the tasks of a meta-batch are adapted together."""
 
 
-def examples(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+def examples_recipe(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
     """The row of a recipe that learns from labelled examples of any kind."""
     return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_network", "examples")
 
 
-def classes(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+def classes_recipe(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
     """The row of a recipe that learns to tell classes apart."""
     return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_embedding", "classes")

@@ -18,7 +18,7 @@ from meta_rl.config.fewshot import EpisodesConfig
 from meta_rl.config.recipes.maml import MamlConfig
 from meta_rl.config.recipes.table import DEFAULTS, RECIPES
 
-C = TypeVar("C")
+_C = TypeVar("_C")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class TrainConfig:
     meta_batch_size: PositiveInt = 20
     """Tasks per meta-update."""
     episodes_per_task: PositiveInt = 10
-    """Episodes per task and rollout stage."""
+    """Episodes per task and stage, the rollout between two adaptations."""
     shards: PositiveInt = 1
     """Parts that the meta-batch is cut into for sampling. Results depend on it in the last digits, but not on the
     number of workers."""
@@ -87,7 +87,7 @@ def default_config(recipe: str, env: str) -> TrainConfig:
     return config
 
 
-def replace_paths(config: C, changes: Mapping[str, Any]) -> C:
+def replace_paths(config: _C, changes: Mapping[str, Any]) -> _C:
     """`dataclasses.replace` with dotted paths into nested configs."""
     for path, value in changes.items():
         head, _, rest = path.partition(".")

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from meta_rl.core.types import Params, select
+from meta_rl.core.types import Params, select_rows
 
-B = TypeVar("B")
+_B = TypeVar("_B")
 
 CACHED_BYTES = 2_600_000
 """Activations of one layer that a group may have on a CPU, by measurement (`scripts/benchmark.py learner`)."""
@@ -41,12 +41,12 @@ def tasks_at_once(params: Params, weight: Tensor, backend: str = "vmap") -> int:
     return max(1, min(tasks, int(CACHED_BYTES // (weight[0].numel() * widest * weight.element_size()))))
 
 
-def task_groups(params: Params, batch: B, weight: Tensor, backend: str = "vmap") -> list[tuple[B, float]]:
+def task_groups(params: Params, batch: _B, weight: Tensor, backend: str = "vmap") -> list[tuple[_B, float]]:
     """`batch` (nested tuples of tensors ``[task, ...]``) in groups of tasks as large as `tasks_at_once` says, each
     with its share of the tasks."""
     size, tasks = tasks_at_once(params, weight, backend), len(weight)
     groups: list[tuple[Any, float]] = []
     for first in range(0, tasks, size):
         part = slice(first, min(first + size, tasks))
-        groups.append((select(batch, part), (part.stop - part.start) / tasks))
+        groups.append((select_rows(batch, part), (part.stop - part.start) / tasks))
     return groups

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meta_rl.core import parallel
-from meta_rl.core.types import Batch, MetaBatch, select
+from meta_rl.core.types import Batch, MetaBatch, select_rows
 
 
 def shuffled_parts(total: int, count: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -34,7 +34,7 @@ def between_tasks(batch: MetaBatch, count: int, rng: np.random.Generator) -> Ite
     everyone, first = tasks * parallel.size(), tasks * parallel.rank()
     for part in shuffled_parts(everyone, count, rng):
         index = torch.from_numpy(part[(part >= first) & (part < first + tasks)] - first)  # [picked], maybe [0]
-        mine = select(batch, index.to(batch.query.weight.device))  # [picked, env, time, ...]
+        mine = select_rows(batch, index.to(batch.query.weight.device))  # [picked, env, time, ...]
         yield mine, len(index) * parallel.size() / len(part)
 
 

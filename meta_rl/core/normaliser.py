@@ -2,7 +2,7 @@
 
 The statistics are of all training steps so far. They stand still within an iteration, so that sampling remains a pure
 function of what is sent down; the training loop merges those of each task in the order of the tasks, whoever sampled
-them. Policies, losses and trust regions only ever see what `normalise` returns.
+them. Policies, losses and trust regions only ever see what `normalise_observation` returns.
 
     z = clip((x - mean) / scale, -CLIP, CLIP)        scale = max(std, FLOOR); 1 where x never changed
 
@@ -36,11 +36,11 @@ rounding to float32 can make of a constant."""
 
 
 def empty(dimension: int) -> Params:
-    """Statistics before the first step; with them `normalise` changes nothing."""
+    """Statistics before the first step; with them `normalise_observation` changes nothing."""
     return Moments.empty(dimension)._asdict()
 
 
-def normalise(statistics: Params, observation: Tensor) -> Tensor:
+def normalise_observation(statistics: Params, observation: Tensor) -> Tensor:
     """`observation` ``[..., obs]`` as policies read it, in the same dtype; itself if there are no `statistics`."""
     if not statistics:
         return observation

@@ -19,7 +19,7 @@ class TrainState:
 
     Attributes:
         iteration: finished meta-updates.
-        env_steps: environment steps taken in training so far.
+        env_steps: env steps taken in training so far.
         params: the meta-learned parameters of the network.
         shared: meta-learned parameters that adaptation leaves alone, such as step sizes.
         statistics: measured while training, moved by no gradient (see `meta_rl.core.weights`).

@@ -4,7 +4,7 @@ Neither is always faster. On a GPU a loop waits for kernels to start. On a CPU `
 their weights, but after a first step each task has its own, so convolutions become grouped ones, which CPUs do slowly;
 and large activations of many tasks do not fit its cache, those of two may. All back ends stand behind one function, and
 `fastest` picks by measurement. On a CPU, what is not computed at once is computed side by side on the cores there are,
-unless autograd records it: then its parts belong into losses of their own (`meta_rl.maths.gradient_step.shares`).
+unless autograd records it: then its parts belong into losses of their own (`meta_rl.maths.gradient_step.group_losses`).
 """
 
 from __future__ import annotations

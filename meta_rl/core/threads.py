@@ -20,8 +20,8 @@ import torch
 SMALL = 2e7
 """Floating-point operations below which waking a second thread takes longer than doing without, by measurement."""
 
-T = TypeVar("T")
-R = TypeVar("R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def threads_for(operations: float) -> AbstractContextManager[None]:
@@ -44,7 +44,7 @@ def one_thread(wanted: bool) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def thread_map(function: Callable[[T], R], parts: Iterable[T]) -> list[R]:
+def thread_map(function: Callable[[_T], _R], parts: Iterable[_T]) -> list[_R]:
     """``[function(part) for part in parts]`` on as many threads as torch has, in each of which torch has one.
 
     The results do not depend on the number of threads. `function` must not write what another part reads. It finds the
@@ -54,14 +54,14 @@ def thread_map(function: Callable[[T], R], parts: Iterable[T]) -> list[R]:
     if threads == 1:
         return [function(part) for part in parts]
 
-    def in_thread(part: T) -> R:
+    def in_thread(part: _T) -> _R:
         with torch.set_grad_enabled(grad):
             return function(part)
 
     return list(_pool(threads, os.getpid()).map(in_thread, parts))
 
 
-def part_map(function: Callable[[T], R], parts: Sequence[T], device: torch.device) -> list[R]:
+def part_map(function: Callable[[_T], _R], parts: Sequence[_T], device: torch.device) -> list[_R]:
     """``[function(part) for part in parts]``, side by side (`thread_map`) where that helps: if there are several, whose
     tensors lie on a CPU. A single part has all of torch's threads for itself."""
     if len(parts) == 1 or device.type != "cpu":

@@ -100,7 +100,7 @@ def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     return torch.utils._pytree.tree_map_only(Tensor, function, tree)
 
 
-def select(tree: Any, index: Tensor | slice) -> Any:
+def select_rows(tree: Any, index: Tensor | slice) -> Any:
     """Rows at `index` of every tensor of a tree: ``[row, ...]`` -> ``[picked, ...]``."""
     return map_tensors(lambda x: x[index], tree)
 

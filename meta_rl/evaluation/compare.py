@@ -36,7 +36,7 @@ def compare(run_dirs: Sequence[str | Path]) -> Comparison:
         interquartile mean of the return; in every way in which all runs were judged by equally many episodes.
     Raises:
         ConfigError: a run has no evaluation; runs are of two kinds, or were evaluated on different tasks or for a
-            different number of episodes; or those of one recipe practised differently.
+            different number of episodes; or those of one recipe had different numbers of adaptation episodes.
     """
     return compare_runs(evaluated(run_dirs))
 
@@ -117,7 +117,7 @@ def _over_episodes(runs: Sequence[Evaluated], way: str) -> dict[str, NDArray[np.
     return {name: np.array([run.record.values[way][name] for run in runs]).mean(-1) for name in names}
 
 
-def join(comparison: Comparison, table: Path) -> Comparison:
+def join_earlier(comparison: Comparison, table: Path) -> Comparison:
     """The comparison with the groups of an earlier one that it lacks, as they stand in its file ``OUT.json``, each with
     the command and the versions that made it.
 
@@ -138,7 +138,7 @@ def join(comparison: Comparison, table: Path) -> Comparison:
     return replace(comparison, groups=dict(sorted((groups | comparison.groups).items())))
 
 
-def tables(comparison: Comparison) -> list[Table]:
+def comparison_tables(comparison: Comparison) -> list[Table]:
     """The comparison as cells: the scores of every group and stage, and what its kind has beside them."""
     kind, columns, several = comparison.kind, comparison.kind.columns(comparison), len(comparison.ways) > 1
     words = {way: f", {way}" if several else "" for way in comparison.ways}
@@ -153,13 +153,13 @@ def tables(comparison: Comparison) -> list[Table]:
     return [Table(kind.title(comparison), rows), *kind.further(comparison)]
 
 
-def table(comparison: Comparison) -> str:
-    """The comparison in Markdown: `tables`, one below the other."""
-    parts = ["\n".join([title, "", *markdown.table(cells)]) for title, cells in tables(comparison)]
+def comparison_table(comparison: Comparison) -> str:
+    """The comparison in Markdown: `comparison_tables`, one below the other."""
+    parts = ["\n".join([title, "", *markdown.table(cells)]) for title, cells in comparison_tables(comparison)]
     return "\n\n".join([*parts, *caution(comparison.env)])
 
 
-def write(comparison: Comparison, out: Path, command: str) -> None:
+def write_comparison(comparison: Comparison, out: Path, command: str) -> None:
     """``OUT.json`` (summary), ``OUT.md`` (tables), ``OUT.csv`` (training curves of policies: a row for each stage of
     each iteration), and ``OUT.png`` (if matplotlib is installed)."""
     summary = {key: getattr(comparison, key) for key in comparison.kind.keys} | {
@@ -167,7 +167,9 @@ def write(comparison: Comparison, out: Path, command: str) -> None:
     }
     if "baselines" in summary:
         summary["baselines"] = {label: write_scores(scores) for label, scores in comparison.baselines.items()}
-    write_summary(summary, table(comparison), out, command, lambda path: comparison.kind.plot(comparison, path))
+    write_summary(
+        summary, comparison_table(comparison), out, command, lambda path: comparison.kind.plot(comparison, path)
+    )
     if any(group.training_curves for group in comparison.groups.values()):
         replace_durably(out.with_suffix(".csv"), _curves(comparison).encode())
 

@@ -7,23 +7,22 @@ themselves stay beside it, so the next curve only does what is new.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meta_rl.config import EvaluateConfig, load_config, to_dict
+from meta_rl.errors import Say
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.compare import write_summary
 from meta_rl.evaluation.forms import write_record
 from meta_rl.evaluation.record import evaluations, files
 from meta_rl.evaluation.report import evaluate_run, is_of
-from meta_rl.evaluation.scores import Record, Score, in_words, show
+from meta_rl.evaluation.scores import Record, Score, show, ways_in_words
 from meta_rl.runs.checkpoint import CheckpointWarning
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import iterations
 
-Say = Callable[[str], None]
 WHEN = ("before", "after")
 """Adaptation."""
 
@@ -38,7 +37,7 @@ class Point:
     def scores(self) -> list[dict[str, Score]]:
         """The scores by name and way, in words, before adaptation and after it; only the first where nothing was
         adapted."""
-        record, words = self.record, in_words(self.record.ways)
+        record, words = self.record, ways_in_words(self.record.ways)
         ends = (record.stages[0], *record.stages[1:][-1:])
         return [
             {f"{name}{word}": stage.scores[way][name] for name in record.names for way, word in words.items()}
@@ -96,9 +95,9 @@ def evaluate_kept(
         raise CheckpointError(f"no sound checkpoint in {run_dir}")
     config = load_config(run_dir / "config.json")
     curve = Curve(run_dir.name, config.recipe, config.env, config.seed, split, protocol, damaged, points)
-    text, out = table(curve), files(run_dir, 0).evaluation.with_name("curve")
+    text, out = curve_table(curve), files(run_dir, 0).evaluation.with_name("curve")
     say(text)
-    write_summary(_json(curve), text, out, command, lambda picture: plot(curve, picture))
+    write_summary(_json(curve), text, out, command, lambda picture: plot_curve(curve, picture))
     say(f"curve: {out.with_suffix('.md')}")
     return curve
 
@@ -127,7 +126,7 @@ def _json(curve: Curve) -> dict[str, Any]:
     return vars(curve) | {"protocol": to_dict(curve.protocol), "points": points}
 
 
-def table(curve: Curve) -> str:
+def curve_table(curve: Curve) -> str:
     """The curve in Markdown: a row per checkpoint."""
     rows = []
     for point in curve.points:
@@ -153,7 +152,7 @@ def _name(column: str) -> str:
     return column.partition(",")[0]
 
 
-def plot(curve: Curve, path: Path) -> None:
+def plot_curve(curve: Curve, path: Path) -> None:
     """A panel per score against env steps (few-shot: iterations): a colour per way of judging, dashed before
     adaptation, with 95 % intervals."""
     from matplotlib import pyplot as plt

@@ -31,14 +31,14 @@ DEFAULT_TEST_TASKS = 40
 """Number of test tasks if a distribution has infinitely many."""
 
 
-class Watch(Protocol):
+class Spectator(Protocol):
     """Sees the judged episodes of an evaluation while they are played: those with mode actions."""
 
     def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
         """Called before a rollout of `stage`: the test tasks `positions` are played in `rows` of the environments."""
         ...
 
-    def look(self, env: TaskVectorEnv) -> None:
+    def after_step(self, env: TaskVectorEnv) -> None:
         """Called with the environments after their reset, and after every step."""
         ...
 
@@ -60,7 +60,7 @@ class Evaluation:
         sampled_solved: success at any step of such an episode, ``[task, stage, episode]``.
         practice_returns: of the episodes with sampled actions that were adapted on, ``[task, step, episode]``; for a
             learner with a memory the learning curve of a trial.
-        env_steps: environment steps the evaluation took.
+        env_steps: env steps that the evaluation took.
     """
 
     tasks: list[Task]
@@ -120,7 +120,7 @@ def evaluate(
     distribution: TaskDistribution,
     protocol: EvaluateConfig,
     chosen: Sequence[int] | None = None,
-    watch: Watch | None = None,
+    spectator: Spectator | None = None,
     tasks: Sequence[Task] | None = None,
 ) -> Evaluation:
     """Adaptation curves of `weights` (on the CPU) on the tasks of `distribution`, usually a test split.
@@ -128,7 +128,7 @@ def evaluate(
     Args:
         chosen: positions of the tasks to evaluate among the test tasks; default all. A task's numbers do not depend on
             which others are chosen.
-        watch: sees the episodes judged with mode actions.
+        spectator: sees the episodes judged with mode actions.
         tasks: tasks to evaluate on; default: the protocol's test tasks.
     """
     seed = protocol.evaluation_seed
@@ -142,7 +142,7 @@ def evaluate(
     noisy = None
     if protocol.judge_sampled:  # noise makes episodes differ even where the environment does not
         noisy = distribution.make(size, protocol.evaluation_episodes) if distribution.deterministic else judge
-    rollouts = 1 if learner.parallel else protocol.adaptation_episodes
+    rollouts = 1 if learner.episodes_at_once else protocol.adaptation_episodes
     streams = Streams(seed, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV)
     sampling = Streams(seed, 0, Purpose.JUDGED_NOISE)
     by_mode = _Judged(len(tasks), steps + 1, episodes)
@@ -160,13 +160,14 @@ def evaluate(
         adapted = learner.start(weights, size)
         for step in range(steps + 1):
             judge.set_tasks(chunk)
-            if watch is not None:
-                watch.begin(rows, kept, step)
-            # Even numbers seed the judged episodes and odd ones practice (see `_practise`), so that none is used twice.
+            if spectator is not None:
+                spectator.begin(rows, kept, step)
+            # Even numbers seed the judged episodes, odd ones adaptation episodes (see `_practise`): none is used twice.
             seeds = streams.env_seeds(2 * step * rollouts, indices)
-            judged = rollout(judge, learner.actor(adapted), None, seeds, look=watch.look if watch is not None else None)
-            if watch is not None:
-                watch.end(judged)
+            hook = spectator.after_step if spectator is not None else None
+            judged = rollout(judge, learner.actor(adapted), None, seeds, after_step=hook)
+            if spectator is not None:
+                spectator.end(judged)
             by_mode.put(judged, kept, rows, step)
             if noisy is not None:
                 noisy.set_tasks(chunk)

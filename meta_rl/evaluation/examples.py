@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meta_rl.algorithms.supervised import FewShotLearner, adaptation, per_task
+from meta_rl.algorithms.supervised import FewShotLearner, adapt_stepwise, per_task
 from meta_rl.config import EvaluateConfig, TrainConfig
 from meta_rl.core.types import Examples, MetaBatch, map_tensors, to_device
 from meta_rl.core.weights import Weights
 from meta_rl.evaluation.scores import INDUCTIVE, TRANSDUCTIVE, Score, Scores, Stage, Values
 from meta_rl.fewshot.tasks import TaskSet, fixed_episodes
 
-SHOWN = (0, 1, 2, 3, 5, 8, 10, 20, 50, 100, 200, 500)
+SHOWN_STEPS = (0, 1, 2, 3, 5, 8, 10, 20, 50, 100, 200, 500)
 
 Numbers = dict[str, NDArray[np.float64]]
 """Per metric ``[episode, point]``."""
@@ -66,18 +66,21 @@ def evaluate_fewshot(
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
     weights = map_tensors(lambda x: x.to(device), weights)
     last = protocol.adaptation_steps
-    points = sorted({p for p in protocol.shown_steps or SHOWN if p <= last} | {last})
+    points = sorted({p for p in protocol.shown_steps or SHOWN_STEPS if p <= last} | {last})
     rows: dict[str, list[Numbers]] = {TRANSDUCTIVE: [], INDUCTIVE: []}
     baselines: dict[str, list[Numbers]] = {}
     for batch in fixed_episodes(tasks, config, protocol, split):
         for way, scores in curves(learner, weights, tasks, to_device(batch, device), points).items():
             rows[way].append(scores)
         for label, prediction in tasks.baselines(batch).items():
-            baselines.setdefault(label, []).append(score(tasks, learner.policy.kind, prediction, batch.query))
+            baselines.setdefault(label, []).append(score_answers(tasks, learner.policy.kind, prediction, batch.query))
     return FewShotEvaluation(
         points,
-        {way: {name: v[..., None] for name, v in join(parts).items()} for way, parts in rows.items()},
-        {label: {name: Score.normal(v[:, 0]) for name, v in join(parts).items()} for label, parts in baselines.items()},
+        {way: {name: v[..., None] for name, v in join_numbers(parts).items()} for way, parts in rows.items()},
+        {
+            label: {name: Score.normal(v[:, 0]) for name, v in join_numbers(parts).items()}
+            for label, parts in baselines.items()
+        },
     )
 
 
@@ -87,25 +90,25 @@ def curves(
     """Scores ``[task, point]`` of a meta-batch, by way."""
     (support,) = batch.support
     columns: dict[str, list[Numbers]] = {TRANSDUCTIVE: [], INDUCTIVE: []}
-    for _, adapted in adaptation(learner, weights, support, points):
+    for _, adapted in adapt_stepwise(learner, weights, support, points):
         for way, column in columns.items():
             if way == INDUCTIVE and not learner.policy.batch_statistics:
                 column.append(columns[TRANSDUCTIVE][-1])
                 continue
             outputs = learner.predict(adapted, support, batch.query.observation, way == INDUCTIVE)
-            column.append(score(tasks, learner.policy.kind, outputs, batch.query))
+            column.append(score_answers(tasks, learner.policy.kind, outputs, batch.query))
     return {
         way: {key: np.concatenate([c[key] for c in column], 1) for key in column[0]} for way, column in columns.items()
     }
 
 
-def score(tasks: TaskSet, kind: str, outputs: Tensor, query: Examples) -> Numbers:
+def score_answers(tasks: TaskSet, kind: str, outputs: Tensor, query: Examples) -> Numbers:
     """Every metric ``[task, 1]``: accuracy or mse, and what `tasks` add to it."""
     name, values = per_task(kind, outputs, query)
     found = {name: values, **tasks.metrics(values, outputs, query)}
     return {key: v.double().cpu().numpy()[:, None] for key, v in found.items()}
 
 
-def join(parts: list[Numbers]) -> Numbers:
-    """Chunks of episodes behind each other."""
+def join_numbers(parts: list[Numbers]) -> Numbers:
+    """The numbers of several meta-batches, one behind another."""
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -3,7 +3,6 @@ task after the other for the live view."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import envs
 from envs import Scene, Task, TaskDistribution, Track
 from meta_rl.agents.agent import Agent, load
 from meta_rl.config import EvaluateConfig, from_dict
-from meta_rl.errors import ConfigError
+from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.episodes import test_tasks
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks
@@ -44,7 +43,7 @@ class Shown(NamedTuple):
     played: dict[str, Played]
 
 
-def play(run: Evaluated, share: int = 1, say: Callable[[str], None] = print, at_hand: Recording | None = None) -> Shown:
+def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | None = None) -> Shown:
     """Play what a page shows of a run.
 
     Args:

@@ -61,18 +61,18 @@ def evaluations(run_dir: Path, iteration: int) -> Iterator[tuple[Files, Record]]
     written by an earlier version of this software are left out."""
     for place in (files(run_dir), files(run_dir, iteration)):
         if place.evaluation.exists():
-            record = read(place.evaluation)
+            record = read_record_file(place.evaluation)
             if record and record.iteration == iteration:
                 yield place, record
 
 
-def read(path: Path) -> Record | None:
+def read_record_file(path: Path) -> Record | None:
     """An evaluation from its file; None if an earlier version of this software wrote it."""
     return read_record(json.loads(path.read_text()))
 
 
-def write(record: Record, path: Path) -> None:
-    """Write the file that `read` reads, in a folder that may have to be made."""
+def write_record_file(record: Record, path: Path) -> None:
+    """Write the file that `read_record_file` reads, in a folder that may have to be made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, write_record(record))
 
@@ -86,7 +86,7 @@ def read_evaluation(run_dir: Path) -> Record:
     path = evaluation_path(run_dir)
     if not path.exists():
         raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
-    record = read(path)
+    record = read_record_file(path)
     if record is None:
         raise ConfigError(f"RUN: {path} is of an earlier version; run: meta-rl evaluate {run_dir}")
     return record

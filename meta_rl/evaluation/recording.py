@@ -140,7 +140,7 @@ class Recording:
 
 
 class Recorder:
-    """A `meta_rl.evaluation.episodes.Watch` that keeps everything.
+    """A `meta_rl.evaluation.episodes.Spectator` that keeps everything.
 
     Args:
         chosen: only of the tasks at these positions; default of all.
@@ -155,16 +155,16 @@ class Recorder:
         self._states: list[list[list[NDArray[np.float64]]]] = []  # [time][row][episode]
 
     def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
-        """See `Watch.begin`."""
+        """See `Spectator.begin`."""
         kept = [(p, row) for p, row in zip(positions, rows, strict=True) if self._chosen is None or p in self._chosen]
         self._begun, self._states = ([p for p, _ in kept], [row for _, row in kept], stage), []
 
-    def look(self, env: TaskVectorEnv) -> None:
-        """See `Watch.look`."""
+    def after_step(self, env: TaskVectorEnv) -> None:
+        """See `Spectator.after_step`."""
         self._states.append([[env.state(row, i) for i in range(env.envs_per_task)] for row in self._begun[1]])
 
     def end(self, rollout: Rollout) -> None:
-        """See `Watch.end`."""
+        """See `Spectator.end`."""
         positions, rows, stage = self._begun
         # Where all episodes ended before the horizon, nothing moved afterwards.
         states = self._states + self._states[-1:] * (rollout.reward.shape[-1] + 1 - len(self._states))
@@ -252,6 +252,6 @@ def about(agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution
         "iteration": agent.iteration,
         "split": distribution.split,
         "protocol": to_dict(protocol),
-        "memory": not agent.learner.parallel,
+        "memory": not agent.learner.episodes_at_once,
         "has_success": distribution.has_success,
     }

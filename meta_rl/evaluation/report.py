@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 from meta_rl.agents.agent import load
 from meta_rl.config import EvaluateConfig, load_config, to_dict
+from meta_rl.errors import Say
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.kinds.table import kind_of
-from meta_rl.evaluation.record import Evaluated, files, read, write
+from meta_rl.evaluation.record import Evaluated, files, read_record_file, write_record_file
 from meta_rl.evaluation.recording import Recording
 from meta_rl.evaluation.scores import Record, score_cells
 from meta_rl.fewshot.published import caution
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.folder import versions
 from meta_rl.runs.log import training_seconds
-
-Say = Callable[[str], None]
 
 
 def evaluate_run(
@@ -69,7 +67,7 @@ def evaluate_and_record(
         **found,
     )
     place = files(run_dir, iteration)
-    write(evaluation, place.evaluation)
+    write_record_file(evaluation, place.evaluation)
     text = report(Evaluated(run_dir, agent.config, evaluation))
     replace_durably(place.report, text.encode())
     say(text)
@@ -87,7 +85,7 @@ def is_evaluated(run_dir: Path, protocol: EvaluateConfig) -> bool:
     written = [path.stat().st_mtime_ns for path in paths]
     if written != sorted(written):
         return False
-    record = read(evaluation)
+    record = read_record_file(evaluation)
     return record is not None and is_of(record, load(run_dir).iteration, protocol, "test")
 
 

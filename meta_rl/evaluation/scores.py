@@ -75,7 +75,7 @@ class Stage:
         scores: by way.
         iqm: interquartile mean of the returns, by way; only of policies.
         by_family: success of each family, by way; only in an evaluation of a policy.
-        practice: episodes practised so far; only in a comparison of policies.
+        practice: adaptation episodes so far; only in a comparison of policies.
     """
 
     steps: int
@@ -152,7 +152,7 @@ def every_way(stages: Sequence[Stage]) -> list[str]:
     return [way for way in stages[0].scores if all(way in stage.scores for stage in stages)]
 
 
-def in_words(ways: Sequence[str]) -> dict[str, str]:
+def ways_in_words(ways: Sequence[str]) -> dict[str, str]:
     """What heads of tables add for each of `ways`; mode actions alone go without saying."""
     return {way: "" if list(ways) == [MODE] else f", {way}" for way in ways}
 
@@ -197,7 +197,7 @@ def score_cells(record: Record, first: str, stages: Sequence[str], ways: Sequenc
     Returns:
         Rows of equal length; those of closed-form predictors come last.
     """
-    words, start = in_words(ways), record.stages[0]
+    words, start = ways_in_words(ways), record.stages[0]
     columns = [(name, way) for name in record.names for way in ways]
     middle = [way for way in (record.headline,) if way in start.iqm]
     rows = [[first, *head_cells(start, columns, words), *(f"return{words[way]}, IQM" for way in middle)]]
@@ -209,7 +209,7 @@ def score_cells(record: Record, first: str, stages: Sequence[str], ways: Sequenc
 def family_cells(record: Record, heads: Sequence[str]) -> list[list[str]]:
     """A table of each family's success at the first and the last stage, heads first; empty where there is but one
     family, or no success."""
-    stages, words = (record.stages[0], record.stages[-1]), in_words(record.ways)
+    stages, words = (record.stages[0], record.stages[-1]), ways_in_words(record.ways)
     families = list(stages[0].by_family[MODE]) if record.has_success else []
     if len(families) < 2:
         return []

@@ -13,7 +13,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
 
 
-def load(folder: Path, split: str) -> ImageSet:
+def load_folder(folder: Path, split: str) -> ImageSet:
     """All images of a split, RGB, as bytes.
 
     Raises:

@@ -54,9 +54,9 @@ def characters(folder: Path, kind: str, split: str) -> ImageSet:
     if kind in BACKGROUND:
         if split == "validation":
             raise ConfigError(f"--split: {kind} has no validation split; valid: train, test")
-        images = load(folder, BACKGROUND[kind] if split == "train" else "images_evaluation")
+        images = load_part(folder, BACKGROUND[kind] if split == "train" else "images_evaluation")
     else:
-        images = np.concatenate([load(folder, part) for part in ("images_background", "images_evaluation")])
+        images = np.concatenate([load_part(folder, part) for part in ("images_background", "images_evaluation")])
         order = generator(0, Purpose.DATA).permutation(len(images))
         cuts = dict(zip(("train", "validation", "test"), np.split(order, [TRAIN, TRAIN + VALIDATION]), strict=True))
         images = images[cuts[split]]
@@ -65,7 +65,7 @@ def characters(folder: Path, kind: str, split: str) -> ImageSet:
     return ImageSet(flat, np.full(count, drawers), f"Omniglot ({split} of {kind})")
 
 
-def load(folder: Path, part: str) -> NDArray[np.uint8]:
+def load_part(folder: Path, part: str) -> NDArray[np.uint8]:
     """Images uint8 ``[character, drawer, 28, 28]`` of a part, sorted by alphabet, character and drawer.
 
     Raises:

@@ -29,7 +29,7 @@ class Ratings(NamedTuple):
     source: str
 
 
-def load(path: Path) -> Ratings:
+def load_ratings(path: Path) -> Ratings:
     """Read a MovieLens-format file; every row is checked.
 
     Raises:
@@ -86,6 +86,6 @@ def synthetic(users: int = 1000, items: int = 200, factors: int = 4, clusters: i
     return Ratings(user, item, rating, items, f"synthetic, seed {seed}")
 
 
-def select(ratings: Ratings, mask: NDArray[np.bool_]) -> Ratings:
+def select_ratings(ratings: Ratings, mask: NDArray[np.bool_]) -> Ratings:
     """The ratings of a mask over rows."""
     return ratings._replace(user=ratings.user[mask], item=ratings.item[mask], rating=ratings.rating[mask])

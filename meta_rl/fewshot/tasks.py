@@ -22,14 +22,14 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Examples, MetaBatch
 from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
-from meta_rl.fewshot import folder as fewshot_folder
-from meta_rl.fewshot import omniglot as fewshot_omniglot
-from meta_rl.fewshot import ratings as fewshot_ratings
-from meta_rl.fewshot import sinusoid as fewshot_sinusoid
+from meta_rl.fewshot import omniglot, ratings
+from meta_rl.fewshot.folder import load_folder
 from meta_rl.fewshot.images import ImageTasks
+from meta_rl.fewshot.sinusoid import Sinusoids
 from meta_rl.fewshot.users import Users
 
-DEFAULT_TEST_TASKS = 600
+DEFAULT_TEST_EPISODES = 600
+"""Number of test episodes, each a task, if there are infinitely many tasks."""
 
 
 class TaskSet(Protocol):
@@ -76,7 +76,7 @@ def data_folder(name: str) -> Path:
 def _omniglot(turned: tuple[str, ...], split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
     """Characters; those of the splits `turned` also by 90, 180 and 270 degrees."""
     folder = Path(data) if data else data_folder("omniglot")
-    images = fewshot_omniglot.characters(folder, name.kind, split)
+    images = omniglot.characters(folder, name.kind, split)
     return ImageTasks(images, name.ways, 4 if config.fewshot.rotations and split in turned else 1)
 
 
@@ -87,21 +87,21 @@ _random_omniglot, _background_omniglot = partial(_omniglot, SPLITS), partial(_om
 def _images(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
     if not data:
         raise ConfigError("--data: name the folder that holds train/, val/ and test/ with a folder of images per class")
-    return ImageTasks(fewshot_folder.load(Path(data), split), name.ways, 1)
+    return ImageTasks(load_folder(Path(data), split), name.ways, 1)
 
 
 def _sinusoid(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
-    return fewshot_sinusoid.Sinusoids()
+    return Sinusoids()
 
 
 def _ratings(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
     if not data:
         raise ConfigError("--data: name the ratings file, a MovieLens u.data or ratings.csv")
-    return Users(fewshot_ratings.load(Path(data)), split, name.shots)
+    return Users(ratings.load_ratings(Path(data)), split, name.shots)
 
 
 def _synthetic(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
-    return Users(fewshot_ratings.synthetic(), split, name.shots)
+    return Users(ratings.synthetic(), split, name.shots)
 
 
 _OPEN: dict[str, Callable[[str, str, FewShotName, TrainConfig], TaskSet]] = {
@@ -181,7 +181,7 @@ def fixed_episodes(tasks: TaskSet, config: TrainConfig, protocol: EvaluateConfig
 
     All tasks where there are finitely many and ``test_tasks`` is 0.
     """
-    total = protocol.test_tasks or tasks.count or DEFAULT_TEST_TASKS
+    total = protocol.test_tasks or tasks.count or DEFAULT_TEST_EPISODES
     total = min(total, tasks.count) if tasks.count else total
     for first in range(0, total, protocol.tasks_at_once):
         count = min(protocol.tasks_at_once, total - first)

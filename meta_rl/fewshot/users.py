@@ -15,7 +15,7 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Examples, MetaBatch, from_numpy
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.rating_metrics import Statistics, mean_absolute_error, ndcg, rating_baselines
-from meta_rl.fewshot.ratings import HIGH, LOW, Ratings, select
+from meta_rl.fewshot.ratings import HIGH, LOW, Ratings, select_ratings
 
 
 class Users:
@@ -40,7 +40,7 @@ class Users:
         cuts = [int(0.8 * count), int(0.9 * count)]
         parts = dict(zip(("train", "validation", "test"), np.split(order, cuts), strict=True))
         chosen = parts[split]
-        self.training = select(ratings, np.isin(ratings.user, parts["train"]))
+        self.training = select_ratings(ratings, np.isin(ratings.user, parts["train"]))
         ends = np.cumsum(np.bincount(ratings.user, minlength=count))
         starts = ends - np.bincount(ratings.user, minlength=count)
         self._users = [slice(starts[u], ends[u]) for u in chosen if ends[u] - starts[u] > shots]

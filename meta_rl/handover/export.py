@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from meta_rl.agents import bundle
 from meta_rl.agents.agent import interface_of, load_state
 from meta_rl.config import load_config, replace_paths
 from meta_rl.core.interface import INTERFACE
-from meta_rl.errors import ConfigError, RunError
+from meta_rl.errors import ConfigError, RunError, Say
 from meta_rl.evaluation.record import evaluations, files, read_evaluation
-from meta_rl.extras import check
+from meta_rl.extras import check_installed
 from meta_rl.handover.card import model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.runs import durable
 from meta_rl.runs.folder import RESULTS, is_exported, of_iteration, versions
 
-Say = Callable[[str], None]
 REPLAYS = (".mp4", ".html")
 
 
@@ -74,7 +72,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "",
     # Where its run, its start and its data lay on this machine is nobody else's business.
     handed = replace_paths(config, {"run_dir": "", "start_from": "", "fewshot.data": ""})
     try:
-        bundle.write(out, handed, agent)
+        bundle.write_bundle(out, handed, agent)
         for left in (headline.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here
             (out / left).unlink(missing_ok=True)
         shutil.rmtree(out / RESULTS, ignore_errors=True)
@@ -110,7 +108,7 @@ def check_hub(name: str) -> None:
     Raises:
         ConfigError: the extra is missing, the name is none, or nobody is logged in.
     """
-    check("--push-to-hub:", "huggingface_hub", "hub")
+    check_installed("--push-to-hub:", "huggingface_hub", "hub")
     from huggingface_hub import get_token
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id

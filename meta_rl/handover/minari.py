@@ -11,7 +11,7 @@ from meta_rl.config import RECIPES
 from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.recording import Recording
-from meta_rl.extras import check
+from meta_rl.extras import check_installed
 
 
 def check_minari(name: str) -> None:
@@ -20,7 +20,7 @@ def check_minari(name: str) -> None:
     Raises:
         ConfigError: the extra is missing, the name is none, or it is taken.
     """
-    check("--minari:", "minari", "minari", "minari", "h5py")
+    check_installed("--minari:", "minari", "minari", "minari", "h5py")
     from minari.dataset.minari_dataset import parse_dataset_id
     from minari.storage import get_dataset_path
 

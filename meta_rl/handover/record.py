@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from meta_rl.agents.agent import load
-from meta_rl.errors import ConfigError
+from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.recording import record
 from meta_rl.handover.minari import check_minari, to_minari
 from meta_rl.handover.options import RecordConfig
 from meta_rl.runs.folder import of_iteration, results_dir
 
 
-def record_run(run_dir: Path, options: RecordConfig, say: Callable[[str], None] = print) -> Path:
+def record_run(run_dir: Path, options: RecordConfig, say: Say = print) -> Path:
     """Play the test tasks and write the .npz file, whose path is returned, and the Minari data set.
 
     Raises:

@@ -59,14 +59,14 @@ class Adam:
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
-B = TypeVar("B")
+_B = TypeVar("_B")
 
 Loss = Callable[[Params], tuple[Tensor, Any]]
 """Maps parameters to (loss, extras): a scalar, and what was computed along with it, detached. For example
 ``(mean query loss, {"query/accuracy": 0.9})``."""
 
 
-def shares(objective: Callable[[B], Loss], groups: Sequence[tuple[B, float]]) -> list[Loss]:
+def group_losses(objective: Callable[[_B], Loss], groups: Sequence[tuple[_B, float]]) -> list[Loss]:
     """The objective of each group (`meta_rl.core.groups.task_groups`) times its share: their sum is the objective of
     the whole meta-batch."""
 
@@ -115,7 +115,7 @@ def accumulate(params: Params, parts: Sequence[Loss]) -> tuple[Tensor, list[Tens
 
 
 @torch.no_grad()
-def measure(params: Params, parts: Sequence[Loss]) -> tuple[float, Sequence[Any]]:
+def measure_loss(params: Params, parts: Sequence[Loss]) -> tuple[float, Sequence[Any]]:
     """Loss of the sum of `parts`, as the mean over the processes that share the update, and each part's extras."""
     values, told = zip(*part_map(lambda part: part(params), parts, _device(params)), strict=True)
     return parallel.mean_number(float(sum(values))), told
@@ -144,7 +144,7 @@ def descend(
     losses, norms = [], []
     before: Sequence[Any] = ()
     if minibatches:
-        value, before = measure(adam.params, parts)
+        value, before = measure_loss(adam.params, parts)
         losses.append(value)
     for epoch in range(epochs):
         for step in minibatches(epoch) if minibatches else [parts]:
@@ -155,7 +155,7 @@ def descend(
     metrics = {"update/loss_before": losses[0]}
     after: Sequence[Any] = ()
     if measure_after:
-        value, after = measure(adam.params, parts)
+        value, after = measure_loss(adam.params, parts)
         losses.append(value)
         metrics["update/loss_after"] = value
     metrics |= {"update/gradient_norm": norms[0], "guard/non_finite_gradient": 0.0}

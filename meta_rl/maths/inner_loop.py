@@ -14,16 +14,16 @@ from torch import Tensor
 
 from meta_rl.core.types import Params
 
-B = TypeVar("B")
+_B = TypeVar("_B")
 
 Rule = Callable[[Params, Params, Tensor, Any], tuple[Params, Any]]
 """``(params, gradients, loss, state) -> (params, state)``, differentiable; `state` is a tree of tensors of one task."""
 
 
 def adapt(
-    loss: Callable[[Params, B], Tensor],
+    loss: Callable[[Params, _B], Tensor],
     params: Params,
-    batches: Sequence[B],
+    batches: Sequence[_B],
     inner_lr: float | Params,
     *,
     first_order: bool = False,
@@ -43,10 +43,10 @@ def adapt(
 
 def adapt_by(
     rule: Rule,
-    loss: Callable[[Params, B], Tensor],
+    loss: Callable[[Params, _B], Tensor],
     params: Params,
     state: Any,
-    batches: Sequence[B],
+    batches: Sequence[_B],
     *,
     first_order: bool = False,
 ) -> tuple[Params, Any]:
@@ -104,7 +104,7 @@ def adam_start(params: Params) -> tuple[Params, Tensor]:
     )
 
 
-def minibatches(examples: B, size: int, first: int, steps: int) -> list[B]:
+def minibatches(examples: _B, size: int, first: int, steps: int) -> list[_B]:
     """`steps` parts of `size` examples in turn (all of them if `size` is 0 or there are not more), beginning with part
     number `first` and starting again at the end; `examples` is a named tuple of tensors ``[example, ...]``."""
     tensors: Any = examples

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from meta_rl.core.types import Batch, Examples
 from meta_rl.maths.distributions import Distribution
 
-Loss = Callable[[Distribution, Batch], Tensor]
+PolicyLoss = Callable[[Distribution, Batch], Tensor]
 SupervisedLoss = Callable[[Tensor, Examples], Tensor]
 
 

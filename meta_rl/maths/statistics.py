@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
 
-def interquartile_mean(values: Values) -> float:
+def interquartile_mean(values: FloatArray) -> float:
     """Mean of the middle half; at the quartiles, values count by the share that lies inside."""
     ordered = np.sort(values.ravel())
     n = len(ordered)
@@ -21,10 +21,10 @@ def interquartile_mean(values: Values) -> float:
 
 
 def bootstrap_interval(
-    values: Values,
+    values: FloatArray,
     strata: Sequence[str],
     rng: np.random.Generator,
-    statistic: Callable[[Values], float] = lambda v: float(v.mean()),
+    statistic: Callable[[FloatArray], float] = lambda v: float(v.mean()),
     resamples: int = 2000,
     confidence: float = 0.95,
 ) -> tuple[float, float]:

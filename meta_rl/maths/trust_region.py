@@ -10,7 +10,7 @@ F the Fisher information in distribution space), because the gradient of the KL 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -34,15 +34,15 @@ class TrustRegion(NamedTuple):
     max_backtracks: int = 15
 
 
-def ravel(tensors: Sequence[Tensor]) -> Tensor:
-    """Concatenate flattened tensors."""
+def ravel(tensors: Iterable[Tensor]) -> Tensor:
+    """All numbers of `tensors` as one vector ``[coordinate]``."""
     return torch.cat([t.reshape(-1) for t in tensors])
 
 
 def unravel(vector: Tensor, like: Params) -> Params:
     """The inverse of ``ravel(like.values())``."""
     pieces = torch.split(vector, [p.numel() for p in like.values()])
-    return {name: piece.view_as(p) for (name, p), piece in zip(like.items(), pieces, strict=True)}
+    return {name: piece.reshape(p.shape) for (name, p), piece in zip(like.items(), pieces, strict=True)}
 
 
 def conjugate_gradient(product: Callable[[Tensor], Tensor], b: Tensor, iters: int) -> tuple[Tensor, Tensor, Tensor]:

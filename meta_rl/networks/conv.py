@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-GROUPS = 8
+MAX_GROUPS = 8
 
 
 class BatchNorm(nn.Module):
@@ -36,7 +36,7 @@ class GroupNorm(nn.Module):
     def __init__(self, channels: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
-        self.groups = next(g for g in range(min(GROUPS, channels), 0, -1) if channels % g == 0)
+        self.groups = next(g for g in range(min(MAX_GROUPS, channels), 0, -1) if channels % g == 0)
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:

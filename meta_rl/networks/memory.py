@@ -33,7 +33,7 @@ class MemoryLayer(nn.Module, ABC):
         units: numbers that the heads read.
         state_size: numbers of a state.
         rows_on_cpu: sequences that one thread unrolls together when gradients are taken on a CPU; the fastest number by
-            measurement. Fewer keep all that one time step touches in the cache; more need fewer operations.
+            measurement. Fewer keep all that one step touches in the cache; more need fewer operations.
     """
 
     units: int
@@ -124,7 +124,7 @@ class Gru(GatedCell):
     """Gated recurrent unit (Cho et al. 2014), in the variant of torch and cuDNN; the state is ``[hidden]``."""
 
     gates = 3
-    rows_on_cpu = 100  # torch: several operations per time step
+    rows_on_cpu = 100  # torch: several operations per step
 
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
         """See `MemoryLayer.step`."""

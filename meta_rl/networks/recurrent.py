@@ -209,7 +209,7 @@ def ticks(done: Tensor) -> Tensor:
     return torch.stack([number - began, done.cumsum(1)], -1)
 
 
-def make_policy(
+def make_recurrent_policy(
     observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
 ) -> RecurrentPolicy:
     """The recurrent policy that fits the spaces (flat observations; Box or Discrete actions).

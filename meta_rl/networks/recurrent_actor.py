@@ -80,7 +80,9 @@ class RecurrentActor:
             memory = TrialMemory(*(x.expand(*shape, x.shape[-1]) for x in memory))  # [task, env, width]
         state, recall, clock = memory
         with threads_for(2 * self._size * math.prod(shape)):
-            seen = normaliser.normalise(self._statistics, from_numpy(observation.astype(np.float32, copy=False)))
+            seen = normaliser.normalise_observation(
+                self._statistics, from_numpy(observation.astype(np.float32, copy=False))
+            )
             inputs = self._policy.inputs(seen.to(self._dtype), recall)  # [task, env, in]
             # The policy knows one batch axis: [task, env, ...] -> [task * env, ...].
             distribution, new = self._policy.step(inputs.flatten(0, 1), state.flatten(0, 1))

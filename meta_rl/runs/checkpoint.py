@@ -32,7 +32,7 @@ from meta_rl.runs.durable import (
 )
 from meta_rl.runs.folder import kept
 
-SCHEMA = 2
+CHECKPOINT_SCHEMA = 2
 """Version 1 had shared parameters among the others and no statistics; it is read as well."""
 
 
@@ -40,7 +40,7 @@ class CheckpointWarning(UserWarning):
     """A damaged checkpoint was passed over."""
 
 
-def save(folder: Path, state: TrainState, keep: int) -> Path:
+def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
     """Write `state` as a new checkpoint in `folder`; then remove what is newer (damaged: `load_newest` passed it over)
     and all but the newest `keep` (0: nothing else).
 
@@ -51,7 +51,7 @@ def save(folder: Path, state: TrainState, keep: int) -> Path:
     final = folder / f"{state.iteration:08d}"
     if final.exists():
         try:
-            load(final)  # written before a stop: the same bits by construction
+            load_checkpoint(final)  # written before a stop: the same bits by construction
             return final
         except CheckpointError:
             _remove(final)
@@ -67,7 +67,7 @@ def save(folder: Path, state: TrainState, keep: int) -> Path:
             ),
         }
         manifest = {
-            "schema": SCHEMA,
+            "schema": CHECKPOINT_SCHEMA,
             "versions": {name: metadata.version(name) for name in ("torch", "numpy", "safetensors")},
             "files": digests(files),
         }
@@ -99,7 +99,7 @@ def load_newest(folder: Path, device: torch.device | str = "cpu") -> TrainState 
     problems = []
     for path in found:
         try:
-            return load(path, device)
+            return load_checkpoint(path, device)
         except CheckpointError as error:
             problems.append(str(error))
             warnings.warn(f"{error}; falling back to the previous checkpoint", CheckpointWarning, stacklevel=2)
@@ -108,7 +108,7 @@ def load_newest(folder: Path, device: torch.device | str = "cpu") -> TrainState 
     return None
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> TrainState:
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> TrainState:
     """Read one checkpoint after verifying every byte of it.
 
     Raises:
@@ -116,8 +116,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> TrainState:
     """
     try:
         manifest = json.loads((path / "manifest.json").read_bytes())
-        if manifest["schema"] not in (1, SCHEMA):
-            raise CheckpointError(f"{path}: schema {manifest['schema']}, this version reads schema {SCHEMA}")
+        if manifest["schema"] not in (1, CHECKPOINT_SCHEMA):
+            raise CheckpointError(f"{path}: schema {manifest['schema']}, this version reads schema {CHECKPOINT_SCHEMA}")
         names = ("state.safetensors", "state.json")
         contents = {name: read_checked(path / name, manifest["files"][name]) for name in names}
         counters = json.loads(contents["state.json"])
@@ -137,7 +137,7 @@ def read_tensors(data: bytes, order: list[str]) -> dict[str, Tensor]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what an interrupted `save` left behind. Only call while holding the lock."""
+    """Delete what an interrupted `save_checkpoint` left behind. Only call while holding the lock."""
     for path in folder.glob(".tmp-*"):
         _remove(path)
 

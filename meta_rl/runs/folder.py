@@ -18,7 +18,7 @@ from meta_rl.runs.durable import json_bytes, replace_durably
 
 MANIFEST = "agent.json"
 """The file that only an exported agent has; see `meta_rl.agents.bundle`."""
-SHOWN = 20
+SHOWN_NUMBERS = 20
 """Numbers that a line names, at most."""
 
 RESULTS = "results"
@@ -77,14 +77,16 @@ def find_iteration(folder: Path, iteration: int) -> Path:
     """
     found = iterations(folder)
     if iteration not in found:
-        raise ConfigError(f"--iteration: {folder} keeps no iteration {iteration}; valid: {in_words(found)}")
+        raise ConfigError(f"--iteration: {folder} keeps no iteration {iteration}; valid: {numbers_in_words(found)}")
     return found[iteration]
 
 
-def in_words(numbers: Iterable[int]) -> str:
+def numbers_in_words(numbers: Iterable[int]) -> str:
     """Numbers with commas; of many, the first and the last."""
     words = [str(number) for number in numbers]
-    return ", ".join(words if len(words) <= SHOWN else [*words[: SHOWN // 2], "...", *words[-SHOWN // 2 :]])
+    return ", ".join(
+        words if len(words) <= SHOWN_NUMBERS else [*words[: SHOWN_NUMBERS // 2], "...", *words[-SHOWN_NUMBERS // 2 :]]
+    )
 
 
 def of_iteration(path: Path, iteration: int | None) -> Path:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from meta_rl.config import TrainConfig, to_dict
 from meta_rl.errors import RunError
-from meta_rl.extras import check
+from meta_rl.extras import check_installed
 
 PROJECT = "meta-rl"
 """Project of runs on W&B and trackio, unless WANDB_PROJECT or TRACKIO_PROJECT names another."""
@@ -113,7 +113,7 @@ def check_loggers(names: Sequence[str]) -> None:
         ConfigError: naming the extra.
     """
     for name in names:
-        check(f"--logger: {name}", LOGGERS[name].module, name)
+        check_installed(f"--logger: {name}", LOGGERS[name].module, name)
 
 
 def open_loggers(config: TrainConfig, run_dir: Path, iteration: int) -> list[Logger]:

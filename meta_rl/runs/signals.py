@@ -14,8 +14,13 @@ from typing import Any
 
 from meta_rl.errors import Stopped
 
-GRACE = 12.0
+PROMISE = 20.0
+"""Seconds within which a run ends after the first signal, as its message says."""
+ENDING = 8.0
+"""Seconds of the promise kept for what follows: the last checkpoint is written and fsynced, and workers end."""
+GRACE = PROMISE - ENDING
 """Seconds an iteration may still take after the first signal; then it is abandoned, to be done again."""
+_MESSAGE = f"stopping after this iteration, within {PROMISE:.0f} s; once more to stop at once\n".encode()
 
 
 class Stop:
@@ -72,7 +77,7 @@ class Stop:
             self.requested = number
             self._timer.start()
             with suppress(OSError):  # the terminal is gone
-                os.write(2, b"stopping after this iteration, within 20 s; once more to stop at once\n")
+                os.write(2, _MESSAGE)
         else:
             if sys.stderr.isatty():
                 os.write(2, b"\x1b[?25h\n")  # the progress bar hides the cursor

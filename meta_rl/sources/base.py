@@ -23,7 +23,7 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.threads import one_thread
 from meta_rl.core.types import MetaBatch
 from meta_rl.core.weights import Weights
-from meta_rl.sources.collect import Shard, Streams, Watch, envs_per_task, sample_shard
+from meta_rl.sources.collect import BeforeStep, Shard, Streams, envs_per_task, sample_shard
 
 MAX_DISCARDED = 0.05
 """Share of a meta-batch's episodes that may be left out because the environment gave a NaN."""
@@ -116,18 +116,25 @@ class Sampler:
             self._envs[num_tasks] = self._distribution.make(num_tasks, episodes)
         return self._envs[num_tasks]
 
-    def sample(self, weights: Weights, iteration: int, shard: int, watch: Watch | None = None) -> Shard:
+    def sample(self, weights: Weights, iteration: int, shard: int, before_step: BeforeStep | None = None) -> Shard:
         """One shard of the meta-batch of `iteration`.
 
         Args:
-            watch: called before every step.
+            before_step: called before every step.
         """
         plan, indices = self._plan, self._plan.indices(shard)
         tasks = plan.tasks(self._distribution, iteration)[indices.start : indices.stop]
         streams = Streams(plan.seed, iteration)
         with one_thread(plan.shards > 1):
             return sample_shard(
-                self.env(len(indices)), self._learner, weights, tasks, indices, plan.episodes_per_task, streams, watch
+                self.env(len(indices)),
+                self._learner,
+                weights,
+                tasks,
+                indices,
+                plan.episodes_per_task,
+                streams,
+                before_step,
             )
 
     def close(self) -> None:
@@ -136,7 +143,7 @@ class Sampler:
             env.close()
 
 
-def join(shards: Sequence[Shard]) -> Shard:
+def join_shards(shards: Sequence[Shard]) -> Shard:
     """The meta-batch that was cut into `shards`, in their order.
 
     Raises:

@@ -18,7 +18,7 @@ from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import MetaBatch, Rollout
 from meta_rl.core.weights import Weights
 
-Watch = Callable[[int, int, NDArray[Any]], None]
+BeforeStep = Callable[[int, int, NDArray[Any]], None]
 """Called before every step, with stage, time and actions ``[task, env, ...]``."""
 
 
@@ -49,8 +49,8 @@ def rollout(
     actor: Actor,
     noise: NDArray[np.float32] | None,
     seeds: Sequence[int],
-    watch: Callable[[int, NDArray[Any]], None] | None = None,
-    look: Callable[[TaskVectorEnv], None] | None = None,
+    before_step: Callable[[int, NDArray[Any]], None] | None = None,
+    after_step: Callable[[TaskVectorEnv], None] | None = None,
     discard: bool = False,
 ) -> Rollout:
     """One episode in every environment.
@@ -59,8 +59,9 @@ def rollout(
         env: with its tasks set.
         noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
         seeds: one per task.
-        watch: called before every step, with time and actions ``[task, env, ...]``.
-        look: called with the environments after their reset and after every step (see `meta_rl.evaluation.recording`).
+        before_step: called before every step, with time and actions ``[task, env, ...]``.
+        after_step: called with the environments after their reset and after every step (see
+            `meta_rl.evaluation.recording`).
         discard: leave out an episode in which an observation or reward is not finite, instead of raising.
     Raises:
         NonFiniteError: an action is not finite; or an observation or reward is not, unless `discard`.
@@ -92,23 +93,23 @@ def rollout(
 
     current, _ = sift(env.reset(seeds), np.zeros(env.shape), "at reset")
     active = ~lost
-    if look is not None:
-        look(env)
+    if after_step is not None:
+        after_step(env)
     actor.begin()
     for t in range(env.horizon):
         observation[:, :, t] = current  # [task, env, obs]
         # [task, env, *action] at observations [task, env, obs] and noise [task, env, *noise_shape].
         action[:, :, t] = actor.act(observation[:, :, t], None if noise is None else noise[:, :, t])
         valid[:, :, t] = active  # [task, env]
-        if watch is not None:
-            watch(t, action[:, :, t])
+        if before_step is not None:
+            before_step(t, action[:, :, t])
         step = env.step(np.ascontiguousarray(action[:, :, t]))
         terminated = step.terminated
         current, gained = sift(step.observation, step.reward, f"step {t}")
         reward[:, :, t], success[:, :, t] = gained, step.success  # [task, env] each
         active = ~(step.terminated | step.truncated | lost)
-        if look is not None:
-            look(env)
+        if after_step is not None:
+            after_step(env)
         actor.observe(gained, ~active)
         if not active.any():
             break
@@ -171,7 +172,7 @@ def sample_shard(
     task_indices: Sequence[int],
     episodes_per_task: int,
     streams: Streams,
-    watch: Watch | None = None,
+    before_step: BeforeStep | None = None,
 ) -> Shard:
     """Support rollouts with an adaptation after each, then the query rollout.
 
@@ -188,10 +189,10 @@ def sample_shard(
     for stage in range(stages):
         noise = streams.action_noise(stage, task_indices, env, learner.policy)
         actor = learner.actor(adapted)
-        watch_stage = None if watch is None else functools.partial(watch, stage)
-        recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices), watch_stage, discard=True)
+        before = None if before_step is None else functools.partial(before_step, stage)
+        recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices), before, discard=True)
         # Learners with a memory go on without a lost episode; a gradient step needs at least one per task.
-        if learner.parallel and not recorded.valid.any((1, 2)).all():  # [task]
+        if learner.episodes_at_once and not recorded.valid.any((1, 2)).all():  # [task]
             raise NonFiniteError(f"every episode of a task had a {recorded.discarded[0]}")
         rollouts.append(recorded)
         batches.append(learner.prepare(adapted, recorded))
@@ -210,4 +211,4 @@ def sample_shard(
 def envs_per_task(learner: MetaLearner, episodes: int) -> int:
     """Environments per task: `episodes` of them if a learner collects its episodes side by side, else one, in which the
     episodes follow each other."""
-    return episodes if learner.parallel else 1
+    return episodes if learner.episodes_at_once else 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from envs import TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.core.weights import Weights
-from meta_rl.sources.base import Plan, Sampler, join
+from meta_rl.sources.base import Plan, Sampler, join_shards
 from meta_rl.sources.collect import Shard
 
 
@@ -25,7 +25,7 @@ class InProcess:
 
     def sample(self, weights: Weights, iteration: int) -> Shard:
         """See `Source.sample`."""
-        return join([self._sampler.sample(weights, iteration, shard) for shard in range(self._shards)])
+        return join_shards([self._sampler.sample(weights, iteration, shard) for shard in range(self._shards)])
 
     def close(self) -> None:
         """Free the environments."""

@@ -22,7 +22,7 @@ from meta_rl.core.weights import Weights
 from meta_rl.sources import worker
 from meta_rl.sources.base import Plan
 from meta_rl.sources.shared_memory import Segment
-from meta_rl.sources.supervisor import GLANCE, TRIES, Handle, Supervised, pack, shares
+from meta_rl.sources.supervisor import GLANCE, TRIES, Handle, Supervised, pack, shard_shares
 from meta_rl.sources.worker import Done, Failed, Sight
 
 
@@ -57,7 +57,7 @@ class Processes(Supervised["_Process"]):
         self._down = Segment()
         handles = [
             _Process(self._down, payload, mine, own_cores, threads)
-            for mine, own_cores in zip(shares(plan, workers), worker.core_shares(workers, cores), strict=True)
+            for mine, own_cores in zip(shard_shares(plan, workers), worker.core_shares(workers, cores), strict=True)
         ]
         super().__init__(distribution, plan, handles, timeout, tries)
 
@@ -101,7 +101,7 @@ class _Process(Handle):
         """See `Handle.start`."""
         context = multiprocessing.get_context("forkserver")
         pipe, theirs = context.Pipe()
-        process = context.Process(target=worker.main, args=(theirs, *self._arguments), daemon=True)
+        process = context.Process(target=worker.run_worker, args=(theirs, *self._arguments), daemon=True)
         try:
             with worker.ignoring_interrupts():
                 process.start()

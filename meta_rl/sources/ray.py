@@ -1,11 +1,11 @@
-"""Sampling in actors on a Ray cluster (extra ``ray``), so that a run outgrows one machine; see docs/scaling-out.md.
+"""Sampling in Ray actors on a cluster (extra ``ray``), so that a run outgrows one machine; see docs/scaling-out.md.
 
     down   the parameters by one `ray.put`, then one call per shard and iteration
     up     the shard, as the result of the call
 
-Ray places an actor on any machine with cores to spare and carries the data. Who is hung, dead or to be replaced is the
-supervisor's business here as for processes, so both survive the same faults with the same bits: actors are never
-restarted, calls never repeated by Ray itself, which knows neither the black box nor the limit of tries.
+Ray places a worker, which it calls an actor, on any machine with cores to spare and carries the data. Who is hung, dead
+or to be replaced is the supervisor's business here as for processes, so both survive the same faults with the same
+bits. Ray itself restarts no worker and repeats no call, because it knows neither the black box nor the limit of tries.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from meta_rl.errors import ConfigError
 from meta_rl.sources.base import Plan, Sampler
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.shared_memory import Segment
-from meta_rl.sources.supervisor import TRIES, Handle, Supervised, pack, shares
+from meta_rl.sources.supervisor import TRIES, Handle, Supervised, pack, shard_shares
 from meta_rl.sources.worker import BlackBox, Done, Failed, Sight
 
 NOWHERE = Sight(-1, -1, -1, -1, [])
@@ -41,13 +41,13 @@ NOWHERE = Sight(-1, -1, -1, -1, [])
 
 
 class Ray(Supervised["_Handle"]):
-    """Samples shards in actors; see `meta_rl.sources.base.Source`.
+    """Samples shards in Ray actors; see `meta_rl.sources.base.Source`.
 
     Args:
         distribution: of training tasks; it and `learner` are pickled.
         learner: gives the policy and adapts it between the stages.
         plan: see `meta_rl.sources.base.Plan`.
-        workers: actors, at most one per shard.
+        workers: at most one per shard.
         address: of the cluster: ``host:port``, ``auto`` for the one that this machine belongs to, or ``local`` to start
             one on this machine alone. A connection that the process has already is used as it is.
         cores: of each worker, reserved on its machine; also the threads of native environments.
@@ -68,7 +68,7 @@ class Ray(Supervised["_Handle"]):
         timeout: float = 120.0,
         tries: int = TRIES,
     ) -> None:
-        packed, parts = pack(distribution, learner, plan), shares(plan, workers)
+        packed, parts = pack(distribution, learner, plan), shard_shares(plan, workers)
         self._connected_here = not ray.is_initialized()
         if self._connected_here:
             connect(address)
@@ -146,37 +146,37 @@ def check_size(workers: int, cores: int) -> None:
 
 
 class _Handle(Handle):
-    """An actor."""
+    """The supervisor's side of one Ray actor."""
 
     def __init__(self, mine: range, cores: int, arguments: tuple[Any, ...]) -> None:
         super().__init__()
         self._mine, self._cores, self._arguments = mine, cores, arguments
-        self._actor: Any = None
+        self._worker: Any = None
         self._done: list[Done] = []
-        self._sight, self._look = NOWHERE, None
+        self._sight, self._asked = NOWHERE, None
         self.calls: list[Any] = []
         """One for each shard, as long as its result was not taken."""
 
     @property
     def running(self) -> bool:
         """See `Handle.running`."""
-        return self._actor is not None
+        return self._worker is not None
 
     def pid(self) -> int:
         """See `Handle.pid`."""
-        return int(ray.get(self._actor.process.options(concurrency_group="look").remote()))
+        return int(ray.get(self._worker.process.options(concurrency_group="sight").remote()))
 
     def start(self) -> None:
         """See `Handle.start`."""
-        remote = ray.remote(concurrency_groups={"look": 1})(Actor)
+        remote = ray.remote(concurrency_groups={"sight": 1})(RayWorker)
         options = {"num_cpus": self._cores, "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
-        self._actor = remote.options(**options).remote(*self._arguments)
+        self._worker = remote.options(**options).remote(*self._arguments)
 
     def send(self) -> None:
         """See `Handle.send`."""
         iteration, weights = self.request
-        self._sight, self._look, self._done = NOWHERE, None, []
-        self.calls = [self._actor.sample.remote(weights, iteration, shard) for shard in self._mine]
+        self._sight, self._asked, self._done = NOWHERE, None, []
+        self.calls = [self._worker.sample.remote(weights, iteration, shard) for shard in self._mine]
 
     def answer(self) -> Done | Failed | str | None:
         """See `Handle.answer`."""
@@ -186,7 +186,7 @@ class _Handle(Handle):
             try:
                 result: Done | Failed = ray.get(self.calls[0])
             except RayError as error:
-                return in_words(error)
+                return error_in_words(error)
             if isinstance(result, Failed):
                 return result
             self._done.append(result)
@@ -194,24 +194,24 @@ class _Handle(Handle):
         return Done([from_arrays(done.shards[0]) for done in self._done], sum(done.busy for done in self._done))
 
     def sight(self) -> Sight:
-        """See `Handle.sight`: the actor's latest answer. Asks it again for the next time."""
-        if self._look is not None and ray.wait([self._look], timeout=0)[0]:
+        """See `Handle.sight`: the worker's latest answer. Asks it again for the next time."""
+        if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
             with contextlib.suppress(RayError):  # `answer` tells
-                self._sight = ray.get(self._look)
-            self._look = None
-        if self._look is None and self._actor is not None:
-            self._look = self._actor.look.options(concurrency_group="look").remote()
+                self._sight = ray.get(self._asked)
+            self._asked = None
+        if self._asked is None and self._worker is not None:
+            self._asked = self._worker.sight.options(concurrency_group="sight").remote()
         return self._sight
 
     def kill(self) -> None:
         """See `Handle.kill`."""
-        if self._actor is not None:
-            ray.kill(self._actor)
-            self._actor, self.calls = None, []
+        if self._worker is not None:
+            ray.kill(self._worker)
+            self._worker, self.calls = None, []
 
 
-class Actor:
-    """The life of a worker. Ray calls `sample` on one thread and `look` on another.
+class RayWorker:
+    """The life of a worker. Ray calls `sample` on one thread and `sight` on another.
 
     Args:
         payload: pickled arguments of `Sampler`.
@@ -235,16 +235,16 @@ class Actor:
             torch.set_num_threads(self._threads)  # counts for the calling thread
             self._black_box.begin(shard)
             tensors = torch.utils._pytree.tree_map_only(np.ndarray, torch.tensor, weights)
-            sampled = self._sampler.sample(tensors, iteration, shard, self._black_box.watch)
+            sampled = self._sampler.sample(tensors, iteration, shard, self._black_box.note_step)
             return Done([map_tensors(as_array, sampled)], time.perf_counter() - started)
-        except BaseException as error:  # a dead actor could not say what it was
+        except BaseException as error:  # a dead worker could not say what it was
             return Failed.of(error, self._black_box.read())
 
     def process(self) -> int:
         """Process id of the worker."""
         return os.getpid()
 
-    def look(self) -> Sight:
+    def sight(self) -> Sight:
         """Progress of the worker, for its supervisor."""
         return self._black_box.read()
 
@@ -260,7 +260,7 @@ def from_arrays(shard: Shard) -> Shard:
     return shard._replace(batch=batch, measured=measured, returns=shard.returns.copy(), solved=shard.solved.copy())
 
 
-def in_words(error: RayError) -> str:
+def error_in_words(error: RayError) -> str:
     """Ray's message about a lost worker, in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text.partition('. ')[0]}"

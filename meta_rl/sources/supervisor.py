@@ -24,7 +24,7 @@ from envs import NonFiniteError, TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.sources.base import Plan, join
+from meta_rl.sources.base import Plan, join_shards
 from meta_rl.sources.collect import Shard, Streams
 from meta_rl.sources.worker import Done, Failed, Sight
 
@@ -98,10 +98,10 @@ class Handle(ABC):
         return time.monotonic() - self._since
 
 
-H = TypeVar("H", bound=Handle)
+_H = TypeVar("_H", bound=Handle)
 
 
-class Supervised(ABC, Generic[H]):
+class Supervised(ABC, Generic[_H]):
     """Samples shards in workers; see `meta_rl.sources.base.Source`.
 
     Args:
@@ -111,7 +111,7 @@ class Supervised(ABC, Generic[H]):
     """
 
     def __init__(
-        self, distribution: TaskDistribution, plan: Plan, handles: Sequence[H], timeout: float, tries: int
+        self, distribution: TaskDistribution, plan: Plan, handles: Sequence[_H], timeout: float, tries: int
     ) -> None:
         self._distribution, self._plan, self._handles = distribution, plan, list(handles)
         self._timeout, self._tries = timeout, tries
@@ -133,7 +133,7 @@ class Supervised(ABC, Generic[H]):
         """Put the parameters where all workers find them, and return what a request must tell them."""
 
     @abstractmethod
-    def wait(self, waiting: Sequence[H], seconds: float) -> None:
+    def wait(self, waiting: Sequence[_H], seconds: float) -> None:
         """Wait until one of these workers answers or dies, or the time is over."""
 
     def sample(self, weights: Weights, iteration: int) -> Shard:
@@ -149,7 +149,7 @@ class Supervised(ABC, Generic[H]):
             while waiting := [each for each in waiting if not self._finished(each)]:
                 self.wait(waiting, min(GLANCE, self._timeout / 4))
             count = len(self._handles)
-            return join([self._handles[i % count].shards[i // count] for i in range(self._plan.shards)])
+            return join_shards([self._handles[i % count].shards[i // count] for i in range(self._plan.shards)])
         except BaseException:
             for each in self._handles:
                 each.kill()
@@ -160,7 +160,7 @@ class Supervised(ABC, Generic[H]):
         for each in self._handles:
             each.close()
 
-    def _finished(self, each: H) -> bool:
+    def _finished(self, each: _H) -> bool:
         """Whether the request of this worker is done; replaces it if it is lost."""
         answer = each.answer()
         if isinstance(answer, Done):
@@ -177,7 +177,7 @@ class Supervised(ABC, Generic[H]):
             self._replace(each, each.sight(), f"no progress for {self._timeout:g} s")
         return False
 
-    def _replace(self, each: H, sight: Sight, problem: str, trace: str = "") -> None:
+    def _replace(self, each: _H, sight: Sight, problem: str, trace: str = "") -> None:
         """Kill a worker and ask another one the same.
 
         Raises:
@@ -212,7 +212,7 @@ class Supervised(ABC, Generic[H]):
         return f"{where}, stage {sight.stage}, step {sight.time}, env seed {seed}, after action {sight.action}"
 
 
-def shares(plan: Plan, workers: int) -> list[range]:
+def shard_shares(plan: Plan, workers: int) -> list[range]:
     """The shards of each worker.
 
     Raises:

@@ -85,8 +85,8 @@ class BlackBox:
         self._numbers[1:] = shard, -1, -1, 0
         self._numbers[0] += 1
 
-    def watch(self, stage: int, time: int, action: NDArray[Any]) -> None:
-        """Note a step; see `meta_rl.sources.collect.Watch`."""
+    def note_step(self, stage: int, time: int, action: NDArray[Any]) -> None:
+        """Note a step; see `meta_rl.sources.collect.BeforeStep`."""
         first = action[0, 0].ravel()[: self.ACTION]
         self._action[: len(first)] = first
         self._numbers[2:] = stage, time, len(first)
@@ -98,7 +98,7 @@ class BlackBox:
         return Sight(beat, shard, stage, step, self._action[:size].tolist())
 
 
-def main(
+def run_worker(
     pipe: connection.Connection, down: Segment, up: Segment, box: Segment, payload: bytes, shards: Sequence[int],
     cores: Sequence[int], threads: int,
 ) -> None:  # fmt: skip
@@ -126,7 +126,7 @@ def main(
             results = []
             for shard in shards:
                 black_box.begin(shard)
-                results.append(sampler.sample(down.read(weights), iteration, shard, black_box.watch))
+                results.append(sampler.sample(down.read(weights), iteration, shard, black_box.note_step))
             pipe.send(Done(up.write(results), time.perf_counter() - started))
     except EOFError:  # the learner is gone
         return

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from meta_rl.agents.agent import Agent
-from meta_rl.algorithms.supervised import adaptation
+from meta_rl.algorithms.supervised import adapt_stepwise
 from meta_rl.config import RECIPES
 from meta_rl.config.fewshot import parse_name
 from meta_rl.core.types import Examples
@@ -24,7 +24,7 @@ from meta_rl.fewshot.omniglot import BACKGROUND, OneShotRun, one_shot_runs
 from meta_rl.fewshot.tasks import data_folder
 
 WAYS = 20
-PUBLISHED: dict[str, dict[str, float]] = {
+PUBLISHED_ERRORS: dict[str, dict[str, float]] = {
     "omniglot-background": {"humans": 4.5, "BPL (strokes)": 3.3, "deep convnet": 13.5, "VHE": 18.7,
                             "prototypical (from memory)": 13.7, "RCN (from memory)": 7.3,
                             "Siamese (own split, affine augmentation)": 8.0},
@@ -62,19 +62,19 @@ def one_shot_error(agent: Agent, folder: Path | None = None) -> dict[str, Any]:
         "seed": config.seed,
         "iteration": agent.iteration,
         "error": {kind: write_score(Score.normal(values)) for kind, values in errors.items()},
-        "published": PUBLISHED[name.kind],
+        "published": PUBLISHED_ERRORS[name.kind],
     }
 
 
-def table(found: Sequence[dict[str, Any]]) -> str:
+def error_table(found: Sequence[dict[str, Any]]) -> str:
     """Results of `one_shot_error` as a Markdown table, what was trained on in columns, published errors below."""
-    columns = list(PUBLISHED)
+    columns = list(PUBLISHED_ERRORS)
     cells = [["error in %", *(f"trained on {column.partition('-')[2]}" for column in columns)]]
     for recipe in dict.fromkeys(one["recipe"] for one in found):
-        mine = [[one for one in found if (one["recipe"], kind_of(one["env"])) == (recipe, c)] for c in columns]
+        mine = [[one for one in found if (one["recipe"], task_kind(one["env"])) == (recipe, c)] for c in columns]
         cells.append([recipe, *(", ".join(_shown(one["error"]) for one in those) for those in mine)])
-    for name in dict.fromkeys(name for column in columns for name in PUBLISHED[column]):
-        cells.append([f"published: {name}", *(str(PUBLISHED[column].get(name, "")) for column in columns)])
+    for name in dict.fromkeys(name for column in columns for name in PUBLISHED_ERRORS[column]):
+        cells.append([f"published: {name}", *(str(PUBLISHED_ERRORS[column].get(name, "")) for column in columns)])
     head = "20-way one-shot classification within an alphabet, 20 runs of 20 trials, +- the 95 % interval over runs"
     return "\n".join([head, "", *markdown.table(cells)])
 
@@ -85,7 +85,7 @@ def _shown(error: dict[str, dict[str, float]]) -> str:
     return inductive if same else f"{inductive} (transductive {error['transductive']['mean']:.1f})"
 
 
-def kind_of(env: str) -> str:
+def task_kind(env: str) -> str:
     """Kind of a few-shot name, without ways and shots."""
     name = parse_name(env)
     assert name is not None
@@ -96,6 +96,6 @@ def _error(learner: Any, weights: Any, run: OneShotRun, steps: int, kind: str) -
     """Error on one run, in per cent."""
     support, query = (torch.from_numpy(x).float().div(255).unsqueeze(0) for x in (run.support, run.query))
     examples = Examples(support, torch.arange(WAYS).unsqueeze(0), torch.ones(1, WAYS))
-    ((_, adapted),) = adaptation(learner, weights, examples, [steps])
+    ((_, adapted),) = adapt_stepwise(learner, weights, examples, [steps])
     answers = learner.predict(adapted, examples, query, kind == "inductive").argmax(-1)[0]
     return float((answers.numpy() != run.target).mean() * 100)

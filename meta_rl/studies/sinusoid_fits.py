@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from meta_rl.agents.agent import Agent
-from meta_rl.algorithms.supervised import adaptation
+from meta_rl.algorithms.supervised import adapt_stepwise
 from meta_rl.config import replace_paths
 from meta_rl.config.fewshot import parse_name
 from meta_rl.core.types import Examples, MetaBatch
@@ -59,14 +59,14 @@ def fits(agent: Agent, episodes: int, steps: Sequence[int] = STEPS) -> Fits:
     learner: Any = agent.learner
     curves = {
         step: learner.predict(adapted, support, query.observation, True).squeeze(-1).numpy()
-        for step, adapted in adaptation(learner, agent.weights, support, steps)
+        for step, adapted in adapt_stepwise(learner, agent.weights, support, steps)
     }
     # Its points have no noise: the curve through them is the truth.
     truth = sinusoid_oracle(MetaBatch((support,), query)).squeeze(-1).numpy()
     return Fits(x.numpy(), truth, (support.observation.squeeze(-1).numpy(), support.target.numpy()), curves)
 
 
-def plot(agents: Sequence[Agent], episodes: int, path: Path) -> None:
+def plot_fits(agents: Sequence[Agent], episodes: int, path: Path) -> None:
     """A picture in `path`: a row per agent, a column per test episode, the same for all agents."""
     from matplotlib import pyplot as plt
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import envs
 from meta_rl.agents.agent import Agent
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.core.seeding import Purpose, generator
+from meta_rl.errors import Say
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.compare import write_summary
 from meta_rl.evaluation.episodes import evaluate
@@ -38,7 +39,7 @@ class SkillConfig:
     meta_batch_size: int = 10
     """Tasks per meta-update."""
     episodes_per_task: int = 5
-    """Episodes per task and rollout stage of meta-training."""
+    """Episodes per task and stage of meta-training."""
     goals: int = 10
     """New tasks, which meta-training never saw."""
     episodes: int = 10
@@ -69,7 +70,7 @@ class SkillConfig:
         return replace_paths(default_config(SCRATCH, self.env), changes | network)
 
 
-def compare_with_scratch(agent: Agent, config: SkillConfig, say: Callable[[str], None] = print) -> dict[str, Any]:
+def compare_with_scratch(agent: Agent, config: SkillConfig, say: Say = print) -> dict[str, Any]:
     """Adapt `agent` to the new tasks, and learn each of them from scratch.
 
     Returns:
@@ -123,7 +124,7 @@ def _row(
     return row
 
 
-def table(summary: dict[str, Any]) -> str:
+def skill_table(summary: dict[str, Any]) -> str:
     """The rows in Markdown."""
     title = f"{summary['recipe']} on {summary['env']}, {summary['iteration']} iterations; {summary['tasks']} new tasks"
     cells = [["learner", "env steps in the new task", "success (95 % interval)", "return (95 % interval)"]]
@@ -137,12 +138,12 @@ def table(summary: dict[str, Any]) -> str:
     return "\n".join([title, "", *markdown.table(cells)])
 
 
-def write(summary: dict[str, Any], out: Path, command: str) -> None:
+def write_skill(summary: dict[str, Any], out: Path, command: str) -> None:
     """``OUT.json``, ``OUT.md`` and (if matplotlib is installed) ``OUT.png``."""
-    write_summary(summary, table(summary), out, command, lambda path: plot(summary, path))
+    write_summary(summary, skill_table(summary), out, command, lambda path: plot_skill(summary, path))
 
 
-def plot(summary: dict[str, Any], path: Path) -> None:
+def plot_skill(summary: dict[str, Any], path: Path) -> None:
     """Return over env steps in the new task: from scratch (a thin line per task, the mean bold) and adapted."""
     from matplotlib import pyplot as plt
 

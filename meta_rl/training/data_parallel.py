@@ -38,7 +38,7 @@ PATIENCE = timedelta(minutes=10)
 Learner = MetaLearner | FewShotLearner
 
 
-class Group(NamedTuple):
+class GroupSettings(NamedTuple):
     """Settings by which a process joins the others.
 
     Args:
@@ -72,7 +72,7 @@ class Shared:
     def __init__(self, learner: Learner, size: int, device: torch.device) -> None:
         self._learner, self._size = learner, size
         self._folder = tempfile.TemporaryDirectory(prefix="meta-rl-")
-        group = Group(str(Path(self._folder.name) / "store"), size, device.type)
+        group = GroupSettings(str(Path(self._folder.name) / "store"), size, device.type)
         self._threads = torch.get_num_threads()
         threads = max(1, self._threads // size)
         preload(__name__, type(learner).__module__)
@@ -159,7 +159,9 @@ def _groups(state: TrainState) -> tuple[Any, ...]:
     return tuple(getattr(state, name) for name in GROUPS)
 
 
-def _help(pipe: connection.Connection, memory: Segment, group: Group, rank: int, threads: int, payload: bytes) -> None:
+def _help(
+    pipe: connection.Connection, memory: Segment, group: GroupSettings, rank: int, threads: int, payload: bytes
+) -> None:
     """The life of one of the other processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_the_learner()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from meta_rl.core import normaliser
 from meta_rl.core.interface import INTERFACE
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
-from meta_rl.errors import ConfigError, RunError, Stopped
+from meta_rl.errors import ConfigError, RunError, Say, Stopped
 from meta_rl.runs import checkpoint, durable
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import has_checkpoint, open_run, versions, write_json
@@ -29,8 +28,6 @@ from meta_rl.runs.signals import Stop
 from meta_rl.sources.base import Source
 from meta_rl.training.data_parallel import Shared, shared
 from meta_rl.training.warm_start import begin_with, load_start
-
-Say = Callable[[str], None]
 
 MAX_SKIPPED = 3
 """Updates in a row that may be skipped because their gradient is not finite; then the run stops."""
@@ -122,8 +119,8 @@ def _train(
                         "parameters were; try a smaller step size"
                     )
                 if state.iteration % config.checkpoint_every == 0:
-                    checkpoint.save(checkpoints, state, config.keep_checkpoints)
-        checkpoint.save(checkpoints, state, config.keep_checkpoints)
+                    checkpoint.save_checkpoint(checkpoints, state, config.keep_checkpoints)
+        checkpoint.save_checkpoint(checkpoints, state, config.keep_checkpoints)
     if stop.requested is not None:
         raise Stopped(stop.requested)
 

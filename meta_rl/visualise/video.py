@@ -38,6 +38,6 @@ def encode(pictures: Iterable[NDArray[np.uint8]], fps: int) -> bytes:
     return file.getvalue()
 
 
-def write(path: Path, pictures: Iterable[NDArray[np.uint8]], fps: int) -> None:
+def write_video(path: Path, pictures: Iterable[NDArray[np.uint8]], fps: int) -> None:
     """`encode` into a file, all of it or nothing."""
     replace_durably(path, encode(pictures, fps))

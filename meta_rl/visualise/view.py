@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_rl.errors import Say
 from meta_rl.evaluation.playing import Live
 from meta_rl.extras import require
 from meta_rl.visualise import side_by_side
@@ -43,7 +44,7 @@ def viser_server(port: int) -> Any:
         return viser.ViserServer("127.0.0.1", port, label="meta-rl", verbose=False)
 
 
-def serve(server: Any, live: Live, title: str, say: Callable[[str], None] = print) -> None:
+def serve(server: Any, live: Live, title: str, say: Say = print) -> None:
     """Show the page until Ctrl-C, or a polite request to end (SIGTERM)."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
 from meta_rl.config.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from meta_rl.config.fewshot import TaskMap, examples
+from meta_rl.config.fewshot import TaskMap, examples_recipe
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ RECIPES = {
         MamlConfig(inner_steps=0, outer_step="ppo"),
         "baseline: the same, trained by PPO",
     ),
-    "maml": examples(_SUPERVISED_MAML, SupervisedMamlConfig(), "MAML, second order (Finn et al. 2017)"),
-    "fomaml": examples(_SUPERVISED_MAML, SupervisedMamlConfig(first_order=True), "first-order MAML"),
-    "metasgd": examples(
+    "maml": examples_recipe(_SUPERVISED_MAML, SupervisedMamlConfig(), "MAML, second order (Finn et al. 2017)"),
+    "fomaml": examples_recipe(_SUPERVISED_MAML, SupervisedMamlConfig(first_order=True), "first-order MAML"),
+    "metasgd": examples_recipe(
         _SUPERVISED_MAML, SupervisedMamlConfig(learn_inner_lr=True), "MAML with learned step sizes (Li et al. 2017)"
     ),
-    "pretrained": examples(
+    "pretrained": examples_recipe(
         _SUPERVISED_MAML,
         SupervisedMamlConfig(inner_steps=0),
         "baseline: one network for all tasks; adapted in tests only",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from meta_rl.config.base import AlgorithmConfig, Rows
 from meta_rl.config.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from meta_rl.config.fewshot import examples
+from meta_rl.config.fewshot import examples_recipe
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class MetaLstmConfig(AlgorithmConfig):
 
 
 RECIPES = {
-    "meta-lstm": examples(
+    "meta-lstm": examples_recipe(
         "meta_rl.algorithms.meta_lstm:MetaLstm",
         MetaLstmConfig(),
         "a learned update rule, an LSTM per coordinate (Ravi and Larochelle 2017)",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from meta_rl.config.base import AlgorithmConfig, Rows
 from meta_rl.config.bounds import NonNegativeFloat, PositiveFloat, PositiveInt
-from meta_rl.config.fewshot import classes
+from meta_rl.config.fewshot import classes_recipe
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ class SiameseConfig(MetricConfig):
 
 
 RECIPES = {
-    "prototypical": classes(
+    "prototypical": classes_recipe(
         "meta_rl.algorithms.prototypical:Prototypical", MetricConfig(), "prototypical networks (Snell et al. 2017)"
     ),
-    "matching": classes(
+    "matching": classes_recipe(
         "meta_rl.algorithms.matching:Matching", MatchingConfig(), "matching networks (Vinyals et al. 2016)"
     ),
-    "matching-fce": classes(
+    "matching-fce": classes_recipe(
         "meta_rl.algorithms.matching:Matching", MatchingConfig(full_context=True), "the same, full-context embeddings"
     ),
-    "siamese": classes(
+    "siamese": classes_recipe(
         "meta_rl.algorithms.siamese:Siamese",
         SiameseConfig(),
         "Siamese networks, contrastive loss (Hadsell et al. 2006)",
     ),
-    "siamese-koch": classes(
+    "siamese-koch": classes_recipe(
         "meta_rl.algorithms.siamese:Siamese",
         SiameseConfig(pair_loss="koch"),
         "Siamese networks, weighted L1 and cross-entropy (Koch et al. 2015)",

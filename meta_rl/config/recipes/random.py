@@ -17,7 +17,7 @@ RECIPES = {
         "meta_rl.algorithms.random:Random",
         RandomConfig(),
         "baseline: uniformly random actions",
-        policy="meta_rl.algorithms.random:make_policy",
+        policy="meta_rl.algorithms.random:make_uniform_policy",
     ),
 }
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
 from meta_rl.config.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from meta_rl.config.fewshot import TaskMap, examples
+from meta_rl.config.fewshot import TaskMap, examples_recipe
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ RECIPES = {
     "reptile": Recipe(
         "meta_rl.algorithms.reptile:Reptile", ReptileConfig(), "Reptile with policy-gradient steps (Nichol et al. 2018)"
     ),
-    "reptile-supervised": examples(
+    "reptile-supervised": examples_recipe(
         "meta_rl.algorithms.reptile:SupervisedReptile", SupervisedReptileConfig(), "Reptile (Nichol et al. 2018)"
     ),
 }

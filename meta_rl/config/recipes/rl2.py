@@ -73,7 +73,7 @@ class Rl2Config(AlgorithmConfig):
 
 
 _RL2 = "meta_rl.algorithms.rl2:Rl2"
-_RECURRENT = "meta_rl.networks.recurrent:make_policy"
+_RECURRENT = "meta_rl.networks.recurrent:make_recurrent_policy"
 
 RECIPES = {
     "rl2": Recipe(

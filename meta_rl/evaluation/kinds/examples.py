@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.supervised import FewShotLearner
 from meta_rl.config import EvaluateConfig
+from meta_rl.errors import Say
 from meta_rl.evaluation.examples import evaluate_fewshot
 from meta_rl.evaluation.kinds import plots
 from meta_rl.evaluation.kinds.base import Comparison, Group, Table
@@ -23,8 +24,8 @@ from meta_rl.fewshot.tasks import open_tasks
 from meta_rl.runs.log import read_rows
 
 
-class LabelledExamples:
-    """See `meta_rl.evaluation.kinds.policies.Policies`."""
+class ExamplesKind:
+    """See `meta_rl.evaluation.kinds.policies.PolicyKind`."""
 
     keys = ("episodes", "env", "tasks", "versions", "baselines", "groups")
     group_keys = ("seeds", "device", "iterations", "train_seconds", "published", "stages")
@@ -33,9 +34,7 @@ class LabelledExamples:
         ("published",),
     )
 
-    def judge(
-        self, agent: Agent, protocol: EvaluateConfig, split: str, say: Callable[[str], None], record: bool
-    ) -> tuple[Any, None]:
+    def judge(self, agent: Agent, protocol: EvaluateConfig, split: str, say: Say, record: bool) -> tuple[Any, None]:
         """Score every episode; there is nothing to record."""
         tasks, learner = open_tasks(agent.config, split), cast(FewShotLearner, agent.learner)
         evaluation = evaluate_fewshot(learner, agent.weights, tasks, agent.config, protocol, split)
@@ -120,4 +119,4 @@ class LabelledExamples:
 
     def plot(self, comparison: Comparison, path: Path) -> None:
         """Draw adaptation, and what is reached after it."""
-        plots.examples(comparison, path)
+        plots.plot_examples(comparison, path)

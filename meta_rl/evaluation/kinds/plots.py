@@ -12,8 +12,8 @@ from meta_rl.evaluation.kinds.base import Comparison, Group
 from meta_rl.evaluation.scores import Score
 
 
-def policies(comparison: Comparison, path: Path) -> None:
-    """Training curves (left) and adaptation curves on unseen tasks (middle: return, right: success)."""
+def plot_policies(comparison: Comparison, path: Path) -> None:
+    """Training curves (left) and adaptation curves on test tasks (middle: return, right: success)."""
     from matplotlib import pyplot as plt
 
     shown = comparison.names[::-1]  # the return, which all tasks have, first
@@ -51,7 +51,7 @@ def _training(axis: Any, group: Group, colour: Any) -> None:
         axis.fill_between(env_steps, returns.min(0), returns.max(0), color=colour, alpha=0.12, linewidth=0)
 
 
-def examples(comparison: Comparison, path: Path) -> None:
+def plot_examples(comparison: Comparison, path: Path) -> None:
     """The first score with 95 % intervals: on the left against adaptation steps, where there are more than one; on the
     right after the last step, with a dot for every training seed."""
     from matplotlib import pyplot as plt

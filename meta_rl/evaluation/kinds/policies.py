@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import envs
 from meta_rl.agents.agent import Agent
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
+from meta_rl.errors import Say
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.kinds import plots
@@ -25,7 +26,7 @@ from meta_rl.maths.statistics import bootstrap_interval
 from meta_rl.runs.log import Row, read_rows
 
 
-class Policies:
+class PolicyKind:
     """A kind of learner: how it is judged, and what its reports and comparisons have beside the scores.
 
     Attributes:
@@ -49,13 +50,13 @@ class Policies:
     )
 
     def judge(
-        self, agent: Agent, protocol: EvaluateConfig, split: str, say: Callable[[str], None], record: bool
+        self, agent: Agent, protocol: EvaluateConfig, split: str, say: Say, record: bool
     ) -> tuple[dict[str, Any], Recording | None]:
         """Play every task, and Meta-World's own evaluator where `protocol` asks for it: the fields of a `Record` that
         tell what came of it, and a recording if `record` asks for one."""
         distribution = envs.make(agent.config.env, split)
         recorder = Recorder(replayed(distribution, protocol)) if record else None
-        evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, watch=recorder)
+        evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, spectator=recorder)
         played = recorder.recording(about(agent, protocol, distribution), evaluation) if recorder else None
         stock = None
         if protocol.stock_goals:
@@ -120,7 +121,7 @@ class Policies:
         return Score(float(values.mean()), *bootstrap_interval(values.ravel(), every, rng))
 
     def practice(self, record: Record, stage: Stage) -> int:
-        """Episodes of practice until a stage."""
+        """Adaptation episodes until a stage."""
         return stage.steps * int(record.protocol["adaptation_episodes"])
 
     def group(self, runs: Sequence[Evaluated]) -> dict[str, Any]:
@@ -144,7 +145,7 @@ class Policies:
         return [*((first, way) for way in comparison.ways), *((name, MODE) for name in others)]
 
     def cells(self, label: str, group: Group, stage: Stage) -> tuple[list[str], list[str]]:
-        """What was learned how long and practised how much; the returns of the seeds."""
+        """What was learned, from how many env steps and adaptation episodes; the returns of the seeds."""
         before = [label, str(len(group.seeds)), f"{group.train_env_steps:,.0f}", str(stage.steps), str(stage.practice)]
         return before, [", ".join(f"{value:.1f}" for value in stage.scores[MODE]["return"].by_seed)]
 
@@ -164,8 +165,8 @@ class Policies:
         return [Table(title, rows)] if len(rows) > 1 else []
 
     def plot(self, comparison: Comparison, path: Path) -> None:
-        """Draw training curves, and adaptation on unseen tasks."""
-        plots.policies(comparison, path)
+        """Draw training curves, and adaptation on test tasks."""
+        plots.plot_policies(comparison, path)
 
 
 def stage_values(row: Row) -> list[float]:

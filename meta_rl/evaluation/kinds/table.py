@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from meta_rl.config import RECIPES, TrainConfig
-from meta_rl.evaluation.kinds.examples import LabelledExamples
-from meta_rl.evaluation.kinds.policies import Policies
+from meta_rl.evaluation.kinds.examples import ExamplesKind
+from meta_rl.evaluation.kinds.policies import PolicyKind
 
-Kind = Policies | LabelledExamples
-KINDS: dict[str, Kind] = {"rl": Policies(), "examples": LabelledExamples(), "classes": LabelledExamples()}
+Kind = PolicyKind | ExamplesKind
+KINDS: dict[str, Kind] = {"rl": PolicyKind(), "examples": ExamplesKind(), "classes": ExamplesKind()}
 """By what recipes learn from (see `meta_rl.config.Recipe`)."""
 
 

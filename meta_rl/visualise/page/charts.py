@@ -69,8 +69,8 @@ def chart(
     xs = np.concatenate([np.asarray(s.xs, float) for s in series])
     edges = [np.asarray(values, float) for s in series for values in (s.ys, *(s.band or ()))]
     ys = np.concatenate([*edges, np.asarray(y_range or ())])
-    x_low, x_high = spread(xs)
-    y_low, y_high = spread(ys)
+    x_low, x_high = axis_ends(xs)
+    y_low, y_high = axis_ends(ys)
     margin = 0.04 * (y_high - y_low)
     y_low, y_high = y_low - margin, y_high + margin
 
@@ -110,18 +110,18 @@ def _axes(
     whole_x: bool,
 ) -> str:
     parts = []
-    for y in ticks(*y_range):
+    for y in axis_ticks(*y_range):
         across, down = place(x_range[0], y).split(",")
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down}" y2="{down}"/>')
         parts.append(f'<text class="tick end" x="{LEFT - 8}" y="{float(down) + 4:.1f}">{escape(show(y))}</text>')
-    wanted = range(math.ceil(x_range[0]), math.floor(x_range[1]) + 1) if whole_x else ticks(*x_range)
+    wanted = range(math.ceil(x_range[0]), math.floor(x_range[1]) + 1) if whole_x else axis_ticks(*x_range)
     for x in wanted:
         across, _ = place(x, y_range[0]).split(",")
         parts.append(f'<text class="tick" x="{across}" y="{HEIGHT - BOTTOM + 18}">{escape(number(x))}</text>')
     return "".join(parts)
 
 
-def spread(values: np.ndarray) -> tuple[float, float]:
+def axis_ends(values: np.ndarray) -> tuple[float, float]:
     """The ends of what the axis shows; never equal."""
     low, high = float(values.min()), float(values.max())
     if high - low > 1e-9 * max(abs(low), abs(high), 1e-300):
@@ -129,7 +129,7 @@ def spread(values: np.ndarray) -> tuple[float, float]:
     return low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
+def axis_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers in a range, one, two or five times a power of ten apart."""
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))

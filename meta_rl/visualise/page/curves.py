@@ -1,4 +1,4 @@
-"""Curves on the page of a run: adaptation on unseen tasks, and training."""
+"""Curves on the page of a run: adaptation on test tasks, and training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Lines(NamedTuple):
     whole_x: bool
 
 
-def adaptation(name: str, lines: Lines) -> dict[str, Any]:
+def adaptation_chart(name: str, lines: Lines) -> dict[str, Any]:
     """The chart of a score over adaptation steps, for `assets/page.html`."""
     return {
         "id": f"adaptation-{name}",
@@ -38,7 +38,7 @@ def adaptation(name: str, lines: Lines) -> dict[str, Any]:
     }
 
 
-def training(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
+def training_charts(rows: Sequence[Row], names: Sequence[str]) -> list[dict[str, Any]]:
     """Charts of the metrics of training: of the scores `names` of a policy at each stage, and of all scores of labelled
     examples."""
     keys = sorted(rows[0]) if rows else []

@@ -10,11 +10,11 @@ from meta_rl.evaluation.scores import INDUCTIVE, RATES, TRANSDUCTIVE, Record, ev
 from meta_rl.fewshot.published import caution
 from meta_rl.visualise.page.charts import Series
 from meta_rl.visualise.page.curves import Lines
-from meta_rl.visualise.page.tables import protocol_table, table
+from meta_rl.visualise.page.tables import page_table, protocol_table
 
 
-class LabelledExamples:
-    """See `meta_rl.visualise.page.policies.Policies`."""
+class ExamplesPage:
+    """See `meta_rl.visualise.page.policies.PolicyPage`."""
 
     def stage_names(self, shown: Shown) -> list[str]:
         """Adaptation steps."""
@@ -63,5 +63,5 @@ class LabelledExamples:
     def tables(self, record: Record, stages: list[str]) -> list[dict[str, Any]]:
         """Scores at every stage and of baselines, and the protocol."""
         steps = [str(stage.steps) for stage in record.stages]
-        numbers = table("Numbers", score_cells(record, "adaptation steps", steps, every_way(record.stages)))
+        numbers = page_table("Numbers", score_cells(record, "adaptation steps", steps, every_way(record.stages)))
         return [numbers, protocol_table(record)]

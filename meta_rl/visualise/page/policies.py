@@ -11,7 +11,7 @@ from meta_rl.evaluation.scores import MODE, SAMPLED, Record, every_way, family_c
 from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.visualise.page.charts import Series
 from meta_rl.visualise.page.curves import Lines
-from meta_rl.visualise.page.tables import protocol_table, table, words
+from meta_rl.visualise.page.tables import page_table, protocol_table, words
 
 PROTOCOL = (
     "Adaptation episodes have sampled actions, judged ones mode actions. Every task starts from the meta-parameters; "
@@ -22,7 +22,7 @@ SUCCESS = " Success is success at any step of an episode."
 STOCK = "Meta-World's evaluator counts the first episodes to finish, and successes finish early: it reads too high."
 
 
-class Policies:
+class PolicyPage:
     """A kind of learner on the page: its words, charts and tables."""
 
     def stage_names(self, shown: Shown) -> list[str]:
@@ -85,13 +85,13 @@ class Policies:
 
     def tables(self, record: Record, stages: list[str]) -> list[dict[str, Any]]:
         """Scores at every stage and by family, Meta-World's own number, the protocol."""
-        found = [table("Numbers", score_cells(record, "stage", stages, every_way(record.stages)))]
+        found = [page_table("Numbers", score_cells(record, "stage", stages, every_way(record.stages)))]
         if families := family_cells(record, [stages[0], stages[-1]]):
-            found.append(table("Success by family", families))
+            found.append(page_table("Success by family", families))
         if stock := record.stock:
             row = ["success", f"{record.stages[-1].scores[MODE]['success'].mean:.1%}", f"{stock['success']:.1%}"]
             heads = ["after adaptation", "ours", "Meta-World's own evaluator"]
-            found.append(table("Beside the usual number", [heads, row], STOCK))
+            found.append(page_table("Beside the usual number", [heads, row], STOCK))
         note = PROTOCOL + BOTH * (SAMPLED in record.ways) + SUCCESS * record.has_success
         return [*found, protocol_table(record, words(record.task_distribution), note)]
 

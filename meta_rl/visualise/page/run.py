@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from meta_rl.config import RECIPES
+from meta_rl.errors import Say
 from meta_rl.evaluation.playing import Shown
 from meta_rl.runs.log import read_rows
-from meta_rl.visualise.page.curves import adaptation, training
-from meta_rl.visualise.page.examples import LabelledExamples
-from meta_rl.visualise.page.policies import Policies
+from meta_rl.visualise.page.curves import adaptation_chart, training_charts
+from meta_rl.visualise.page.examples import ExamplesPage
+from meta_rl.visualise.page.policies import PolicyPage
 from meta_rl.visualise.page.replay import Replays
-from meta_rl.visualise.page.tables import commands, robustness, versions_table
+from meta_rl.visualise.page.tables import commands_to_repeat, robustness, versions_table
 from meta_rl.visualise.page.watch import episodes
 
-KINDS: dict[str, Policies | LabelledExamples] = {
-    "rl": Policies(),
-    "examples": LabelledExamples(),
-    "classes": LabelledExamples(),
+PAGES: dict[str, PolicyPage | ExamplesPage] = {
+    "rl": PolicyPage(),
+    "examples": ExamplesPage(),
+    "classes": ExamplesPage(),
 }
 """By what recipes learn from."""
 
 
-def gather(shown: Shown, replays: Replays, say: Callable[[str], None]) -> dict[str, Any]:
+def gather(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     """The data of a run for `assets/page.html`.
 
     Args:
         replays: where its replays go.
     """
     run, record, config = shown.run, shown.run.record, shown.run.config
-    kind, rows = KINDS[RECIPES[config.recipe].learns], read_rows(run.folder / "metrics.jsonl")
+    kind, rows = PAGES[RECIPES[config.recipe].learns], read_rows(run.folder / "metrics.jsonl")
     stages, charted = kind.stage_names(shown), kind.charted(record)
     return {
         "tab": run.folder.name,
@@ -39,8 +39,11 @@ def gather(shown: Shown, replays: Replays, say: Callable[[str], None]) -> dict[s
         "lede": kind.lede(run, stages),
         "stats": kind.stats(record),
         "stage_names": stages,
-        "charts": [*(adaptation(name, kind.lines(record, name)) for name in charted), *training(rows, charted)],
+        "charts": [
+            *(adaptation_chart(name, kind.lines(record, name)) for name in charted),
+            *training_charts(rows, charted),
+        ],
         "tables": [*kind.tables(record, stages), robustness(run.folder, rows), versions_table(record)],
-        "commands": commands(run.folder, record),
+        "commands": commands_to_repeat(run.folder, record),
         **episodes(shown, replays, say),
     }

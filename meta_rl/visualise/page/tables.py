@@ -11,7 +11,7 @@ from meta_rl.evaluation.scores import Record
 from meta_rl.runs.log import Row, read_rows
 
 
-def commands(run_dir: Path, record: Record) -> list[str]:
+def commands_to_repeat(run_dir: Path, record: Record) -> list[str]:
     """Commands that make the run, its evaluation and this page again."""
     run = str(run_dir)
     options = [part for key, value in record.protocol.items() for part in (f"--{key.replace('_', '-')}", str(value))]
@@ -22,7 +22,7 @@ def commands(run_dir: Path, record: Record) -> list[str]:
     ]
 
 
-def table(title: str, cells: Sequence[Sequence[str]], note: str = "") -> dict[str, Any]:
+def page_table(title: str, cells: Sequence[Sequence[str]], note: str = "") -> dict[str, Any]:
     """A table for `assets/page.html`; the first row of `cells` is its head."""
     head, *rows = cells
     return {"title": title, "head": head, "rows": rows, "note": note}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from envs import NoDisplayError, Scene, Task, TaskDistribution
-from meta_rl.errors import ConfigError
+from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.playing import Played, Shown
 from meta_rl.evaluation.recording import Recording
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.page.replay import Replays
 
-Say = Callable[[str], None]
 TITLES = {
     "test": "Test tasks, which no run trained on",
     "train": "Training tasks",

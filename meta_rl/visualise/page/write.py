@@ -7,7 +7,7 @@ with its style sheet and scripts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from meta_rl.errors import Say
 from meta_rl.evaluation import compare
 from meta_rl.evaluation.kinds.base import Comparison
 from meta_rl.evaluation.playing import Shown
@@ -22,7 +23,6 @@ from meta_rl.runs.durable import replace_durably
 from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.run import gather
 
-Say = Callable[[str], None]
 LIMIT = 5_000_000
 """Bytes that a page may take; one that takes more goes without its videos."""
 
@@ -53,7 +53,9 @@ def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: 
 
 def _together(comparison: Comparison) -> dict[str, Any]:
     """The tables of `meta-rl compare`, as cells."""
-    tables = [{"title": title, "head": head, "rows": rows} for title, (head, *rows) in compare.tables(comparison)]
+    tables = [
+        {"title": title, "head": head, "rows": rows} for title, (head, *rows) in compare.comparison_tables(comparison)
+    ]
     note = f"{comparison.tasks} test tasks each; over seeds and tasks, with 95 % intervals. Command: meta-rl compare"
     return {"tables": tables, "note": note}
 

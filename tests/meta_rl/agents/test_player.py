@@ -61,7 +61,7 @@ def test_earns_what_the_evaluator_found(recipe: str, env: str, steps: int) -> No
     evaluation = evaluate(agent.learner, agent.weights, test, protocol)
     lone = Lone(test, evaluation.tasks[0])
     player = agent.player(seed=protocol.evaluation_seed)
-    rollouts = 1 if agent.learner.parallel else protocol.adaptation_episodes
+    rollouts = 1 if agent.learner.episodes_at_once else protocol.adaptation_episodes
     for step in range(steps + 1):
         # The evaluator's own seed of the reset (first task, first episode).
         seed = integer(protocol.evaluation_seed, Purpose.TEST_ENV, stage=2 * step * rollouts)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from meta_rl.algorithms.meta_lstm import MetaLstm, UpdateRule, preprocess, ravel
+from meta_rl.algorithms.meta_lstm import MetaLstm, UpdateRule, preprocess
 from meta_rl.config import MetaLstmConfig, NetworkConfig
 from meta_rl.core.types import Examples, Params
 from meta_rl.core.weights import joined, parted
 from meta_rl.maths import inner_loop, losses
+from meta_rl.maths.trust_region import ravel
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import make_network
 from tests.meta_rl.fewshot_data import image_batch
@@ -135,10 +136,10 @@ def test_meta_gradient_treats_gradients_as_constants_and_reaches_the_initial_sta
     params = {name: p.detach().requires_grad_() for name, p in joined(state.params, state.shared).items()}
     support, query = (Examples(*(x[0] for x in e)) for e in (batch.support[0], batch.query))
     network, rule = parted(params)
-    moved = learner._updates(network, learner.rule.start(ravel(network)), rule, support, 0, 2)[0]
+    moved = learner._updates(network, learner.rule.start(ravel(network.values())), rule, support, 0, 2)[0]
     fast = losses.cross_entropy(learner.policy.apply(moved, query.observation), query)
 
-    value, memory = ravel(network), learner.rule.start(ravel(network))
+    value, memory = ravel(network.values()), learner.rule.start(ravel(network.values()))
     shapes = {name: p.shape for name, p in network.items()}
 
     def unravel(flat: torch.Tensor) -> Params:

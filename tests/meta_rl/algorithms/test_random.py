@@ -13,7 +13,7 @@ import pytest
 import envs
 from meta_rl.agents.agent import load
 from meta_rl.algorithms.base import make_learner
-from meta_rl.algorithms.random import Random, make_policy
+from meta_rl.algorithms.random import Random, make_uniform_policy
 from meta_rl.config import NetworkConfig, RandomConfig, TrainConfig, default_config, replace_paths
 from meta_rl.core.weights import Weights
 from meta_rl.evaluation.episodes import evaluate
@@ -24,7 +24,7 @@ BOX = gym.spaces.Box(np.array([-1, 0, 5], np.float32), np.array([1, 0.5, 5.25], 
 
 
 def actions(space: gym.Space[Any], noise: np.ndarray | None = None) -> np.ndarray:
-    learner = Random(RandomConfig(), make_policy(OBSERVATION, space, NetworkConfig(), 0))
+    learner = Random(RandomConfig(), make_uniform_policy(OBSERVATION, space, NetworkConfig(), 0))
     return learner.actor(learner.start(Weights({}), 40)).act(np.zeros((40, 250, 3)), noise)
 
 
@@ -60,7 +60,7 @@ def test_the_ends_of_the_noise_stay_in_range(actions_available: int) -> None:
 @pytest.mark.parametrize("bound", [{"low": -np.inf, "high": 1.0}, {"low": 0.0, "high": np.inf}])
 def test_a_space_without_bounds_is_refused(bound: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"recipe: random actions need a bounded action space, got Box\(.*inf"):
-        make_policy(OBSERVATION, gym.spaces.Box(shape=(2,), dtype=np.float32, **bound), NetworkConfig(), 0)
+        make_uniform_policy(OBSERVATION, gym.spaces.Box(shape=(2,), dtype=np.float32, **bound), NetworkConfig(), 0)
 
 
 def test_an_evaluation_repeats_exactly_and_shows_no_adaptation() -> None:
@@ -77,7 +77,7 @@ def test_an_evaluation_repeats_exactly_and_shows_no_adaptation() -> None:
 
 def test_two_actors_do_not_share_their_noise() -> None:
     """Used in turn, or one made while the other acts, each draws what it draws by itself."""
-    learner = Random(RandomConfig(), make_policy(OBSERVATION, BOX, NetworkConfig(), 0))
+    learner = Random(RandomConfig(), make_uniform_policy(OBSERVATION, BOX, NetworkConfig(), 0))
     observation = np.zeros((2, 3, 3))
 
     def actor() -> Any:

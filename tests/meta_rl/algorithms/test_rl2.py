@@ -19,7 +19,7 @@ from torch import Tensor
 import envs
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.agents.agent import Agent, MetaWorldAgent
-from meta_rl.algorithms.rl2 import Episode, Remembered, Rl2, Rows, Trials
+from meta_rl.algorithms.rl2 import Episode, Remembered, Rl2, TrialRows, Trials
 from meta_rl.config import EvaluateConfig, NetworkConfig, Rl2Config, TrainConfig, default_config, replace_paths
 from meta_rl.core import parallel
 from meta_rl.core.moments import Moments
@@ -27,7 +27,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.metaworld import Telling, stock_evaluation
-from meta_rl.networks.recurrent import make_policy
+from meta_rl.networks.recurrent import make_recurrent_policy
 from meta_rl.networks.recurrent_actor import RecurrentActor
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, Streams, sample_shard
@@ -71,7 +71,7 @@ def make(
     **config: Any,
 ) -> Rl2:
     options = NetworkConfig(hidden=(7, 6), cell=cell, **network or {})  # type: ignore[arg-type]
-    policy = make_policy(OBSERVATION, space, options, seed=0)
+    policy = make_recurrent_policy(OBSERVATION, space, options, seed=0)
     learner = Rl2(Rl2Config(**{"chunk": 4, "reward_scale": 0.5, **config}), policy)
     for p in policy.parameters():  # away from the small or zero initial values
         p.data += 0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
@@ -99,7 +99,7 @@ def as_dtype(batch: MetaBatch, dtype: torch.dtype) -> MetaBatch:
     return MetaBatch(tuple(map(convert, batch.support)), convert(batch.query))
 
 
-def recorded(learner: Rl2, space: gym.Space = CONTINUOUS) -> tuple[Trials, Rows, Moments]:
+def recorded(learner: Rl2, space: gym.Space = CONTINUOUS) -> tuple[Trials, TrialRows, Moments]:
     trials = learner.trials(as_dtype(collect(learner, space).batch, torch.float64))
     rows, moments, _ = learner.rows(learner.init().params, trials, Moments.empty(), 0.95)
     return trials, rows, moments
@@ -235,7 +235,7 @@ def expected(said: Tensor, inputs: Tensor, action: Tensor) -> Tensor:
     return here[action] if action.dim() == 0 else here[0] + here[1] * action[0] + here[2] * action[1]
 
 
-def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, rows: Rows) -> Tensor:
+def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, rows: TrialRows) -> Tensor:
     """Trial by trial, step by step; memories of the policy that acted at the start of every chunk, the new policy's
     within. `new` are parameters of the policy itself."""
     c, total, steps = learner.config, torch.zeros((), dtype=torch.float64), 0
@@ -303,10 +303,10 @@ def test_learning_from_means_is_learning_from_rewards_without_their_noise() -> N
     """The network reads the rewards received; advantages, values and expected rewards are of their means."""
     distribution = envs.make("bandit/k4-n6")
     network = NetworkConfig(hidden=(7, 6))
-    policy = make_policy(distribution.observation_space, DISCRETE, network, seed=0)
+    policy = make_recurrent_policy(distribution.observation_space, DISCRETE, network, seed=0)
     tasks = [Task("bandit", chances) for chances in ((0.1, 0.3, 0.6, 0.9), (0.5, 0.4, 0.2, 0.7))]
 
-    def trials(means: bool) -> tuple[Rl2, Trials, Rows]:
+    def trials(means: bool) -> tuple[Rl2, Trials, TrialRows]:
         learner = Rl2(Rl2Config(learn_from_means=means, discount=1.0, reward_scale=0.5), copy.deepcopy(policy))
         weights = learner.init().weights
         with distribution.make(2, 1) as env:
@@ -328,7 +328,7 @@ def test_learning_from_means_is_learning_from_rewards_without_their_noise() -> N
         torch.testing.assert_close(rows.earned, 0.5 * played.earned)
 
 
-def numbered(lengths: list[int], first: int = 0) -> tuple[Rows, Trials]:
+def numbered(lengths: list[int], first: int = 0) -> tuple[TrialRows, Trials]:
     """Trials of up to 12 steps in chunks of 4, as a process that has these alone cuts them: the row of chunk c of trial
     i is numbered 10 * i + c, with the first trial's i given."""
     longest = max(lengths)
@@ -336,11 +336,11 @@ def numbered(lengths: list[int], first: int = 0) -> tuple[Rows, Trials]:
     weight = (torch.arange(padded) < torch.tensor(lengths).unsqueeze(1)).float()
     ids = 10.0 * (first + torch.arange(len(lengths))).unsqueeze(1) + torch.arange(max(1, padded // 4))
     ids = ids.reshape(-1, 1).expand(-1, min(4, padded))
-    rows = Rows(Batch(ids, ids, ids, ids, weight.reshape(ids.shape)), ids, ids, ids)
+    rows = TrialRows(Batch(ids, ids, ids, ids, weight.reshape(ids.shape)), ids, ids, ids)
     return rows, Trials(weight, weight, weight, weight, longest=12)
 
 
-def minibatches(learner: Rl2, made: tuple[Rows, Trials], iteration: int = 0) -> list[list[int]]:
+def minibatches(learner: Rl2, made: tuple[TrialRows, Trials], iteration: int = 0) -> list[list[int]]:
     return [part.start[:, 0].int().tolist() for part in learner._minibatches(*made, iteration)]
 
 
@@ -598,7 +598,9 @@ class TwoArmed(TaskDistribution):
 def trained() -> tuple[Rl2, TrainState, list[list[float]]]:
     """An agent for two arms, and the mean reward of each episode in every iteration."""
     config = Rl2Config(learning_rate=1e-2, epochs=4, minibatches=2, chunk=3, entropy_coef=1e-3)
-    policy = make_policy(TwoArmed.observation_space, TwoArmed.action_space, NetworkConfig(hidden=(8,)), seed=0)
+    policy = make_recurrent_policy(
+        TwoArmed.observation_space, TwoArmed.action_space, NetworkConfig(hidden=(8,)), seed=0
+    )
     learner = Rl2(config, policy)
     state, curve = learner.init(), []
     source = InProcess(TwoArmed(), learner, Plan(meta_batch_size=50, episodes_per_task=5, seed=0))

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from meta_rl.algorithms import base
+from meta_rl.algorithms import base, supervised
 from meta_rl.algorithms import maml as maml_module
 from meta_rl.algorithms import reptile as reptile_module
-from meta_rl.algorithms import supervised as fewshot
 from meta_rl.algorithms.maml import SupervisedMaml
 from meta_rl.algorithms.reptile import SupervisedReptile
 from meta_rl.config import NetworkConfig, SupervisedMamlConfig, SupervisedReptileConfig
@@ -192,9 +191,9 @@ def test_the_back_end_is_measured_once_and_kept_in_the_state(which: int, monkeyp
     state = learner.init()
     learner.meta_update(state, batch)
     assert set(used) == set(BACKENDS)
-    assert used[-1] == BACKENDS[int(state.extras[fewshot.BACKEND])]
+    assert used[-1] == BACKENDS[int(state.extras[supervised.BACKEND])]
     for other, name in enumerate(BACKENDS):
-        state.extras[fewshot.BACKEND] = torch.tensor(other)
+        state.extras[supervised.BACKEND] = torch.tensor(other)
         used.clear()
         learner.meta_update(state, batch)
         assert set(used) == {name}
@@ -285,7 +284,7 @@ def test_inductive_answers_do_not_depend_on_the_other_queries() -> None:
         a, b = (learner.predict(adapted, support, q, inductive)[:, 0] for q in (queries, other))
         assert torch.allclose(a, b, atol=1e-12) == inductive
     found = learner.predict(adapted, support, queries, True)
-    assert found.shape[1] > fewshot.QUERIES_AT_ONCE  # so that there are two chunks
+    assert found.shape[1] > supervised.QUERIES_AT_ONCE  # so that there are two chunks
     for task, params in enumerate({name: p[i] for name, p in adapted.params.items()} for i in range(2)):
         for i, query in enumerate(queries[task]):
             alone = learner.policy.apply(params, torch.cat([support.observation[task], query[None]]))[-1]

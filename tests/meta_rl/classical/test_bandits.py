@@ -10,7 +10,7 @@ import pytest
 
 from meta_rl.classical import bandits
 from meta_rl.classical.bandits import AGENTS, BanditAgent, BanditSetting, gittins_indices
-from meta_rl.classical.protocol import BANDIT_ROWS, bandit, play, tune
+from meta_rl.classical.protocol import BANDIT_ROWS, bandit, play_trials, tune
 
 NOTHING, GOING_ON = np.zeros((1, 1, 1)), np.zeros((1, 1), bool)
 
@@ -57,9 +57,9 @@ def test_what_follows_an_arm_is_counted_for_it(agent: type[BanditAgent], monkeyp
 
 def test_greedy_goes_by_the_posterior_mean_and_ties_go_to_the_lowest_arm() -> None:
     # Beta(1, 1) prior: means 2/3 after one success, 3/5 after two in three, 1/2 before any pull.
-    assert choice(after(bandits.Greedy, [2, 1, 0], [1, 0, 0])) == 1
-    assert choice(after(bandits.Greedy, [0, 1, 0], [1, 1, 0])) == 1  # 1/3, 1/2, 1/2
-    assert choice(after(bandits.Greedy, [0, 0, 0], [0, 0, 0])) == 0
+    assert choice(after(bandits.GreedyArms, [2, 1, 0], [1, 0, 0])) == 1
+    assert choice(after(bandits.GreedyArms, [0, 1, 0], [1, 1, 0])) == 1  # 1/3, 1/2, 1/2
+    assert choice(after(bandits.GreedyArms, [0, 0, 0], [0, 0, 0])) == 0
 
 
 def test_ucb1_by_hand() -> None:
@@ -82,7 +82,7 @@ def test_thompson_draws_from_the_posterior() -> None:
 
 
 def test_epsilon_greedy_explores_as_often_as_it_says() -> None:
-    agent = after(bandits.EpsilonGreedy, [0, 5, 0, 0], [0, 0, 0, 0], 0.4, shape=(100, 200))
+    agent = after(bandits.EpsilonGreedyArms, [0, 5, 0, 0], [0, 0, 0, 0], 0.4, shape=(100, 200))
     share = np.bincount(agent.act(np.zeros((100, 200, 1)), None).ravel(), minlength=4) / 20000
     np.testing.assert_allclose(share, [0.1, 0.7, 0.1, 0.1], atol=0.015)  # 0.6 + 0.4 / 4, and 0.4 / 4
 
@@ -166,14 +166,14 @@ def replay(agent: type[BanditAgent], num_arms: int, num_pulls: int, constant: fl
 @pytest.mark.parametrize("num_arms", [5, 10, 50])
 def test_the_published_numbers_to_the_last_digit(num_arms: int, num_pulls: int, constant: float) -> None:
     published = bandit(num_arms, num_pulls).published
-    assert round(replay(bandits.Greedy, num_arms, num_pulls, None), 1) == published["greedy"]
+    assert round(replay(bandits.GreedyArms, num_arms, num_pulls, None), 1) == published["greedy"]
     assert round(replay(bandits.Ucb1, num_arms, num_pulls, constant), 1) == published["ucb1"]
 
 
 def test_better_agents_earn_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bandits, "DEPTH", 200)
     row = bandit(5, 60)
-    mean = {name: play(agent, row, 1000, seed=0)[:, -1].mean() for name, agent in AGENTS.items()}
+    mean = {name: play_trials(agent, row, 1000, seed=0)[:, -1].mean() for name, agent in AGENTS.items()}
     assert mean["random"] == pytest.approx(30, abs=1.0)
     assert mean["random"] + 5 < mean["thompson"] < mean["ucb1"] - 1
     assert mean["greedy"] < mean["ucb1"] - 0.5
@@ -182,15 +182,15 @@ def test_better_agents_earn_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tasks_and_luck_are_the_same_for_every_agent_and_any_number_of_tasks() -> None:
     row = bandit(1, 20)  # one arm: what is earned is luck alone
-    one, other = (play(agent, row, 300, seed=1) for agent in (bandits.Greedy, bandits.Thompson))
+    one, other = (play_trials(agent, row, 300, seed=1) for agent in (bandits.GreedyArms, bandits.Thompson))
     assert (one == other).all()
     assert one.shape == (300, 20)
-    assert (play(bandits.Greedy, row, 3, seed=1) == one[:3]).all()
-    assert (play(bandits.Greedy, row, 3, seed=2) != one[:3]).any()
+    assert (play_trials(bandits.GreedyArms, row, 3, seed=1) == one[:3]).all()
+    assert (play_trials(bandits.GreedyArms, row, 3, seed=2) != one[:3]).any()
 
 
 def test_tuning_finds_what_pays() -> None:
-    class Grid(bandits.EpsilonGreedy):
+    class Grid(bandits.EpsilonGreedyArms):
         grid = (1.0, 0.9, 0.1)
 
     rows = [bandit(3, 10), bandit(3, 60)]

@@ -9,7 +9,7 @@ import pytest
 
 from meta_rl.classical import mdps
 from meta_rl.classical.mdps import AGENTS, MdpAgent, MdpSetting, best_expectation, expectation, plan, steady
-from meta_rl.classical.protocol import TABULAR_ROWS, play, tabular
+from meta_rl.classical.protocol import TABULAR_ROWS, play_trials, tabular
 
 
 def make(agent: type[MdpAgent], states: int, actions: int, horizon: int, constant: float | None = None) -> MdpAgent:
@@ -99,24 +99,24 @@ def test_bayesian_agents_begin_with_a_flat_dirichlet_and_a_standard_normal() -> 
 
 
 def test_greedy_stays_with_the_first_thing_that_pays() -> None:
-    made = make(mdps.Greedy, 1, 4, 3)
+    made = make(mdps.GreedyActions, 1, 4, 3)
     first = live(made, [0, 0, 0], [1.0, 1.0, 1.0])  # the plan is made once per episode: all look like 0
     later = live(made, [0, 0, 0], [1.0, 1.0, 1.0])
     assert set(later) <= set(first)
-    made = make(mdps.Greedy, 1, 2, 1)
+    made = make(mdps.GreedyActions, 1, 2, 1)
     (bad,) = live(made, [0], [-1.0])
     assert live(made, [0], [0.5]) == [1 - bad]  # a loss is worse than what was never tried
 
 
 def test_ties_are_broken_at_random() -> None:
     setting = MdpSetting(1, 4, 1, 1)
-    made = mdps.Greedy((200, 100), setting, np.random.default_rng(0))
+    made = mdps.GreedyActions((200, 100), setting, np.random.default_rng(0))
     share = np.bincount(made.act(np.ones((200, 100, 1)), None).ravel(), minlength=4) / 20000
     np.testing.assert_allclose(share, 0.25, atol=0.015)
 
 
 def test_epsilon_greedy_explores_as_often_as_it_says() -> None:
-    made = mdps.EpsilonGreedy((200, 100), MdpSetting(1, 4, 1, 1), np.random.default_rng(0), 0.4)
+    made = mdps.EpsilonGreedyActions((200, 100), MdpSetting(1, 4, 1, 1), np.random.default_rng(0), 0.4)
     made.visits[..., 2] = made.total[..., 2] = 1
     share = np.bincount(made.act(np.ones((200, 100, 1)), None).ravel(), minlength=4) / 20000
     np.testing.assert_allclose(share, [0.1, 0.1, 0.7, 0.1], atol=0.015)
@@ -177,14 +177,14 @@ def test_constants_come_from_the_tuned_table() -> None:
 
 def test_better_agents_earn_more() -> None:
     row, names = tabular(10), ("random", "greedy", "psrl", "beb")
-    random, greedy, psrl, beb = (play(AGENTS[name], row, 500, seed=0)[:, -1].mean() for name in names)
+    random, greedy, psrl, beb = (play_trials(AGENTS[name], row, 500, seed=0)[:, -1].mean() for name in names)
     assert random == pytest.approx(100, abs=4)
     assert random + 20 < greedy < beb - 5
     assert random + 20 < psrl < beb - 5
 
 
 def test_learning_goes_on_over_episodes() -> None:
-    total = play(mdps.Psrl, tabular(20), 250, seed=0)
+    total = play_trials(mdps.Psrl, tabular(20), 250, seed=0)
     assert total.shape == (250, 200)
     episodes = np.diff(total[:, 9::10], axis=1).mean(0)
     assert episodes[-5:].mean() > episodes[:5].mean() + 3

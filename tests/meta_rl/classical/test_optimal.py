@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meta_rl.classical.optimal import optimal_bandit
-from meta_rl.classical.protocol import bandit, play
+from meta_rl.classical.protocol import bandit, play_trials
 
 
 @pytest.mark.parametrize("pulls", [1, 5])
@@ -26,7 +26,7 @@ def test_more_arms_than_pulls_are_worth_nothing() -> None:
 def test_no_classical_agent_earns_more(arms: int) -> None:
     """And the best of them come close, so the bound is no idle one."""
     row, num_tasks = bandit(arms, 10), 4000
-    earned = {name: play(agent, row, num_tasks, seed=0)[:, -1] for name, agent in row.agents.items()}
+    earned = {name: play_trials(agent, row, num_tasks, seed=0)[:, -1] for name, agent in row.agents.items()}
     best = max(earned.values(), key=lambda total: float(total.mean()))
     error = float(best.std()) / num_tasks**0.5
     assert optimal_bandit(arms, 10) * 0.98 < best.mean() < optimal_bandit(arms, 10) + 3 * error

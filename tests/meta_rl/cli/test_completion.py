@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meta_rl.cli.commands import COMMANDS, main
-from meta_rl.cli.completion import SHELLS, commands, explanations, script
+from meta_rl.cli.completion import SHELLS, command_types, explanations, script
 from meta_rl.config import RECIPES, TrainConfig
 
 ASK = """
@@ -32,7 +32,7 @@ def test_the_script_names_every_command_and_recipe(shell: str, capsys: pytest.Ca
 
 
 def test_no_command_is_forgotten() -> None:
-    assert list(commands()) == list(COMMANDS)
+    assert list(command_types()) == list(COMMANDS)
 
 
 @pytest.fixture(scope="module")

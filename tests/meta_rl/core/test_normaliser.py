@@ -37,7 +37,7 @@ def of_values(*values: float) -> Params:
 
 
 def read(statistics: Params, *values: float) -> list[float]:
-    return normaliser.normalise(statistics, torch.tensor(values).unsqueeze(1)).flatten().tolist()
+    return normaliser.normalise_observation(statistics, torch.tensor(values).unsqueeze(1)).flatten().tolist()
 
 
 def same_bits(a: Params, b: Params) -> bool:
@@ -54,7 +54,7 @@ def test_statistics_are_those_of_all_valid_steps_at_once() -> None:
     np.testing.assert_allclose(statistics["mean"], seen.mean(0), rtol=1e-12)
     np.testing.assert_allclose(statistics["square"], len(seen) * seen.var(0), rtol=1e-9)
     observation = rollout(rng)[0][:, :, :1]
-    found = normaliser.normalise(statistics, torch.from_numpy(observation))
+    found = normaliser.normalise_observation(statistics, torch.from_numpy(observation))
     np.testing.assert_allclose(found, (observation - seen.mean(0)) / seen.std(0), rtol=1e-6, atol=1e-6)
 
 
@@ -85,7 +85,7 @@ def test_any_cut_into_shards_gives_the_same_bits(cuts: list[int]) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_without_anything_seen_observations_stay_as_they_are(statistics: Params, dtype: torch.dtype) -> None:
     observation = torch.tensor([[1e20, -7.0, 0.0]], dtype=dtype)
-    assert normaliser.normalise(statistics, observation) is observation
+    assert normaliser.normalise_observation(statistics, observation) is observation
 
 
 def test_a_task_without_a_valid_step_changes_nothing() -> None:
@@ -108,7 +108,7 @@ def test_what_is_read_by_hand() -> None:
 def test_the_dtype_is_kept() -> None:
     statistics = of_values(1, 3)
     for dtype in (torch.float32, torch.float64):
-        assert normaliser.normalise(statistics, torch.ones(1, 1, dtype=dtype)).dtype == dtype
+        assert normaliser.normalise_observation(statistics, torch.ones(1, 1, dtype=dtype)).dtype == dtype
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1.0, -5.0, 123.456, -98765.4])
@@ -149,5 +149,5 @@ def test_numbers_side_by_side_do_not_touch_each_other() -> None:
     """The third never moves, the first is cut off."""
     values = np.array([[0, 10, 4], [2, 30, 4]], np.float32).reshape(1, 1, 2, 3)
     statistics = after([(values, np.ones((1, 1, 2), bool))])
-    found: Tensor = normaliser.normalise(statistics, torch.tensor([[100.0, 25.0, 4.5]]))
+    found: Tensor = normaliser.normalise_observation(statistics, torch.tensor([[100.0, 25.0, 4.5]]))
     assert found.flatten().tolist() == [10, 0.5, 0.5]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl.evaluation.compare import table, tables, write
+from meta_rl.evaluation.compare import comparison_table, comparison_tables, write_comparison
 from meta_rl.evaluation.kinds.base import Comparison, Group
 from meta_rl.evaluation.kinds.policies import stage_values
 from meta_rl.evaluation.kinds.table import KINDS
@@ -40,17 +40,17 @@ def test_the_stock_metric_stands_beside_ours_where_it_was_taken() -> None:
         "rl2": group([0.2, None], [one, other]),
         "untrained": group([0.0], [[]]),
     }
-    lines = table(comparison(groups)).splitlines()
+    lines = comparison_table(comparison(groups)).splitlines()
     assert "| maml-trpo | 60.0% | 25.0% | 40.0% |" in lines
     assert "| untrained |  | 25.0% | 0.0% |" in lines
     assert not any(line.startswith("| rl2 |") for line in lines[lines.index("| maml-trpo | 60.0% | 25.0% | 40.0% |") :])
     del groups["maml-trpo"], groups["untrained"]
-    assert "Meta-World" not in table(comparison(groups))
+    assert "Meta-World" not in comparison_table(comparison(groups))
 
 
 def cells(compared: Comparison) -> dict[str, str]:
     """The first row of the table, by the heads of its columns."""
-    heads, _, row = (line.strip("| ").split(" | ") for line in table(compared).splitlines()[2:5])
+    heads, _, row = (line.strip("| ").split(" | ") for line in comparison_table(compared).splitlines()[2:5])
     return dict(zip(heads, row, strict=True))
 
 
@@ -82,18 +82,18 @@ def with_stock() -> Comparison:
 def test_cells_are_what_the_text_shows() -> None:
     """Every table is rectangular, and Meta-World's own evaluator has one of its own."""
     compared = with_stock()
-    scores, stock = tables(compared)
+    scores, stock = comparison_tables(compared)
     assert [len(row) for row in scores.cells] == [8] * 3
     assert stock.cells[1:] == [["maml-trpo", "100.0%", "25.0%", "20.0%"], ["untrained", "", "25.0%", "0.0%"]]
-    lines = table(compared).splitlines()
+    lines = comparison_table(compared).splitlines()
     for title, cells in (scores, stock):
         assert title in lines
         assert all(f"| {' | '.join(row)} |" in lines for row in cells)
 
 
 def test_curves_in_csv_have_a_row_per_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meta_rl.evaluation.kinds.plots.policies", lambda compared, path: None)
-    write(with_stock(), tmp_path / "out", "meta-rl compare")
+    monkeypatch.setattr("meta_rl.evaluation.kinds.plots.plot_policies", lambda compared, path: None)
+    write_comparison(with_stock(), tmp_path / "out", "meta-rl compare")
     head, *rows = csv.reader((tmp_path / "out.csv").read_text().splitlines())
     assert head == ["group", "seed", "env_steps", "stage", "return", "success"]
     assert rows == [

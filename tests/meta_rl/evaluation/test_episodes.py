@@ -66,7 +66,7 @@ class Numbers(TaskDistribution):
 class Stage:
     """A learner whose only parameter counts its adaptation steps and which acts with that number."""
 
-    parallel = True
+    episodes_at_once = True
 
     class policy:
         noise_shape = (1,)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from meta_rl.evaluation.forms import read_stage, write_stage
-from meta_rl.evaluation.record import evaluations, files, read, write
+from meta_rl.evaluation.record import evaluations, files, read_record_file, write_record_file
 from meta_rl.evaluation.scores import INDUCTIVE, MODE, SAMPLED, TRANSDUCTIVE, Record, Score, Stage, score_cells, show
 from tests.meta_rl.evaluation.records import as_json, from_json, record_of
 from tests.meta_rl.evaluation.test_report import evaluation
@@ -71,11 +71,11 @@ def test_evaluations_without_sampled_actions_are_read() -> None:
 
 def test_evaluations_of_an_earlier_version_are_left_out(tmp_path: Path) -> None:
     place, own = files(tmp_path), files(tmp_path, 1)
-    write(record_of(evaluation(3)), own.evaluation)
+    write_record_file(record_of(evaluation(3)), own.evaluation)
     found = as_json(record_of(evaluation(3)))
     del found["train_env_steps"]
     place.evaluation.write_text(json.dumps(found))
-    assert read(place.evaluation) is None
+    assert read_record_file(place.evaluation) is None
     assert [where for where, _ in evaluations(tmp_path, 1)] == [own]
     assert list(evaluations(tmp_path, 2)) == []
 

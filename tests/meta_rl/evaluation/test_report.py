@@ -11,7 +11,7 @@ from envs import Task
 from meta_rl.evaluation.episodes import Evaluation
 from meta_rl.evaluation.report import report
 from meta_rl.evaluation.scores import Record, family_cells, score_cells
-from meta_rl.visualise.page.policies import Policies
+from meta_rl.visualise.page.policies import PolicyPage
 from tests.meta_rl.evaluation.records import as_json, from_json, of_run, record_of
 
 HEADS = ["mode actions", "sampled actions"]
@@ -105,7 +105,8 @@ def test_the_protocol_says_what_the_headline_is(tmp_path: Path) -> None:
 
 def test_so_does_the_page() -> None:
     both, mode_alone = (
-        {table["title"]: table for table in Policies().tables(found, ["first", "last"])} for found in (result(3), old())
+        {table["title"]: table for table in PolicyPage().tables(found, ["first", "last"])}
+        for found in (result(3), old())
     )
     assert "The headline is that of mode actions" in both["Protocol"]["note"]
     assert "The headline" not in mode_alone["Protocol"]["note"]

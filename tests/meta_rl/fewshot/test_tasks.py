@@ -11,20 +11,20 @@ import pytest
 import torch
 
 from meta_rl.config import default_config, replace_paths, validate
-from meta_rl.config.fewshot import KINDS, SPLITS, FewShotName, parse_name
+from meta_rl.config.fewshot import SPLITS, TASK_KINDS, FewShotName, parse_name
 from meta_rl.errors import ConfigError
-from meta_rl.fewshot import folder as fewshot_folder
-from meta_rl.fewshot import omniglot as fewshot_omniglot
-from meta_rl.fewshot import ratings as fewshot_ratings
+from meta_rl.fewshot import omniglot
 from meta_rl.fewshot import tasks as fewshot
+from meta_rl.fewshot.folder import load_folder
 from meta_rl.fewshot.images import ImageTasks, rotate
+from meta_rl.fewshot.ratings import load_ratings, synthetic
 from meta_rl.fewshot.sinusoid import Sinusoids
 from meta_rl.fewshot.users import Users
 from tests.meta_rl.fewshot_data import OMNIGLOT, labelled, needs_omniglot, write_png
 
 
 def test_kinds_have_sources() -> None:
-    assert fewshot._OPEN.keys() == KINDS.keys()
+    assert fewshot._OPEN.keys() == TASK_KINDS.keys()
 
 
 def test_names() -> None:
@@ -157,15 +157,15 @@ def test_sinusoids_are_sinusoids() -> None:
 
 @needs_omniglot
 def test_omniglot_splits() -> None:
-    sets = {split: fewshot_omniglot.characters(OMNIGLOT, "omniglot", split) for split in SPLITS}
+    sets = {split: omniglot.characters(OMNIGLOT, "omniglot", split) for split in SPLITS}
     assert {split: len(s.counts) for split, s in sets.items()} == {"train": 1100, "validation": 100, "test": 423}
     hashes = {split: {x.tobytes() for x in s.images} for split, s in sets.items()}
     assert not hashes["train"] & hashes["test"]
     assert not hashes["validation"] & hashes["test"]
-    train = fewshot_omniglot.characters(OMNIGLOT, "omniglot-background", "train")
-    test = fewshot_omniglot.characters(OMNIGLOT, "omniglot-background", "test")
+    train = omniglot.characters(OMNIGLOT, "omniglot-background", "train")
+    test = omniglot.characters(OMNIGLOT, "omniglot-background", "test")
     assert (len(train.counts), len(test.counts)) == (964, 659)
-    small = [fewshot_omniglot.characters(OMNIGLOT, f"omniglot-small{k}", "train") for k in (1, 2)]
+    small = [omniglot.characters(OMNIGLOT, f"omniglot-small{k}", "train") for k in (1, 2)]
     assert [len(s.counts) for s in small] == [136, 156]
     packed = {x.tobytes() for x in train.images}
     assert all(x.tobytes() in packed for s in small for x in s.images)  # the zips hold the same drawings, bit for bit
@@ -173,8 +173,8 @@ def test_omniglot_splits() -> None:
 
 @needs_omniglot
 def test_one_shot_runs_are_evaluation_drawings_of_one_alphabet() -> None:
-    runs = fewshot_omniglot.one_shot_runs(OMNIGLOT)
-    evaluation = fewshot_omniglot.load(OMNIGLOT, "images_evaluation")
+    runs = omniglot.one_shot_runs(OMNIGLOT)
+    evaluation = omniglot.load_part(OMNIGLOT, "images_evaluation")
     owner = {x.tobytes(): c for c, drawings in enumerate(evaluation) for x in drawings}
     assert len(runs) == 20
     for run in runs:
@@ -190,30 +190,30 @@ def test_omniglot_from_folders_and_what_is_wrong_with_them(tmp_path: Path) -> No
                 pixels = np.full((105, 105), 255)
                 pixels[: 20 * number] = 0
                 write_png(tmp_path / part / alphabet / f"character0{number}" / "0001_01.png", pixels)
-    images = fewshot_omniglot.load(tmp_path, "images_background")
+    images = omniglot.load_part(tmp_path, "images_background")
     assert images.shape == (4, 1, 28, 28)
     assert images[0, 0, 0, 0] == 255
     assert images[0, 0, -1, 0] == 0
     shutil.make_archive(str(tmp_path / "z/images_background"), "zip", tmp_path, "images_background")
-    np.testing.assert_array_equal(fewshot_omniglot.load(tmp_path / "z", "images_background"), images)
+    np.testing.assert_array_equal(omniglot.load_part(tmp_path / "z", "images_background"), images)
     with pytest.raises(ConfigError, match=r"no images_background_small1 of Omniglot in"):
-        fewshot_omniglot.load(tmp_path, "images_background_small1")
+        omniglot.load_part(tmp_path, "images_background_small1")
     png = tmp_path / "images_background/A/character01/0001_01.png"
     png.write_bytes(png.read_bytes()[:40])
     with pytest.raises(ConfigError, match=r"0001_01.png is not a sound image"):
-        fewshot_omniglot.load(tmp_path, "images_background")
+        omniglot.load_part(tmp_path, "images_background")
     png.unlink()
     write_png(png.with_name("0001_02.png"), np.zeros((105, 105)))
     write_png(png.with_name("0001_03.png"), np.zeros((105, 105)))
     with pytest.raises(ConfigError, match=r"characters with 1 to 2 drawings"):
-        fewshot_omniglot.load(tmp_path, "images_background")
+        omniglot.load_part(tmp_path, "images_background")
     (tmp_path / "z/images_background.zip").write_bytes(b"PK damaged")
     with pytest.raises(ConfigError, match=r"images_background.zip is damaged"):
-        fewshot_omniglot.load(tmp_path / "z", "images_background")
+        omniglot.load_part(tmp_path / "z", "images_background")
     (tmp_path / "z/images_background.zip").unlink()
     (tmp_path / "z/omniglot_28x28.npz").write_bytes(b"not it")
     with pytest.raises(ConfigError, match=r"omniglot_28x28.npz is damaged"):
-        fewshot_omniglot.load(tmp_path / "z", "images_background")
+        omniglot.load_part(tmp_path / "z", "images_background")
 
 
 # -- folders ---------------------------------------------------------------------------------------------------------
@@ -223,21 +223,21 @@ def test_image_folders(tmp_path: Path) -> None:
     for name, count in (("cat", 3), ("dog", 2)):
         for k in range(count):
             write_png(tmp_path / "train" / name / f"{k}.png", np.full((6, 8, 3), 10 * k))
-    images = fewshot_folder.load(tmp_path, "train")
+    images = load_folder(tmp_path, "train")
     assert images.images.shape == (5, 3, 6, 8)
     assert images.counts.tolist() == [3, 2]
     with pytest.raises(ConfigError, match=r"^--data: .*test is not a folder"):
-        fewshot_folder.load(tmp_path, "test")
+        load_folder(tmp_path, "test")
     write_png(tmp_path / "train/dog/9.png", np.zeros((6, 9, 3)))
     with pytest.raises(ConfigError, match=r"one size, but .*0.png is 8x6 and .*9.png 9x6"):
-        fewshot_folder.load(tmp_path, "train")
+        load_folder(tmp_path, "train")
     (tmp_path / "train/dog/9.png").write_bytes(b"no")
     with pytest.raises(ConfigError, match=r"9.png is not a sound image"):
-        fewshot_folder.load(tmp_path, "train")
+        load_folder(tmp_path, "train")
     (tmp_path / "train/empty").mkdir()
     (tmp_path / "train/dog/9.png").unlink()
     with pytest.raises(ConfigError, match=r"empty holds no image"):
-        fewshot_folder.load(tmp_path, "train")
+        load_folder(tmp_path, "train")
     with pytest.raises(ConfigError, match=r"^--data: name the folder"):
         fewshot.open_tasks(default_config("maml", "images-5way-1shot"), "train")
 
@@ -250,7 +250,7 @@ def test_both_formats_of_movielens(tmp_path: Path) -> None:
     tabs.write_text("7\t50\t3\t20\n7\t40\t5\t10\n3\t50\t1\t5\n")
     commas.write_text("userId,movieId,rating,timestamp\n7,50,3.0,20\n7,40,5.0,10\n3,50,1.0,5\n")
     for path in (tabs, commas):
-        ratings = fewshot_ratings.load(path)
+        ratings = load_ratings(path)
         assert ratings.user.tolist() == [0, 1, 1]
         assert ratings.item.tolist() == [1, 0, 1]  # user 7 rated item 40 first
         assert ratings.rating.tolist() == [1, 5, 3]
@@ -270,11 +270,11 @@ def test_bad_rows_are_named(tmp_path: Path, row: str, words: str) -> None:
     path = tmp_path / "u.data"
     path.write_text(f"1\t2\t3\t4\n{row}\n")
     with pytest.raises(ConfigError, match=words):
-        fewshot_ratings.load(path)
+        load_ratings(path)
 
 
 def test_users_are_split_and_their_first_ratings_support_the_test() -> None:
-    ratings = fewshot_ratings.synthetic(users=100, items=90)
+    ratings = synthetic(users=100, items=90)
     assert ratings.rating.min() >= 1
     assert ratings.rating.max() <= 5
     sets = {split: Users(ratings, split, 5) for split in SPLITS}

@@ -50,7 +50,7 @@ def test_the_exported_agent_is_that_of_the_run(run: Path, tmp_path: Path) -> Non
     assert (mine.iteration, mine.interface) == (2, original.interface)
     assert mine.config == replace_paths(original.config, {"run_dir": ""})
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in folder.iterdir())
-    assert bundle.read(folder).env_steps > 0
+    assert bundle.read_bundle(folder).env_steps > 0
 
 
 def test_an_exported_agent_is_evaluated_and_shown_as_its_run_is(run: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_another_schema_and_rubbish_are_refused(run: Path, tmp_path: Path) -> No
     folder = export(run, tmp_path / "out")
     manifest = json.loads((folder / "agent.json").read_bytes())
     (folder / "agent.json").write_text(json.dumps(manifest | {"schema": 9}))
-    with pytest.raises(CheckpointError, match=f"schema 9, this version reads schema {bundle.SCHEMA}"):
+    with pytest.raises(CheckpointError, match=f"schema 9, this version reads schema {bundle.AGENT_SCHEMA}"):
         load(folder)
     (folder / "agent.json").write_text("[]")
     with pytest.raises(CheckpointError, match="unreadable"):

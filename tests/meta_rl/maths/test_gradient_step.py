@@ -72,7 +72,7 @@ def test_several_calls_equal_one_optimizer(epochs: int, through_disk: bool, tmp_
         state.iteration += 1
         if through_disk:
             order = [list(state.params), list(state.optimizer)]
-            state = checkpoint.load(checkpoint.save(tmp_path, state, 2))
+            state = checkpoint.load_checkpoint(checkpoint.save_checkpoint(tmp_path, state, 2))
             assert [list(state.params), list(state.optimizer)] == order
     assert_bitwise(state.params, reference(4, epochs, 0.05)[0])
     assert {float(state.optimizer[f"step/{name}"]) for name in state.params} == {4 * epochs}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from meta_rl.config import NetworkConfig
 from meta_rl.errors import ConfigError
-from meta_rl.networks.recurrent import make_policy, tick, ticks
+from meta_rl.networks.recurrent import make_recurrent_policy, tick, ticks
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
 CONTINUOUS = gym.spaces.Box(-1, 1, (2,), np.float32)
@@ -26,7 +26,7 @@ def test_a_policy_unrolls_what_it_steps(
     hidden: tuple[int, ...], cell: str, space: gym.Space, reward_head: str, heads: tuple[int, ...]
 ) -> None:
     config = NetworkConfig(hidden=hidden, cell=cell, head_hidden=heads, critic_hidden=heads)  # type: ignore[arg-type]
-    policy = make_policy(OBSERVATION, space, config, seed=0).double()
+    policy = make_recurrent_policy(OBSERVATION, space, config, seed=0).double()
     if reward_head != "none":
         policy.add_reward_head(space is DISCRETE, reward_head == "everywhere")
     params = {name: p.detach() + 0.3 * torch.randn_like(p) for name, p in policy.named_parameters()}
@@ -50,7 +50,9 @@ def test_heads_with_layers_of_their_own_see_again_what_the_cell_reads(
     hidden: tuple[int, ...], head: tuple[int, ...], critic: tuple[int, ...]
 ) -> None:
     """A cell whose weights are zero tells nothing of what it reads."""
-    policy = make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden, head_hidden=head, critic_hidden=critic), seed=0)
+    policy = make_recurrent_policy(
+        OBSERVATION, CONTINUOUS, NetworkConfig(hidden, head_hidden=head, critic_hidden=critic), seed=0
+    )
     for p in policy.recurrent.parameters():
         p.data.zero_()
     inputs = torch.randn(1, 2, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
@@ -72,7 +74,9 @@ def test_the_time_of_whole_trials_is_that_of_one_step_after_another() -> None:
 
 def test_the_recall_of_a_step() -> None:
     def recall(space: gym.Space, action: Tensor, observation: bool = False) -> list[list[float]]:
-        policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=(4,), recall_observation=observation), seed=0)
+        policy = make_recurrent_policy(
+            OBSERVATION, space, NetworkConfig(hidden=(4,), recall_observation=observation), seed=0
+        )
         reward, done, clock = torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]), torch.zeros(2, 2)
         after = policy.recall(torch.full((2, 3), 7.0), action, reward, done, clock)
         assert after.shape[-1] == policy.recall_size
@@ -85,7 +89,7 @@ def test_the_recall_of_a_step() -> None:
 
 def test_the_clock_as_it_is_read() -> None:
     """Time in units of 50 steps; n / (n + 1) after n episodes, which the thousandth still leaves below 1."""
-    policy = make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=(4,), clock_steps=50), seed=0)
+    policy = make_recurrent_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=(4,), clock_steps=50), seed=0)
     clock, zeros = torch.tensor([[0.0, 0.0], [10.0, 1.0], [75.0, 3.0], [0.0, 1000.0]]), torch.zeros(4)
     after = policy.recall(torch.zeros(4, 3), torch.zeros(4, 2), zeros, zeros, clock)
     assert after.shape[-1] == policy.recall_size == 6
@@ -96,7 +100,9 @@ def test_the_clock_as_it_is_read() -> None:
 def test_the_seed_makes_the_parameters_and_torchs_generator_stays() -> None:
     config = NetworkConfig(hidden=(6, 8))
     before = torch.random.get_rng_state()
-    first, again, other = (make_policy(OBSERVATION, CONTINUOUS, config, seed).state_dict() for seed in (0, 0, 1))
+    first, again, other = (
+        make_recurrent_policy(OBSERVATION, CONTINUOUS, config, seed).state_dict() for seed in (0, 0, 1)
+    )
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["recurrent.weight_hh"], other["recurrent.weight_hh"])
@@ -104,4 +110,4 @@ def test_the_seed_makes_the_parameters_and_torchs_generator_stays() -> None:
 
 def test_no_layer_is_refused() -> None:
     with pytest.raises(ConfigError, match="--hidden"):
-        make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=()), seed=0)
+        make_recurrent_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=()), seed=0)

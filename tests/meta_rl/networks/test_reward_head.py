@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from meta_rl.config import NetworkConfig
-from meta_rl.networks.recurrent import make_policy
+from meta_rl.networks.recurrent import make_recurrent_policy
 from meta_rl.networks.reward_head import RewardHead, mean_squared_error
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
@@ -18,7 +18,7 @@ DISCRETE = gym.spaces.Discrete(4)
 
 def test_a_policy_may_act_on_the_rewards_it_expects_and_its_doubts_alone() -> None:
     """Its optimism is that of the value: 5 on average, none two standard deviations below and less."""
-    policy = make_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
+    policy = make_recurrent_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
     inputs = torch.randn(5, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
     state = torch.zeros(5, policy.state_size)
     policy.add_reward_head(True)
@@ -47,7 +47,7 @@ def test_a_policy_may_act_on_the_rewards_it_expects_and_its_doubts_alone() -> No
 
 def test_what_is_expected_may_be_linear_in_the_observation() -> None:
     """Here in its second number alone, and for action 1 alone."""
-    policy = make_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
+    policy = make_recurrent_policy(OBSERVATION, DISCRETE, NetworkConfig(hidden=(8,)), seed=0)
     policy.add_reward_head(True, everywhere=True)
     assert policy.reward is not None
     table = torch.zeros(4, 8)
@@ -62,7 +62,7 @@ def test_what_is_expected_may_be_linear_in_the_observation() -> None:
 
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
 def test_a_policy_that_was_not_asked_to_does_not(space: gym.Space) -> None:
-    policy = make_policy(OBSERVATION, space, NetworkConfig(hidden=(8,)), seed=0)  # type: ignore[arg-type]
+    policy = make_recurrent_policy(OBSERVATION, space, NetworkConfig(hidden=(8,)), seed=0)  # type: ignore[arg-type]
     inputs, state = torch.ones(1, 3 + policy.recall_size), torch.zeros(1, policy.state_size)
     before = policy.step(inputs, state)[0]
     policy.add_reward_head()

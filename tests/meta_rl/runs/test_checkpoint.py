@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def sound(folder: Path) -> Path:
     """The folder of one sound checkpoint of `make_state(7)`."""
-    return checkpoint.save(folder, make_state(7), 3)
+    return checkpoint.save_checkpoint(folder, make_state(7), 3)
 
 
 def newest(folder: Path) -> TrainState:
@@ -74,12 +74,12 @@ def newest(folder: Path) -> TrainState:
 def test_round_trip_is_bitwise(sound: Path) -> None:
     assert sound.name == "00000007"
     assert sorted(p.name for p in sound.iterdir()) == sorted(FILES)
-    assert bits(checkpoint.load(sound)) == bits(make_state(7))
+    assert bits(checkpoint.load_checkpoint(sound)) == bits(make_state(7))
 
 
 def test_loaded_tensors_own_their_memory(sound: Path) -> None:
     """Changing one in place must not reach another: each has a storage of its own size."""
-    state = checkpoint.load(sound)
+    state = checkpoint.load_checkpoint(sound)
     for group in GROUPS:
         for tensor in getattr(state, group).values():
             assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
@@ -88,7 +88,7 @@ def test_loaded_tensors_own_their_memory(sound: Path) -> None:
 def test_views_and_tensors_that_need_gradients_are_saved_by_value(folder: Path) -> None:
     base = torch.arange(12.0).reshape(3, 4).requires_grad_()
     state = TrainState(1, 2, {"turned": base.t(), "spread": base[:1].expand(3, 4), "same": base})
-    loaded = checkpoint.load(checkpoint.save(folder, state, 1))
+    loaded = checkpoint.load_checkpoint(checkpoint.save_checkpoint(folder, state, 1))
     for name, tensor in state.params.items():
         assert torch.equal(loaded.params[name], tensor)
         assert not loaded.params[name].requires_grad
@@ -102,23 +102,23 @@ def test_no_checkpoint_is_none(folder: Path) -> None:
 
 def test_newest_by_number_and_rotation_keeps_the_newest(folder: Path) -> None:
     for iteration in (8, 9, 10, 100, 99_999_999, 100_000_000):  # the last has a digit more than the folder names
-        checkpoint.save(folder, make_state(iteration), 3)
+        checkpoint.save_checkpoint(folder, make_state(iteration), 3)
     assert sorted(int(p.name) for p in folder.iterdir()) == [100, 99_999_999, 100_000_000]
     assert newest(folder).iteration == 100_000_000
-    checkpoint.save(folder, make_state(100_000_001), 1)
+    checkpoint.save_checkpoint(folder, make_state(100_000_001), 1)
     assert [int(p.name) for p in folder.iterdir()] == [100_000_001]
 
 
 def test_all_are_kept_where_none_is_to_go(folder: Path) -> None:
     for iteration in range(6):
-        checkpoint.save(folder, make_state(iteration), 0)
+        checkpoint.save_checkpoint(folder, make_state(iteration), 0)
     assert sorted(int(p.name) for p in folder.iterdir()) == [*range(6)]
-    checkpoint.load(folder / "00000003")
+    checkpoint.load_checkpoint(folder / "00000003")
 
 
 def test_the_manifest_names_schema_versions_sizes_and_hashes(sound: Path) -> None:
     manifest = json.loads((sound / "manifest.json").read_text())
-    assert manifest["schema"] == checkpoint.SCHEMA
+    assert manifest["schema"] == checkpoint.CHECKPOINT_SCHEMA
     assert manifest["versions"]["torch"] == torch.__version__
     assert {name: entry["bytes"] for name, entry in manifest["files"].items()} == {
         name: (sound / name).stat().st_size for name in ("state.json", "state.safetensors")
@@ -140,7 +140,7 @@ def test_no_bit_flip_changes_what_is_loaded(sound: Path, name: str) -> None:
         for bit in range(8):
             path.write_bytes(data[:offset] + bytes([data[offset] ^ 1 << bit]) + data[offset + 1 :])
             try:
-                loaded = bits(checkpoint.load(sound))
+                loaded = bits(checkpoint.load_checkpoint(sound))
             except CheckpointError as error:
                 assert str(sound) in str(error)
                 found += 1
@@ -149,14 +149,14 @@ def test_no_bit_flip_changes_what_is_loaded(sound: Path, name: str) -> None:
                 assert name == "manifest.json", f"flip of bit {bit} at {offset} not detected"
     assert found == 160 or (name == "manifest.json" and found >= 80)
     path.write_bytes(data)
-    assert bits(checkpoint.load(sound)) == expected
+    assert bits(checkpoint.load_checkpoint(sound)) == expected
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 @pytest.mark.parametrize("name", FILES)
 def test_truncation_is_found_and_the_previous_one_used(folder: Path, name: str, share: float) -> None:
-    checkpoint.save(folder, make_state(6), 3)
-    path = checkpoint.save(folder, make_state(7), 3) / name
+    checkpoint.save_checkpoint(folder, make_state(6), 3)
+    path = checkpoint.save_checkpoint(folder, make_state(7), 3) / name
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     # A truncated manifest cannot say which file it was; its folder must be named all the same.
     where = "00000007" if name == "manifest.json" else f"00000007/{name}"
@@ -167,42 +167,44 @@ def test_truncation_is_found_and_the_previous_one_used(folder: Path, name: str, 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_found(folder: Path, name: str) -> None:
-    checkpoint.save(folder, make_state(6), 3)
-    (checkpoint.save(folder, make_state(7), 3) / name).unlink()
+    checkpoint.save_checkpoint(folder, make_state(6), 3)
+    (checkpoint.save_checkpoint(folder, make_state(7), 3) / name).unlink()
     with pytest.warns(CheckpointWarning, match=f"00000007.*{name}"):
         state = newest(folder)
     assert bits(state) == bits(make_state(6))
 
 
 def test_files_of_two_checkpoints_do_not_mix(folder: Path) -> None:
-    older, newer = (checkpoint.save(folder, make_state(i), 3) for i in (6, 7))
+    older, newer = (checkpoint.save_checkpoint(folder, make_state(i), 3) for i in (6, 7))
     for name in ("state.safetensors", "state.json"):
         kept = (newer / name).read_bytes()
         shutil.copy(older / name, newer / name)
         with pytest.raises(CheckpointError, match=name):
-            checkpoint.load(newer)
+            checkpoint.load_checkpoint(newer)
         (newer / name).write_bytes(kept)
-    assert checkpoint.load(newer).iteration == 7
+    assert checkpoint.load_checkpoint(newer).iteration == 7
 
 
-@pytest.mark.parametrize("schema", [0, checkpoint.SCHEMA + 1, str(checkpoint.SCHEMA), None])
+@pytest.mark.parametrize("schema", [0, checkpoint.CHECKPOINT_SCHEMA + 1, str(checkpoint.CHECKPOINT_SCHEMA), None])
 def test_another_schema_is_refused_and_named(sound: Path, schema: Any) -> None:
     path = sound / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
-    with pytest.raises(CheckpointError, match=f"schema {schema}, this version reads schema {checkpoint.SCHEMA}"):
-        checkpoint.load(sound)
+    with pytest.raises(
+        CheckpointError, match=f"schema {schema}, this version reads schema {checkpoint.CHECKPOINT_SCHEMA}"
+    ):
+        checkpoint.load_checkpoint(sound)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "null", "3", '{"schema": 1}', '{"schema": 1, "files": []}', "\udcff"])
 def test_a_manifest_of_another_shape_is_refused(sound: Path, content: str) -> None:
     (sound / "manifest.json").write_text(content, errors="surrogateescape")
     with pytest.raises(CheckpointError, match="00000007"):
-        checkpoint.load(sound)
+        checkpoint.load_checkpoint(sound)
 
 
 def test_all_damaged_is_an_error_that_names_each(folder: Path) -> None:
     for i in (5, 6, 7):
-        (checkpoint.save(folder, make_state(i), 3) / "state.json").write_bytes(b"")
+        (checkpoint.save_checkpoint(folder, make_state(i), 3) / "state.json").write_bytes(b"")
     with pytest.warns(CheckpointWarning) as warned, pytest.raises(CheckpointError) as error:
         checkpoint.load_newest(folder)
     assert len(warned) == 3
@@ -223,7 +225,7 @@ def test_a_malicious_pickle_is_refused_without_running(folder: Path, tmp_path: P
     """Three disguises: a file instead of the folder, each file of a checkpoint, and a manifest that vouches for it."""
     trap = tmp_path / "sprung"
     payload = pickle.dumps(Malice(trap))
-    vouched = checkpoint.save(folder, make_state(1), 3)
+    vouched = checkpoint.save_checkpoint(folder, make_state(1), 3)
     (folder / "00000003").write_bytes(payload)
     full = folder / "00000002"
     full.mkdir()
@@ -245,19 +247,19 @@ def test_a_malicious_pickle_is_refused_without_running(folder: Path, tmp_path: P
 
 def test_a_damaged_checkpoint_is_replaced_when_it_is_written_again(folder: Path) -> None:
     """After a fallback the run comes back to the iteration of the damaged checkpoint and saves it anew."""
-    path = checkpoint.save(folder, make_state(7), 3)
+    path = checkpoint.save_checkpoint(folder, make_state(7), 3)
     (path / "state.json").write_bytes(b"")
-    checkpoint.save(folder, make_state(7), 3)
-    assert bits(checkpoint.load(path)) == bits(make_state(7))
+    checkpoint.save_checkpoint(folder, make_state(7), 3)
+    assert bits(checkpoint.load_checkpoint(path)) == bits(make_state(7))
 
 
 def test_rotation_never_removes_the_checkpoint_just_written(folder: Path) -> None:
     """10 is sound, 20 and 30 are damaged; the run falls back to 10 and saves 15, keeping 2."""
     for i in (10, 20, 30):
-        checkpoint.save(folder, make_state(i), 3)
+        checkpoint.save_checkpoint(folder, make_state(i), 3)
     for i in (20, 30):
         (folder / f"{i:08d}" / "state.json").write_bytes(b"")
-    checkpoint.save(folder, make_state(15), 2)
+    checkpoint.save_checkpoint(folder, make_state(15), 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CheckpointWarning)
         assert newest(folder).iteration == 15
@@ -271,7 +273,7 @@ class Stop(BaseException):
 
 
 class Fuse:
-    """Counts the system calls of `save` and blows at the n-th.
+    """Counts the system calls of `save_checkpoint` and blows at the n-th.
 
     Args:
         after: blow after the call has been done, else instead of it.
@@ -314,7 +316,7 @@ CALLS, RENAME = 11, 10
 def test_the_fuse_sees_every_call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the test below stops at every one of them (and with ``at = 12`` at none)."""
     fuse = Fuse(monkeypatch, 0, False, Stop())
-    checkpoint.save(folder, make_state(1), 3)
+    checkpoint.save_checkpoint(folder, make_state(1), 3)
     assert fuse.calls == CALLS
 
 
@@ -325,14 +327,14 @@ def test_an_interrupted_save_leaves_the_previous_or_the_new_state(
     folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str, at: int, after: bool
 ) -> None:
     """An error unwinds and cleans up; a kill (`rmtree` disabled) leaves everything as it lies."""
-    checkpoint.save(folder, make_state(6), 3)
+    checkpoint.save_checkpoint(folder, make_state(6), 3)
     error = OSError(5, "Input/output error") if kind == "error" else Stop()
     with monkeypatch.context() as patch:
         if kind == "kill":
             patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         Fuse(patch, at, after, error)
         try:
-            checkpoint.save(folder, make_state(7), 3)
+            checkpoint.save_checkpoint(folder, make_state(7), 3)
             interrupted = False
         except (OSError, Stop) as caught:
             assert caught is error
@@ -346,7 +348,7 @@ def test_an_interrupted_save_leaves_the_previous_or_the_new_state(
     assert kind == "kill" or not leftovers
     checkpoint.remove_leftovers(folder)
     assert {p.name for p in folder.iterdir()} == {"00000006"} | ({"00000007"} if renamed else set())
-    checkpoint.save(folder, make_state(7), 3)  # and the next attempt succeeds
+    checkpoint.save_checkpoint(folder, make_state(7), 3)  # and the next attempt succeeds
     assert bits(newest(folder)) == bits(make_state(7))
 
 
@@ -356,7 +358,7 @@ def test_a_kill_leaves_something_for_remove_leftovers(folder: Path, monkeypatch:
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         Fuse(patch, 5, False, Stop())
         with pytest.raises(Stop):
-            checkpoint.save(folder, make_state(7), 3)
+            checkpoint.save_checkpoint(folder, make_state(7), 3)
     assert [p.name for p in folder.iterdir()] == [f".tmp-00000007-{os.getpid()}"]
     assert checkpoint.load_newest(folder) is None
     checkpoint.remove_leftovers(folder)
@@ -365,7 +367,7 @@ def test_a_kill_leaves_something_for_remove_leftovers(folder: Path, monkeypatch:
 
 def test_a_kill_in_the_rotation_leaves_the_new_state(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in (1, 2):
-        checkpoint.save(folder, make_state(i), 2)
+        checkpoint.save_checkpoint(folder, make_state(i), 2)
 
     def half(path: Path) -> None:
         (path / "manifest.json").unlink()
@@ -374,9 +376,9 @@ def test_a_kill_in_the_rotation_leaves_the_new_state(folder: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", half)
         with pytest.raises(Stop):
-            checkpoint.save(folder, make_state(3), 2)
+            checkpoint.save_checkpoint(folder, make_state(3), 2)
     assert bits(newest(folder)) == bits(make_state(3))
-    checkpoint.save(folder, make_state(4), 2)
+    checkpoint.save_checkpoint(folder, make_state(4), 2)
     assert sorted(p.name for p in folder.iterdir()) == ["00000003", "00000004"]
 
 
@@ -405,11 +407,11 @@ from meta_rl.runs import checkpoint
 from meta_rl.core.state import GROUPS, TrainState
 
 folder = Path(sys.argv[1])
-checkpoint.save(folder, TrainState(1, 1, {"w": torch.ones(10)}), 3)
+checkpoint.save_checkpoint(folder, TrainState(1, 1, {"w": torch.ones(10)}), 3)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write past the limit then fails with EFBIG, as on a full disk
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 try:
-    checkpoint.save(folder, TrainState(2, 2, {"w": torch.ones(10_000)}), 3)
+    checkpoint.save_checkpoint(folder, TrainState(2, 2, {"w": torch.ones(10_000)}), 3)
 except OSError as error:
     print("refused", error.errno)
 """

@@ -82,7 +82,7 @@ def test_a_run_of_version_1_is_loaded_and_goes_on_bit_for_bit(recipe: str, tmp_p
     old = run_of(recipe, tmp_path / "old", 2)
     expected = load(old).weights
     as_version_1(old, RUNS[recipe][2])
-    assert checkpoint.load(max((old / "checkpoints").iterdir())).shared == {}
+    assert checkpoint.load_checkpoint(max((old / "checkpoints").iterdir())).shared == {}
     found = load(old).weights
     assert all(same(a, b) for a, b in zip(found, expected, strict=True))
     assert bool(found.shared) == bool(RUNS[recipe][2])

@@ -16,7 +16,7 @@ from meta_rl.core import normaliser
 from meta_rl.core.moments import Moments
 from meta_rl.core.types import MetaBatch
 from meta_rl.errors import ConfigError
-from meta_rl.sources.base import Plan, Sampler, join
+from meta_rl.sources.base import Plan, Sampler, join_shards
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
 
@@ -41,7 +41,7 @@ def test_join_puts_every_number_back() -> None:
         return tuple(Moments(*torch.tensor([task, task, task])) for task in tasks)
 
     parts = shard(slice(0, 2))._replace(measured=measured(0, 1)), shard(slice(2, 3))._replace(measured=measured(2))
-    whole = join(parts)
+    whole = join_shards(parts)
     assert [float(moments.mean) for moments in whole.measured] == [0, 1, 2]
     assert torch.equal(whole.batch.support[0], numbers)
     assert torch.equal(whole.batch.query["x"], numbers + 1)
@@ -58,7 +58,7 @@ def test_shards_in_any_order_make_the_same_meta_batch() -> None:
     source, sampler = InProcess(distribution, learner, plan), Sampler(distribution, learner, plan)
     whole = source.sample(weights, 7)
     backwards = {shard: sampler.sample(weights, 7, shard) for shard in (2, 0, 1)}
-    again = join([backwards[shard] for shard in range(3)])
+    again = join_shards([backwards[shard] for shard in range(3)])
     assert torch.equal(whole.batch.query.observation, again.batch.query.observation)
     assert torch.equal(whole.batch.support[0].advantage, again.batch.support[0].advantage)
     np.testing.assert_array_equal(whole.returns, again.returns)

@@ -211,7 +211,7 @@ def test_an_episode_that_is_left_out_is_not_measured(recipe: str, kind: type[Nav
     config = replace_paths(default_config(recipe, "navigation"), {"network.normalise_observations": True})
     distribution = Navigation(horizon=8)
     learner, tasks = make_learner(config, distribution), distribution.sample(np.random.default_rng(0), 2)
-    episodes = 2 if learner.parallel else 1
+    episodes = 2 if learner.episodes_at_once else 1
     weights = learner.init().weights
     env = kind(2, episodes, distribution)
     shard = sample_shard(env, learner, weights, tasks, range(2), 2, Streams(0, 0))

@@ -20,7 +20,9 @@ def test_one_shot_runs_and_the_leak_that_is_refused(tmp_path: Path) -> None:
     found = one_shot_error(sound)
     assert 0 < found["error"]["inductive"]["mean"] <= 100
     assert found["published"]["humans"] == 4.5
-    rows = one_shot.table([found, found | {"recipe": "other", "env": "omniglot-background-20way-1shot"}]).splitlines()
+    rows = one_shot.error_table(
+        [found, found | {"recipe": "other", "env": "omniglot-background-20way-1shot"}]
+    ).splitlines()
     mean, interval = (found["error"]["inductive"][key] for key in ("mean", "interval"))
     assert f"| prototypical |  | {mean:.1f} +- {interval:.1f} |  |" in rows
     assert f"| other | {mean:.1f} +- {interval:.1f} |  |  |" in rows

@@ -13,7 +13,7 @@ from meta_rl.cli.commands import main
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.sinusoid import AMPLITUDE, PHASE
-from meta_rl.studies.sinusoid_fits import fits, plot
+from meta_rl.studies.sinusoid_fits import fits, plot_fits
 
 TINY = ["--device", "cpu", "--iterations", "1", "--meta-batch-size", "2", "--hidden", "4", "--test-tasks", "4"]
 
@@ -43,7 +43,7 @@ def test_the_curves_are_those_of_the_networks_and_the_truth_is_the_task(tmp_path
             if step in found.curves:
                 drawn = agent.learner.policy.apply(params, x).squeeze(-1).detach()
                 np.testing.assert_allclose(found.curves[step][episode], drawn.numpy(), atol=1e-5)
-    plot([agent], 2, tmp_path / "fits.png")
+    plot_fits([agent], 2, tmp_path / "fits.png")
     assert (tmp_path / "fits.png").read_bytes().startswith(b"\x89PNG")
 
 

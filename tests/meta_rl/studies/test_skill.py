@@ -16,7 +16,7 @@ from meta_rl.config import replace_paths
 from meta_rl.core.interface import Interface
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.studies.from_scratch import learn_from_scratch
-from meta_rl.studies.skill import SkillConfig, compare_with_scratch, table, write
+from meta_rl.studies.skill import SkillConfig, compare_with_scratch, skill_table, write_skill
 
 TINY = SkillConfig(env="navigation", goals=3, episodes=4, scratch_iterations=3)
 
@@ -51,7 +51,7 @@ def test_the_comparison_is_at_equal_env_steps(tmp_path: Path) -> None:
     assert equal["return"] == pytest.approx(reached[:, 1].mean())
     assert end["return"] == pytest.approx(curves[:, -1, 1].mean())
     assert len({tuple(curve[0]) for curve in curves.tolist()}) == 3  # another policy for every task
-    assert table(summary).count("\n") == 7
-    write(summary, tmp_path / "new" / "skill", "the command")
+    assert skill_table(summary).count("\n") == 7
+    write_skill(summary, tmp_path / "new" / "skill", "the command")
     assert json.loads((tmp_path / "new" / "skill.json").read_text())["command"] == "the command"
     assert (tmp_path / "new" / "skill.md").read_text().startswith("maml-trpo on navigation, 0 iterations; 3 new tasks")

@@ -323,7 +323,7 @@ def test_both_tables_of_a_comparison_are_on_the_page() -> None:
     rows = [[re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", one)] for one in found]
     # The page escapes the apostrophe.
     assert [[[html.unescape(cell) for cell in row] for row in one] for one in rows] == [
-        cells for _, cells in compare.tables(compared)
+        cells for _, cells in compare.comparison_tables(compared)
     ]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import envs
 from meta_rl.evaluation.recording import first_of_each, record
-from meta_rl.visualise.page.charts import Series, chart, spread, ticks
+from meta_rl.visualise.page.charts import Series, axis_ends, axis_ticks, chart
 from meta_rl.visualise.page.replay import MOMENTS, Replays, pack_poses, unpack_poses
 from tests.meta_rl.evaluation.test_recording import untrained
 
@@ -90,12 +90,12 @@ def test_families_share_the_places() -> None:
     ],
 )
 def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None:
-    assert ticks(low, high) == expected
+    assert axis_ticks(low, high) == expected
 
 
 def test_an_axis_is_never_empty() -> None:
-    assert spread(np.array([3.0, 3.0])) == (1.5, 4.5)
-    assert spread(np.array([0.0])) == (-0.5, 0.5)
+    assert axis_ends(np.array([3.0, 3.0])) == (1.5, 4.5)
+    assert axis_ends(np.array([0.0])) == (-0.5, 0.5)
 
 
 def test_a_chart_puts_its_points_where_they_belong() -> None:
