@@ -13,7 +13,7 @@ The names below are imported when first used, so ``import meta_rl`` itself costs
 from __future__ import annotations
 
 import os
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,5 +59,7 @@ def __getattr__(name: str) -> Any:
         module, attribute = _HOME[name]
         return getattr(import_module(f"meta_rl.{module}"), attribute)
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("meta-rl")
     raise AttributeError(f"module 'meta_rl' has no attribute {name!r}")

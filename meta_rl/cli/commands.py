@@ -25,8 +25,7 @@ import tyro
 
 import envs
 import meta_rl
-from meta_rl.cli import completion
-from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, option_names
+from meta_rl.cli.options import COMPLETION, CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, option_names
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
@@ -73,8 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
     try:
-        if command == completion.FLAG:
-            return completion.completion_command(rest)
+        if command == COMPLETION:
+            from meta_rl.cli.completion import completion_command
+
+            return completion_command(rest)
         check_choice("command", command, COMMANDS)
         return COMMANDS[command](rest)
     except KeyboardInterrupt as stop:

@@ -21,12 +21,11 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import envs
-from meta_rl.cli.options import CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, leaves
+from meta_rl.cli.options import COMPLETION, CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, leaves
 from meta_rl.config import RECIPES, EvaluateConfig, check_choice, default_config
 from meta_rl.config.fewshot import TASK_KINDS, example_name
 from meta_rl.errors import ConfigError
 
-FLAG = "--tyro-print-completion"
 SHELLS = ("bash", "zsh", "fish")
 OFFERED_SPLITS = ("test", "train")
 SUMMARIES = {name: recipe.summary for name, recipe in RECIPES.items()}
@@ -42,7 +41,7 @@ complete -o default -F _meta_rl_or_path meta-rl
 def completion_command(argv: list[str]) -> int:
     """``meta-rl --tyro-print-completion``."""
     if len(argv) != 1:
-        raise ConfigError(f"SHELL: name one, as in: meta-rl {FLAG} bash (all: {', '.join(SHELLS)})")
+        raise ConfigError(f"SHELL: name one, as in: meta-rl {COMPLETION} bash (all: {', '.join(SHELLS)})")
     check_choice("SHELL", argv[0], dict.fromkeys(SHELLS))
     print(script(argv[0]))
     return 0
@@ -55,7 +54,7 @@ def script(shell: str) -> str:
         tyro.cli(
             _one_of(command_types()),
             prog="meta-rl",
-            args=[FLAG, shell],
+            args=[COMPLETION, shell],
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
         )
     return said.getvalue() + _AT_THE_END.get(shell, "")

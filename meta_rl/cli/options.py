@@ -11,6 +11,9 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional
 
+COMPLETION = "--tyro-print-completion"
+"""Tyro's option that prints a completion script; also the name of the command here."""
+
 
 @dataclass(frozen=True)
 class ReportConfig:
