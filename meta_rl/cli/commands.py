@@ -29,7 +29,6 @@ from meta_rl.cli.options import COMPLETION, CompareConfig, EnvsCheckConfig, Envs
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
-from meta_rl.evaluation.record import evaluated, evaluation_path
 from meta_rl.runs.folder import check_start, find_iteration, holds_run, iterations, numbers_in_words, results_dir
 from meta_rl.runs.loggers import check_loggers
 
@@ -253,6 +252,7 @@ def report_command(argv: list[str]) -> int:
     if options.out and not path.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.parent}")
     from meta_rl.cli.showing import report_page
+    from meta_rl.evaluation.record import evaluation_path
     from meta_rl.evaluation.report import evaluate_run
 
     for folder in folders:
@@ -273,6 +273,8 @@ def compare_command(argv: list[str]) -> int:
     folders = [Path(run) for run in runs if not run.endswith(".json")]
     if not folders:
         raise ConfigError("RUN: name a run directory besides the tables that it should join")
+    from meta_rl.evaluation.record import evaluated
+
     evaluated(folders)  # refused before anything heavy is imported
     from meta_rl.evaluation import compare
 

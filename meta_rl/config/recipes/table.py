@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
+from pathlib import Path
 
 from meta_rl.config.base import Recipe, Rows
-from meta_rl.config.recipes import __path__ as folder
 from meta_rl.config.recipes import environments
 
-_OTHERS = ("environments", "table")
+_OTHERS = ("__init__", "environments", "table")
 _PAGES = [
-    import_module(f"meta_rl.config.recipes.{module.name}")
-    for module in iter_modules(folder)
-    if module.name not in _OTHERS
+    import_module(f"meta_rl.config.recipes.{name}")
+    for name in sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
+    if name not in _OTHERS
 ]
 
 RECIPES: dict[str, Recipe] = {name: recipe for page in _PAGES for name, recipe in page.RECIPES.items()}
