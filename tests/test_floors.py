@@ -140,6 +140,7 @@ def test_playing_is_seen(tmp_path: Path) -> None:
     [
         ("import meta_rl", "torch mujoco metaworld ray wandb matplotlib"),
         ("import meta_rl.cli.commands", "torch mujoco metaworld ray wandb matplotlib"),
+        ("import meta_rl.cli; meta_rl.cli.main(['--help'])", "envs numpy gymnasium tyro torch"),
         (
             "import meta_rl.training.train, meta_rl.evaluation.report, meta_rl.evaluation.compare",
             "mujoco metaworld ray wandb matplotlib",

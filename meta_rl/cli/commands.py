@@ -24,34 +24,13 @@ from typing import Any, TypeVar
 import tyro
 
 import envs
-import meta_rl
 from meta_rl.cli.options import COMPLETION, CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, option_names
+from meta_rl.cli.usage import answered
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.runs.folder import check_start, find_iteration, holds_run, iterations, numbers_in_words, results_dir
 from meta_rl.runs.loggers import check_loggers
-
-USAGE = """usage: meta-rl COMMAND ...
-
-  train [RECIPE] [--env NAME] [--config FILE] [options]   train, or resume, then evaluate on held-out tasks
-  evaluate RUN [--iteration N|all] [options]              evaluate a run again by another protocol, or as it was at
-                                                          iteration N, or at all that are kept
-  render RUN [options]                                    a video: test tasks before and after adaptation side by side
-  report RUN... [--out FILE]                              the page of one run (RUN/report.html) or of several
-  view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
-  compare RUN... [TABLE.json] [--out FILE]                evaluated runs in one table (and FILE.json, .csv, .png)
-  record RUN [options]                                    every step of the test episodes as arrays, or for Minari
-  export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
-  envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
-  envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
-
-render, view, record and export take the newest checkpoint of a run; with --iteration N the one of that iteration.
---env takes an environment (meta-rl envs) or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
-images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
-meta-rl COMMAND --help lists all options; meta-rl --version says which version this is; meta-rl --tyro-print-completion
-SHELL prints what completes commands, recipes and options in bash, zsh or fish. Recipes:
-"""
 
 EVERY = "all"
 """``--iteration`` of all that are kept."""
@@ -62,12 +41,8 @@ _C = TypeVar("_C")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM)."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    if not argv or argv[0] in ("-h", "--help"):
-        print(USAGE + "\n".join(f"  {name:<18} {recipe.summary}" for name, recipe in RECIPES.items()))
-        return 0 if argv else 2
-    if argv[0] == "--version":
-        print(f"meta-rl {meta_rl.__version__}")
-        return 0
+    if (code := answered(argv)) is not None:
+        return code
     command, rest = argv[0], argv[1:]
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
     try:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import envs
 from meta_rl.config.bounds import (
     Layers,
     MemorySteps,
@@ -127,4 +126,6 @@ def check_choice(option: str, value: str, valid: Mapping[str, Any]) -> None:
     """Raise ConfigError unless `value` is a key of `valid`, naming the closest key."""
     if value not in valid:
         all_ = ", ".join(valid)
-        raise ConfigError(f"{option}: unknown {value!r}; closest: {envs.closest(value, valid)} (all: {all_})")
+        from envs import closest  # environments are heavy, and most values are right
+
+        raise ConfigError(f"{option}: unknown {value!r}; closest: {closest(value, valid)} (all: {all_})")

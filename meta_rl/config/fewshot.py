@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import envs
 from meta_rl.config.base import AlgorithmConfig, Recipe
 from meta_rl.config.bounds import NonNegativeInt, PositiveInt
 from meta_rl.errors import ConfigError
@@ -61,7 +60,9 @@ def parse_name(name: str) -> FewShotName | None:
 
 def closest_kind(name: str) -> str | None:
     """An example of the few-shot name that a misspelt one may mean."""
-    close = envs.closest(re.sub(r"(-\d+way)?-\d+shot$", "", name, flags=re.IGNORECASE), TASK_KINDS, least=0.8)
+    from envs import closest
+
+    close = closest(re.sub(r"(-\d+way)?-\d+shot$", "", name, flags=re.IGNORECASE), TASK_KINDS, least=0.8)
     return close and example_name(close)
 
 
