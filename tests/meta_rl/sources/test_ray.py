@@ -49,21 +49,21 @@ def cluster() -> Iterator[Any]:
     made.shutdown()
 
 
-def actors() -> list[int]:
-    """Processes of actors, on all machines of the cluster."""
+def worker_pids() -> list[int]:
+    """Processes of workers, on all machines of the cluster."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if (entry / "cmdline").read_bytes().startswith(b"ray::Actor"):
+            if (entry / "cmdline").read_bytes().startswith(b"ray::RayWorker"):
                 found.append(int(entry.name))
         except OSError:
             continue
     return found
 
 
-def no_actors(within: float) -> bool:
+def no_workers(within: float) -> bool:
     until = time.monotonic() + within
-    while actors():
+    while worker_pids():
         if time.monotonic() > until:
             return False
         time.sleep(0.1)
@@ -137,11 +137,11 @@ def test_actors_that_always_fail_stop_the_run(cluster: Any, tmp_path: Path) -> N
     ):
         case.check()
     assert "faulty.py" in str(caught.value)
-    assert no_actors(30)
+    assert no_workers(30)
 
 
 def test_a_machine_that_is_taken_away_changes_nothing(cluster: Any, tmp_path: Path) -> None:
-    """It ends as the run without workers does; then the learner is killed, and no actor outlives it."""
+    """It ends as the run without workers does; then the learner is killed, and no worker outlives it."""
     whole, run = undisturbed(tmp_path / "whole", 8), tmp_path / "run"
     options = ("--ray-address", cluster.address)
     taken = cluster.add_node(num_cpus=4)  # 4 workers are spread over all machines
@@ -155,9 +155,9 @@ def test_a_machine_that_is_taken_away_changes_nothing(cluster: Any, tmp_path: Pa
     assert_same_run(whole, run)
     with command(tmp_path / "killed", 10_000, workers=2, options=options) as process:
         wait_for_row(tmp_path / "killed", process, 1)
-        assert len(actors()) == 2
+        assert len(worker_pids()) == 2
         process.send_signal(signal.SIGKILL)
-    assert no_actors(60)
+    assert no_workers(60)
 
 
 def test_a_run_waits_for_a_machine_that_is_added(cluster: Any, tmp_path: Path) -> None:
