@@ -111,8 +111,9 @@ def main() -> None:
         differ = [
             f"{part}: {key}"
             for part in record
-            for key in sorted(earlier[part].keys() | now[part].keys())
-            if earlier[part].get(key) != now[part].get(key)
+            for before in [earlier.get(part, {})]  # records of earlier versions have no tables
+            for key in sorted(before.keys() | now[part].keys())
+            if before.get(key) != now[part].get(key)
         ]
         print("\n".join(differ) or "equal: " + ", ".join(f"{len(now[part])} {part}" for part in now))
         sys.exit(bool(differ))

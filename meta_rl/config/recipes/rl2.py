@@ -145,8 +145,7 @@ DEFAULTS: Rows = [
             "algorithm.minibatches": 5,
             "algorithm.max_kl": 0.3,
             "algorithm.entropy_coef": 1e-3,
-            # Rewards are in [0, 10]. The last centimetres of a push change them by little, and a memory must read that.
-            "algorithm.reward_scale": 0.5,
+            "algorithm.reward_scale": 0.5,  # rewards are in [0, 10]
         },
     ),
     # A new goal asks for the same correction in all states. Raw observations hardly differ between states, so that a
