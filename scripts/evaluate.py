@@ -2,7 +2,7 @@
 
 import sys
 
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 
 if __name__ == "__main__":
     sys.exit(main(["evaluate", *sys.argv[1:]]))

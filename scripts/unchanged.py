@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import envs
-from meta_rl.cli.commands import main as meta_rl_main
+from meta_rl.cli import main as meta_rl_main
 from meta_rl.config import RECIPES, default_config, to_dict, validate
 from meta_rl.errors import ConfigError
 
@@ -108,12 +108,12 @@ def main() -> None:
         earlier = json.loads(options.against.read_text())
         # As JSON has them: tuples are lists.
         now = json.loads(options.out.read_text())
+        earlier = {part: {} for part in record} | earlier  # records of earlier versions have no tables
         differ = [
             f"{part}: {key}"
             for part in record
-            for before in [earlier.get(part, {})]  # records of earlier versions have no tables
-            for key in sorted(before.keys() | now[part].keys())
-            if before.get(key) != now[part].get(key)
+            for key in sorted(earlier[part].keys() | now[part].keys())
+            if earlier[part].get(key) != now[part].get(key)
         ]
         print("\n".join(differ) or "equal: " + ", ".join(f"{len(now[part])} {part}" for part in now))
         sys.exit(bool(differ))
