@@ -346,22 +346,6 @@ def test_no_name_is_close_enough() -> None:
     assert envs.closest("abcd", []) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "close"),
-    [
-        ("NAVIGATION", "navigation"),
-        ("Bandit/K5-N10", "bandit/k5-n10"),
-        ("MetaWorld/ML10", "metaworld/ml10"),
-        ("metaworld/ML1-Reach-V3", "metaworld/ml1-reach-v3"),
-        ("metaworld/reach-v3,PUSH-V3", "push-v3"),
-        ("Cheetah-Vel@ProMP", "cheetah-vel@promp"),
-    ],
-)
-def test_the_closest_distribution_has_the_same_letters(name: str, close: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"closest: {close}$"):
-        envs.make(name)
-
-
 def test_names_cost_neither_metaworld_nor_torch() -> None:
     code = (
         "import sys, json, envs; envs.list_names(); envs.families('metaworld/ml45', 'test'); envs.make('navigation');"

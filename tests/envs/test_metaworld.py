@@ -91,6 +91,12 @@ def test_every_name_is_known_and_has_families() -> None:
         ("metaworld/reach-v3,soccer-v2", "soccer-v3"),
         ("metaworld/reach-v3:door-opne-v3", "door-open-v3"),
         ("metaworl/ml25", "metaworld/ml25"),
+        ("NAVIGATION", "navigation"),
+        ("Bandit/K5-N10", "bandit/k5-n10"),
+        ("MetaWorld/ML10", "metaworld/ml10"),
+        ("metaworld/ML1-Reach-V3", "metaworld/ml1-reach-v3"),
+        ("metaworld/reach-v3,PUSH-V3", "push-v3"),
+        ("Cheetah-Vel@ProMP", "cheetah-vel@promp"),
     ],
 )
 def test_an_unknown_name_gives_the_closest(name: str, closest: str) -> None:
