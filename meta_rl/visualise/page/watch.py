@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from envs import NoDisplayError, Scene, Task, TaskDistribution
+from envs import NoDisplayError, TaskDistribution
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.playing import Played, Shown
 from meta_rl.evaluation.recording import Recording
@@ -95,10 +95,7 @@ def _cell(name: str, played: Recording, row: int, stage: int, ends: tuple[float,
 
 
 def _replay(replays: Replays, played: Recording, distribution: TaskDistribution) -> list[dict[str, Any]]:
-    def scene_of(task: Task) -> Scene:
-        return distribution.scene(task)
-
-    tasks = replays.tasks(played, scene_of)
+    tasks = replays.tasks(played, distribution.scene)
     for task, position in zip(tasks, played.positions, strict=True):
         task["position"] = position
     return tasks
