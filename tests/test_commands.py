@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 import envs
-from meta_rl.cli.commands import main, parse_train
+from meta_rl.cli import main
+from meta_rl.cli.commands import parse_train
 from meta_rl.config import TrainConfig
 from meta_rl.config.fewshot import parse_name
 from tests.meta_rl.conftest import TINY_OPTIONS

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,7 +14,6 @@ SHARED = {
     "AGENTS": "the table of agents of each page of `meta_rl.classical`, always named with its page: `bandits.AGENTS`",
     "DEFAULTS": "the table of settings that each page of `meta_rl.config.recipes` has; `recipes/table.py` gathers them",
     "RECIPES": "the table of recipes that each page of `meta_rl.config.recipes` has; `recipes/table.py` gathers them",
-    "main": "where a program begins: `meta_rl.cli` answers what needs no import, and hands the rest to its commands",
 }
 """Names that several modules have by convention, with the reason; the list only becomes shorter."""
 

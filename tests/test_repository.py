@@ -61,7 +61,7 @@ def test_the_changelog_has_known_groups_and_no_commits() -> None:
 
 
 def test_the_options_that_the_changelog_names_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    from meta_rl.cli.commands import main
+    from meta_rl.cli import main
 
     with pytest.raises(SystemExit):
         main(["train", "maml-trpo", "--help"])

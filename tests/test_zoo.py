@@ -12,7 +12,7 @@ import pytest
 
 import envs
 from meta_rl import load
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import RECIPES, EvaluateConfig, from_dict, load_config
 from meta_rl.evaluation.episodes import evaluate
 from tests.meta_rl.conftest import TINY_OPTIONS

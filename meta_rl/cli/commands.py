@@ -16,7 +16,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,6 @@ import tyro
 
 import envs
 from meta_rl.cli.options import COMPLETION, CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, option_names
-from meta_rl.cli.usage import answered
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
@@ -38,12 +37,8 @@ EVERY = "all"
 _C = TypeVar("_C")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code (0 fine, 1 failed, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM)."""
-    argv = list(sys.argv[1:] if arguments is None else arguments)
-    if (code := answered(argv)) is not None:
-        return code
-    command, rest = argv[0], argv[1:]
+def run_command(command: str, rest: list[str]) -> int:
+    """Run a command with the arguments after its name; returns the exit code of `meta_rl.cli.main`."""
     warnings.showwarning = lambda message, *_: print(f"meta-rl {command}: {message}", file=sys.stderr)
     try:
         if command == COMPLETION:
@@ -452,7 +447,3 @@ def replace_evaluate(config: TrainConfig, protocol: EvaluateConfig) -> TrainConf
     """`config` with another evaluation protocol."""
 
     return dataclasses.replace(config, evaluate=protocol)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
 
 TINY = {

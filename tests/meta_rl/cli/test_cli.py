@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import envs
-from meta_rl.cli.commands import main, parse_train
+from meta_rl.cli import main
+from meta_rl.cli.commands import parse_train
 from meta_rl.cli.options import option_names
 from meta_rl.config import (
     RECIPES,
@@ -235,7 +236,7 @@ def test_a_bad_option_of_a_sound_run(folder: Path, capsys: pytest.CaptureFixture
 def test_refusals_need_neither_torch_nor_metaworld(arguments: str, tmp_path: Path) -> None:
     code = f"""
 import sys
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 try:
     main({arguments.split()!r})
 except SystemExit:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meta_rl.cli.commands import COMMANDS, main
+from meta_rl.cli import main
+from meta_rl.cli.commands import COMMANDS
 from meta_rl.cli.completion import SHELLS, command_types, explanations, script
 from meta_rl.config import RECIPES, TrainConfig
 

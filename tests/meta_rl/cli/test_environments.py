@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import envs
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 
 MODULE = """
 import numpy as np

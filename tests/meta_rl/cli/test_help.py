@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import meta_rl
-from meta_rl.cli.commands import COMMANDS, main
+from meta_rl.cli import main
+from meta_rl.cli.commands import COMMANDS
 from tests.meta_rl.conftest import TINY_OPTIONS
 
 COMMAND = [sys.executable, "-m", "meta_rl.cli"]

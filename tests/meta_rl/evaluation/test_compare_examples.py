@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.compare import compare, comparison_table, join_earlier
 from meta_rl.evaluation.forms import read_scores

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.handover.export import export
 from meta_rl.runs.folder import results_dir
 from meta_rl.runs.log import read_rows

@@ -19,7 +19,7 @@ import torch
 
 from meta_rl import load
 from meta_rl.agents import bundle
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.cli.showing import evaluate_with_page
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import TrainConfig
 from meta_rl.evaluation.recording import Recording
 from meta_rl.training.train import train

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.runs import loggers
 from meta_rl.runs.log import read_rows
 from tests.meta_rl.conftest import TINY_OPTIONS

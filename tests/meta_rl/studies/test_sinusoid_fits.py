@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from meta_rl.agents.agent import load
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.sinusoid import AMPLITUDE, PHASE

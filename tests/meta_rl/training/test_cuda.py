@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from meta_rl.cli.commands import main, parse_train
+from meta_rl.cli import main
+from meta_rl.cli.commands import parse_train
 from meta_rl.core.types import to_device
 from meta_rl.runs.problem import open_problem
 from meta_rl.training.train import move_state

@@ -14,7 +14,7 @@ import torch
 
 import envs
 from meta_rl.algorithms.base import make_learner
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.core import parallel
 from meta_rl.core.state import GROUPS, TrainState

@@ -20,7 +20,7 @@ import torch
 
 from envs.navigation import NavigationVectorEnv
 from meta_rl.algorithms.maml import Maml
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.core.types import Params
 from meta_rl.errors import RunError, Stopped

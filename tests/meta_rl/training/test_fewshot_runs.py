@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from meta_rl.agents.agent import load
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import RECIPES, TrainConfig, default_config, replace_paths
 from meta_rl.evaluation.examples import evaluate_fewshot
 from meta_rl.evaluation.scores import INDUCTIVE

@@ -15,7 +15,7 @@ import torch
 
 import meta_rl
 from meta_rl.agents.agent import Agent
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import default_config, to_dict
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.evaluation.recording import Recording
@@ -245,7 +245,7 @@ def test_all_is_for_evaluations(command: str, begun: Path, capsys: pytest.Captur
 def test_refusals_come_before_torch(command: str, begun: Path) -> None:
     code = f"""
 import sys
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 assert main([{command!r}, "r", "--iteration", "7"]) == 2
 print(*sys.modules)
 """

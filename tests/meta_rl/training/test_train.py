@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import TrainConfig
 from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.errors import ConfigError

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from envs import NoDisplayError, gl
-from meta_rl.cli.commands import main, parse_train
+from meta_rl.cli import main
+from meta_rl.cli.commands import parse_train
 from meta_rl.cli.showing import evaluate_with_page, report_page
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.evaluation import compare
@@ -236,7 +237,7 @@ def test_a_few_shot_run_has_a_page(tmp_path: Path) -> None:
 
 def test_without_pyav_training_ends_and_says_what_is_missing(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.modules['av'] = None; from meta_rl.cli.commands import main;"
+        "import sys; sys.modules['av'] = None; from meta_rl.cli import main;"
         f"sys.exit(main({[*TINY_OPTIONS, '--iterations', '1', '--run-dir', str(tmp_path / 'run')]!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

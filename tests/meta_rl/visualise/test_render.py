@@ -14,7 +14,7 @@ import pytest
 
 from envs import NoDisplayError, gl
 from meta_rl.agents.agent import load
-from meta_rl.cli.commands import main
+from meta_rl.cli import main
 from meta_rl.config import TrainConfig
 from meta_rl.evaluation.recording import record
 from meta_rl.handover.export import export
@@ -108,8 +108,7 @@ def test_without_opengl_one_line_says_so(reach: Path) -> None:
 
 def test_without_pyav_one_line_says_so(run: Path) -> None:
     code = (
-        "import sys; sys.modules['av'] = None; from meta_rl.cli.commands import main; "
-        f"sys.exit(main(['render', {str(run)!r}]))"
+        f"import sys; sys.modules['av'] = None; from meta_rl.cli import main; sys.exit(main(['render', {str(run)!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")

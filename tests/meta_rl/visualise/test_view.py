@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 import meta_rl
-from meta_rl.cli import showing
-from meta_rl.cli.commands import main
+from meta_rl.cli import main, showing
 from meta_rl.config import TrainConfig
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.playing import Live
@@ -193,8 +192,7 @@ def test_bad_options_are_refused(
 
 def test_without_viser_one_line_says_so(run: Path) -> None:
     code = (
-        "import sys; sys.modules['viser'] = None; from meta_rl.cli.commands import main; "
-        f"sys.exit(main(['view', {str(run)!r}]))"
+        f"import sys; sys.modules['viser'] = None; from meta_rl.cli import main; sys.exit(main(['view', {str(run)!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
