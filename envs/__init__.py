@@ -7,7 +7,8 @@ from envs.api import FlatVectorEnv, NonFiniteError, Step, Task, TaskDistribution
 from envs.checks import ConformanceError, check
 from envs.fixed import FixedTask
 from envs.names import UnknownNameError, closest
-from envs.registry import check_name, families, list_names, make, register, stock_benchmark
+from envs.own import Origin, is_own
+from envs.registry import check_name, families, list_names, make, origin, register, register_own, stock_benchmark
 from envs.scene import NoDisplayError, Scene, Solid, Track
 from envs.threads import limit_threads
 from envs.vector import EnvError, SingleEnv
@@ -19,6 +20,7 @@ __all__ = [
     "FlatVectorEnv",
     "NoDisplayError",
     "NonFiniteError",
+    "Origin",
     "Scene",
     "SingleEnv",
     "Solid",
@@ -32,9 +34,12 @@ __all__ = [
     "check_name",
     "closest",
     "families",
+    "is_own",
     "limit_threads",
     "list_names",
     "make",
+    "origin",
     "register",
+    "register_own",
     "stock_benchmark",
 ]

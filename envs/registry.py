@@ -15,6 +15,7 @@ from envs.api import TaskDistribution
 from envs.locomotion.presets import PRESETS
 from envs.metaworld import benchmarks
 from envs.names import UnknownNameError, closest
+from envs.own import Origin, import_own, is_own, name_of, origin_of
 
 SPLITS = ("train", "test")
 Maker: TypeAlias = Callable[..., TaskDistribution]
@@ -29,11 +30,13 @@ class Entry:
         maker: who builds it.
         families: split -> names of its families; None: its distribution is built at no cost, and knows.
         stock_benchmark: see the function `stock_benchmark`.
+        own: ``module:object`` that was registered, if it is nobody's but the user's and can be imported.
     """
 
     maker: Maker
     families: Callable[[str], tuple[str, ...]] | None = None
     stock_benchmark: tuple[str, ...] = ()
+    own: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Row:
     listed: Sequence[str] = ("",)
 
 
-def _single(maker: Maker) -> Row:
+def _single(maker: Maker, own: str = "") -> Row:
     """The row of one name, which is the key."""
-    return Row(lambda rest: None if rest else Entry(maker))
+    return Row(lambda rest: None if rest else Entry(maker, own=own))
 
 
 def _navigation(split: str, **options: Any) -> TaskDistribution:
@@ -127,7 +130,11 @@ def _find(name: str) -> Entry:
     key = name if name in TABLE else name.partition("/")[0]
     entry = TABLE[key].read(name.removeprefix(key)) if key in TABLE else None
     if entry is None:
-        raise UnknownNameError(f"unknown task distribution {name!r}; closest: {closest(name, list_names())}")
+        advice = "one of your own? import its module, or name it: module:object"
+        if is_own(name):  # a file may say so; nothing is imported before its owner says it
+            raise UnknownNameError(f"{name!r} has not been imported here ({advice})")
+        close = closest(name, list_names())
+        raise UnknownNameError(f"unknown task distribution {name!r} ({advice}); closest: {close}")
     return entry
 
 
@@ -146,9 +153,36 @@ def register(name: str, maker: Maker) -> None:
     try:
         _find(name)
     except UnknownNameError:
-        TABLE[name] = _single(maker)
+        TABLE[name] = _single(maker, name_of(maker))
     else:
         raise ValueError(f"{name!r} is already a task distribution")
+
+
+def register_own(own: str, name: str = "", folder: str = "") -> None:
+    """Import ``module:object`` and make it known by that name.
+
+    The object is a `TaskDistribution`, or returns one when it is called, with the split (``"train"`` or ``"test"``) if
+    it takes one. Only call it with what the user has written: importing runs the module.
+
+    Args:
+        name: by which it is known instead, unless the module itself registers something by it.
+        folder: where the module lies, if Python does not look there.
+    Raises:
+        UnknownNameError: the module cannot be imported, or has no such object.
+    """
+    maker = import_own(own, folder)
+    if name in ("", own) or name not in TABLE:
+        TABLE[name or own] = _single(maker, own)
+
+
+def origin(name: str) -> Origin | None:
+    """The place that another process can import the distribution `name` from; None unless the user has registered it, from a
+    module of their own."""
+    try:
+        own = _find(name).own
+    except UnknownNameError:
+        return None
+    return origin_of(own) if own else None
 
 
 def check_name(name: str, split: str = "train") -> None:

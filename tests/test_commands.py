@@ -35,8 +35,9 @@ INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)}) [^`]+)`")
 
 ELSEWHERE = {
     "python anil.py": "tests/test_docs.py",
-    "meta-rl envs check spring:make": "tests/test_docs.py",
+    "spring": "tests/test_docs.py",
     "meta-rl envs check mymodule:MyDistribution": "tests/meta_rl/cli/test_environments.py",
+    "mymodule:make": "tests/meta_rl/cli/test_own_environments.py",
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
     "python scripts/fewshot.py one-shot": "tests/meta_rl/studies/test_one_shot.py",

@@ -69,11 +69,26 @@ def test_the_commands_of_the_page_work(folder: Path) -> None:
     assert "--epochs INT" in run(folder, *help_)
 
 
-def test_the_distribution_of_the_page_keeps_the_contract(spring: Path) -> None:
-    (command,) = blocks("adding-a-task-distribution.md", "sh")
-    program, *arguments = command.split()
-    assert program == "meta-rl"
-    assert run(spring, "-m", "meta_rl.cli", *arguments) == "spring:make: keeps the contract\n"
+def test_the_distribution_of_the_page_goes_from_zero_to_an_agent(spring: Path) -> None:
+    """Every command of the page, in its order; training is a small one."""
+    small = "--iterations 1 --meta-batch-size 2 --episodes-per-task 2 --hidden 8 --device cpu --test-tasks 2"
+    said = {}
+    for line in "".join(blocks("adding-a-task-distribution.md", "sh")).splitlines():
+        program, command, *arguments = line.split()
+        assert program == "meta-rl"
+        if command == "train":
+            position = arguments.index("--iterations")
+            arguments[position : position + 2] = small.split()
+        if command == "render":
+            pytest.importorskip("av")
+            arguments += ["--every", "25", "--width", "32"]
+        said[command] = run(spring, "-m", "meta_rl.cli", command, *arguments)
+    assert list(said) == ["envs", "train", "report", "render", "export", "evaluate"]
+    assert said["envs"] == "spring:make: keeps the contract\n"
+    assert said["report"].endswith("report: runs/spring/report.html\n")
+    assert said["render"].endswith("video: spring.mp4\n")
+    assert "evaluating iteration 1 on spring:make, test tasks\n" in said["evaluate"]
+    assert {"model.safetensors", "README.md"} <= {path.name for path in (spring / "agents" / "spring").iterdir()}
 
 
 def test_the_distribution_of_the_page_trains_and_evaluates(spring: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import inspect
 import io
 import os
 import re
@@ -24,7 +25,16 @@ from typing import Any, TypeVar
 import tyro
 
 import envs
-from meta_rl.cli.options import COMPLETION, CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, option_names
+from meta_rl.cli.environments import ASKED_FOR, know, know_own, of_run
+from meta_rl.cli.options import (
+    COMPLETION,
+    CompareConfig,
+    EnvsCheckConfig,
+    EnvsConfig,
+    ReportConfig,
+    option_names,
+    take_option,
+)
 from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
@@ -56,7 +66,7 @@ def run_command(command: str, rest: list[str]) -> int:
     except BrokenPipeError:  # `| head` has read enough; Python would complain again when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except (RunError, envs.NonFiniteError, envs.NoDisplayError) as error:
+    except (RunError, envs.EnvError, envs.NonFiniteError, envs.NoDisplayError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 1
 
@@ -88,6 +98,7 @@ def evaluate_command(argv: list[str]) -> int:
         "Evaluate the newest checkpoint on held-out tasks. --split NAME takes other tasks. --iteration N evaluates the "
         "kept checkpoint of that iteration, and all every kept one; both write into RUN/evaluations."
     )
+    argv = of_run(argv)
     run_dir, config = take_run("evaluate", argv, EvaluateConfig(), about)
     split, rest = take_option(argv[1:], "--split", "test")
     wanted, rest = take_option(rest, "--iteration", "")
@@ -141,6 +152,7 @@ def take_run(command: str, argv: list[str], options: Any, about: str | None = No
         ConfigError: there is no run.
     """
     if any(a in ("-h", "--help") for a in argv):
+        about = f"{about or inspect.getdoc(type(options))} {ASKED_FOR}"
         parse_options(type(options), options, ["--help"], f"meta-rl {command} RUN", about)
     if not argv or argv[0].startswith("-"):
         raise ConfigError(f"RUN: name the run directory first, as in: meta-rl {command} runs/NAME")
@@ -168,6 +180,7 @@ def render_command(argv: list[str]) -> int:
     """``meta-rl render``."""
     from meta_rl.visualise.options import RenderConfig
 
+    argv = of_run(argv)
     run_dir, _ = take_episodes("render", argv, RenderConfig())
     iteration, rest = take_iteration(run_dir, argv[1:])
     options = parse_options(RenderConfig, RenderConfig(iteration=iteration), rest, "meta-rl render")
@@ -184,6 +197,7 @@ def record_command(argv: list[str]) -> int:
     """``meta-rl record``."""
     from meta_rl.handover.options import RecordConfig
 
+    argv = of_run(argv)
     run_dir, config = take_episodes("record", argv, RecordConfig(), "record")
     iteration, rest = take_iteration(run_dir, argv[1:])
     default = RecordConfig(iteration=iteration, evaluate=config.evaluate)
@@ -199,6 +213,7 @@ def view_command(argv: list[str]) -> int:
     """``meta-rl view``."""
     from meta_rl.visualise.options import ViewConfig
 
+    argv = of_run(argv)
     run_dir, _ = take_episodes("view", argv, ViewConfig())
     iteration, rest = take_iteration(run_dir, argv[1:])
     options = parse_options(ViewConfig, ViewConfig(iteration=iteration), rest, "meta-rl view")
@@ -218,6 +233,8 @@ def report_command(argv: list[str]) -> int:
             "RUN: name the run directories, as in: meta-rl report runs/A [runs/B ...] [--out report.html]"
         )
     folders = [take_run("report", [run], EvaluateConfig())[0] for run in options.runs]
+    for folder in folders:
+        know(folder, options.env)
     path = Path(options.out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
     if options.out and not path.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.parent}")
@@ -261,6 +278,7 @@ def export_command(argv: list[str]) -> int:
     """``meta-rl export``."""
     from meta_rl.handover.options import ExportConfig
 
+    argv = of_run(argv, needed=False)
     run_dir, _ = take_run("export", argv, ExportConfig())
     iteration, rest = take_iteration(run_dir, argv[1:])
     options = parse_options(ExportConfig, ExportConfig(iteration=iteration), rest, "meta-rl export")
@@ -323,6 +341,7 @@ def parse_train(argv: list[str]) -> TrainConfig:
         default = load_config(Path(file))
     else:
         default = default_config(find_recipe(argv), take_option(argv, "--env", TrainConfig.env)[0])
+    know_own(default.env, take_option(argv, "--env", "")[0], Path(file).parent if file else None)
     about = "Train, or resume, then evaluate on held-out tasks. --config FILE takes the defaults from a dumped config."
     config = parse_options(TrainConfig, default, argv, "meta-rl train", about)
     validate(config)
@@ -393,27 +412,6 @@ def with_closest(line: str) -> str:
         return line
     close = envs.closest(found[1], re.findall(r"'([^']*)'", found[2]))
     return f"{line[:-1]}; closest: {close}"
-
-
-def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[str]]:
-    """The last value of ``option VALUE`` or ``option=VALUE``, and the arguments without it.
-
-    Raises:
-        ConfigError: the value is missing.
-    """
-    value, others = default, []
-    arguments = iter(argv)
-    for argument in arguments:
-        if argument == option:
-            following = next(arguments, None)
-            if following is None:
-                raise ConfigError(f"{option}: needs a value")
-            value = following
-        elif argument.startswith(f"{option}="):
-            value = argument.partition("=")[2]
-        else:
-            others.append(argument)
-    return value, others
 
 
 def check_split(env: str, split: str) -> None:

@@ -67,13 +67,13 @@ def command_types() -> dict[str, Any]:
 
     return {
         "train": {recipe: _train(recipe) for recipe in RECIPES},
-        "evaluate": _options(EvaluateConfig(), split=OFFERED_SPLITS, iteration=()),
+        "evaluate": _options(EvaluateConfig(), split=OFFERED_SPLITS, iteration=(), env=()),
         "compare": _options(CompareConfig()),
-        "render": _options(RenderConfig()),
-        "record": _options(RecordConfig()),
-        "export": _options(ExportConfig()),
+        "render": _options(RenderConfig(), env=()),
+        "record": _options(RecordConfig(), env=()),
+        "export": _options(ExportConfig(), env=()),
         "report": _options(ReportConfig()),
-        "view": _options(ViewConfig()),
+        "view": _options(ViewConfig(), env=()),
         "envs": {
             "check": _options(EnvsCheckConfig(), split=OFFERED_SPLITS),
             **dict.fromkeys(_parts(), _options(EnvsConfig())),

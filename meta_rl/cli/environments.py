@@ -1,21 +1,28 @@
-"""What ``meta-rl envs`` prints: the task distributions, their sizes and speed; and the conformance check of one."""
+"""What ``meta-rl envs`` prints: the task distributions, their sizes and speed; the conformance check of one. And when a
+user's own may be imported."""
 
 from __future__ import annotations
 
-import importlib
-import sys
+import os
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 
 import envs
+from meta_rl.cli.options import take_option
+from meta_rl.config import load_config
+from meta_rl.config.fewshot import parse_name
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.runs.own import recall
 
 TASKS, ENVS_PER_TASK = 8, 8
 """Size of the batch that `speed` steps: 64 environments."""
+ASKED_FOR = "--env module:object names the environment of a run that was not trained here in one of your own."
 
 
 def environment_lines(names: Sequence[str], seconds: float = 0.0) -> Iterator[str]:
@@ -88,30 +95,103 @@ def check_environment(name: str, split: str = "train") -> None:
 
 
 def find(name: str, split: str) -> envs.TaskDistribution:
-    """A listed distribution, or the object ``module:object``: a distribution, or what returns one without arguments.
+    """A listed distribution, or the one of ``module:object`` in the working directory.
 
     Raises:
         ConfigError: it cannot be had, in one line.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not colon or "/" in module_name:  # as in metaworld/push-v3:reach-v3; names of modules have no slash
+    if not envs.is_own(name):
         return envs.make(name, split)
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the user's file lies in the working directory
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigError(f"NAME: cannot import {module_name!r}: {type(error).__name__}: {error}") from error
-    if not hasattr(module, attribute):
-        close = envs.closest(attribute, dir(module))
-        raise ConfigError(f"NAME: {module_name} has no {attribute!r}; closest: {close}")
-    found = getattr(module, attribute)
-    if callable(found) and not isinstance(found, envs.TaskDistribution):
-        try:
-            found = found()
-        except Exception as error:
-            raise ConfigError(f"NAME: calling {name} raised {type(error).__name__}: {error}") from error
-    if not isinstance(found, envs.TaskDistribution):
-        kind = type(found).__name__
-        raise ConfigError(f"NAME: {name} is a {kind}; valid: an envs.TaskDistribution, or what returns one when called")
-    return found
+        envs.register_own(name, folder=os.getcwd())
+        return envs.make(name, split)
+    except envs.UnknownNameError as error:
+        raise ConfigError(f"NAME: {error}") from error
+
+
+def of_run(argv: list[str], needed: bool = True) -> list[str]:
+    """Make the environment of the run that comes first in `argv` known, see `know`; returns the arguments without
+    ``--env``.
+
+    Args:
+        needed: it will be used; otherwise it may stay unknown if nobody names it.
+    """
+    given, rest = take_option(argv, "--env", "")
+    is_run = bool(rest) and (Path(rest[0]) / "config.json").exists() and not {"-h", "--help"} & {*rest}
+    if is_run and (needed or given):
+        know(Path(rest[0]), given)
+    return rest
+
+
+def know(run: Path, given: str = "") -> None:
+    """Make the environment of a run known.
+
+    A run comes from anybody, so what its files say is never imported. Its environment is one that is listed; or what
+    the user names; or what the user had named when training this very run, which training has remembered elsewhere.
+
+    Args:
+        given: what ``--env`` says, ``module:object``.
+    Raises:
+        ConfigError: it is not known, or something else is, in one line.
+    """
+    env = load_config(run / "config.json").env
+    if _is_known(env):
+        if given in ("", env):
+            return
+        if not (envs.is_own(given) and envs.origin(env)):
+            raise ConfigError(f"--env: {run} was trained on {env}, which needs no name; leave it out")
+    if given:
+        if not envs.is_own(given):
+            raise ConfigError(f"--env: {given!r} is not the {env!r} that {run} was trained on; valid: module:object")
+        _import("--env", envs.Origin(given, os.getcwd()), env)
+    elif found := recall(run, env):
+        _import("RUN", found, env)
+    else:
+        raise ConfigError(
+            f"RUN: {run} was trained on {env!r}, which is not known here; is it your own? name it: --env module:object"
+        )
+
+
+def know_own(env: str, given: str, run: Path | None) -> None:
+    """Make the environment to train in known, if it is the user's own.
+
+    Args:
+        env: the one of the defaults.
+        given: what ``--env`` says.
+        run: the folder of the config that the defaults are from; as in `know`, its files import nothing.
+    Raises:
+        ConfigError: it cannot be imported, or makes no distribution for one of the splits, in one line.
+    """
+    if envs.is_own(given):
+        _import("--env", envs.Origin(given, os.getcwd()), given)
+    elif not given and run and not _is_known(env) and (found := recall(run, env)):
+        _import("--config", found, env)
+
+
+def _is_known(env: str) -> bool:
+    """Whether tasks can be made by their name; few-shot tasks always can."""
+    if parse_name(env):
+        return True
+    try:
+        envs.check_name(env)
+    except envs.UnknownNameError:
+        return False
+    return True
+
+
+def _import(option: str, found: envs.Origin, env: str) -> None:
+    """Make a user's own distribution known as `env`, and see at once that it is there for both splits.
+
+    Raises:
+        ConfigError: it is not; `option` says who asks for it.
+    """
+    try:
+        envs.register_own(found.own, env, found.folder)
+        train, test = (envs.make(env, split) for split in ("train", "test"))
+    except envs.UnknownNameError as error:
+        raise ConfigError(f"{option}: {error}") from error
+    shared = {*(train.tasks() or ())} & {*(test.tasks() or ())}
+    if shared:
+        warnings.warn(
+            f"{found.own}: {len(shared)} test tasks are training tasks; does it take the split?", stacklevel=2
+        )

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional
 
+from meta_rl.errors import ConfigError
+
 COMPLETION = "--tyro-print-completion"
 """Tyro's option that prints a completion script; also the name of the command here."""
 
@@ -23,6 +25,8 @@ class ReportConfig:
     """Run directories. One that was not evaluated yet is evaluated first."""
     out: str = ""
     """The .html file; default RUN/report.html for one run, report.html for several."""
+    env: str = ""
+    """module:object: the environment of runs that this machine has not trained in it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class EnvsCheckConfig:
     """Run the conformance check on one task distribution."""
 
     names: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")]] = ()
-    """A name that `meta-rl envs` lists, or module:object of your own."""
+    """A name that `meta-rl envs` lists, or module:object of your own: a task distribution, or what returns one when
+    it is called, with the split if it takes one."""
     split: str = "train"
     """train or test."""
 
@@ -72,3 +77,24 @@ def leaves(config: Any) -> Iterator[tuple[type, str, Any, Any]]:
 def option_names(config: Any) -> list[str]:
     """Every option of a config, as it is written."""
     return [f"--{name.replace('_', '-')}" for _, name, _, _ in leaves(config)]
+
+
+def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[str]]:
+    """The last value of ``option VALUE`` or ``option=VALUE``, and the arguments without it.
+
+    Raises:
+        ConfigError: the value is missing.
+    """
+    value, others = default, []
+    arguments = iter(argv)
+    for argument in arguments:
+        if argument == option:
+            following = next(arguments, None)
+            if following is None:
+                raise ConfigError(f"{option}: needs a value")
+            value = following
+        elif argument.startswith(f"{option}="):
+            value = argument.partition("=")[2]
+        else:
+            others.append(argument)
+    return value, others

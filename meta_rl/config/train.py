@@ -28,7 +28,8 @@ class TrainConfig:
     recipe: Positional[Annotated[str, tyro.conf.arg(metavar="RECIPE")]] = "maml-trpo"
     """Name of the algorithm's recipe."""
     env: str = "metaworld/ml1-reach-v3"
-    """Task distribution: a name known to `envs.make`, or few-shot tasks like omniglot-5way-1shot."""
+    """Task distribution: a name known to `envs.make`, module:object of your own, or few-shot tasks like
+    omniglot-5way-1shot."""
     seed: NonNegativeInt = 0
     """Seed that everything random derives from."""
     iterations: NonNegativeInt = 100
@@ -74,7 +75,9 @@ class TrainConfig:
     @property
     def path(self) -> Path:
         """The run directory."""
-        return Path(self.run_dir or f"runs/{self.recipe}_{self.env.replace('/', '-')}_s{self.seed}")
+        # The colon of module:object means a host or a drive to some programs; that of a split keeps its old folders.
+        env = self.env.replace("/", "-") if "/" in self.env else self.env.replace(":", "-")
+        return Path(self.run_dir or f"runs/{self.recipe}_{env}_s{self.seed}")
 
 
 def default_config(recipe: str, env: str) -> TrainConfig:

@@ -23,6 +23,7 @@ from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import has_checkpoint, open_run, versions, write_json
 from meta_rl.runs.log import Display, Row, RunLog, note_resume
 from meta_rl.runs.loggers import check_loggers, open_loggers
+from meta_rl.runs.own import remember
 from meta_rl.runs.problem import Problem, open_problem
 from meta_rl.runs.signals import Stop
 from meta_rl.sources.base import Source
@@ -89,6 +90,7 @@ def _train(
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
         if state.iteration < config.iterations:
             note_resume(run_dir, state.iteration)
+    remember(run_dir, config.env)
     move_state(state, device)
     loggers = open_loggers(config, run_dir, state.iteration)
     with (

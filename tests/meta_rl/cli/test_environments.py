@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import envs
+from envs import registry
 from meta_rl.cli import main
 
 MODULE = """
@@ -41,6 +42,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"mine_{abs(hash(str(tmp_path)))}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "TABLE", dict(registry.TABLE))
     return name
 
 
