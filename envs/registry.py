@@ -176,8 +176,8 @@ def register_own(own: str, name: str = "", folder: str = "") -> None:
 
 
 def origin(name: str) -> Origin | None:
-    """The place that another process can import the distribution `name` from; None unless the user has registered it, from a
-    module of their own."""
+    """The place that another process can import the distribution `name` from; None unless the user has registered it,
+    from a module of their own."""
     try:
         own = _find(name).own
     except UnknownNameError:

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "meta-rl envs check mymodule:MyDistribution": "tests/meta_rl/cli/test_environments.py",
     "mymodule:make": "tests/meta_rl/cli/test_own_environments.py",
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",
+    "meta-rl export agents/mine --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
     "python scripts/fewshot.py one-shot": "tests/meta_rl/studies/test_one_shot.py",
     "python scripts/fewshot.py sinusoid-fits": "tests/meta_rl/studies/test_sinusoid_fits.py",

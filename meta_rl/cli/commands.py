@@ -145,15 +145,19 @@ def read_iteration(run_dir: Path, wanted: str, *others: str) -> int | None:
     return int(wanted)
 
 
-def take_run(command: str, argv: list[str], options: Any, about: str | None = None) -> tuple[Path, TrainConfig]:
+def take_run(
+    command: str, argv: list[str], options: Any, about: str | None = None, flags: bool = False
+) -> tuple[Path, TrainConfig]:
     """The run directory that comes first in `argv`, and its config; with ``--help``, the help for `options` instead.
 
+    Args:
+        about, flags: for the help, as in `parse_options`.
     Raises:
         ConfigError: there is no run.
     """
     if any(a in ("-h", "--help") for a in argv):
         about = f"{about or inspect.getdoc(type(options))} {ASKED_FOR}"
-        parse_options(type(options), options, ["--help"], f"meta-rl {command} RUN", about)
+        parse_options(type(options), options, ["--help"], f"meta-rl {command} RUN", about, flags)
     if not argv or argv[0].startswith("-"):
         raise ConfigError(f"RUN: name the run directory first, as in: meta-rl {command} runs/NAME")
     run_dir = Path(argv[0])
@@ -279,9 +283,9 @@ def export_command(argv: list[str]) -> int:
     from meta_rl.handover.options import ExportConfig
 
     argv = of_run(argv, needed=False)
-    run_dir, _ = take_run("export", argv, ExportConfig())
+    run_dir, _ = take_run("export", argv, ExportConfig(), flags=True)
     iteration, rest = take_iteration(run_dir, argv[1:])
-    options = parse_options(ExportConfig, ExportConfig(iteration=iteration), rest, "meta-rl export")
+    options = parse_options(ExportConfig, ExportConfig(iteration=iteration), rest, "meta-rl export", flags=True)
     from meta_rl.handover.export import export_run
 
     export_run(run_dir, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from meta_rl.agents.bundle import Bundle
@@ -47,9 +48,6 @@ def model_card(
         replay: name of the file that shows the agent; empty: none.
         name: of the repository on the Hub; empty: none.
     """
-    kind = RECIPES[config.recipe].learns
-    code = {"rl": ACTING}.get(kind, PREDICTING)
-    loading = DOWNLOAD.format(name=name) + code.replace('"FOLDER"', "folder") if name else code
     lines = [
         "---",
         *metadata(config, evaluated[1] if evaluated else None),
@@ -65,7 +63,7 @@ def model_card(
         "## Load it",
         "",
         "```python",
-        loading,
+        loading(config, name),
         "```",
         "",
         "## Results",
@@ -73,6 +71,18 @@ def model_card(
         _results(run_dir, evaluated[0].report) if evaluated else "Not evaluated.",
     ]
     return "\n".join(lines)
+
+
+def loading(config: TrainConfig, name: str) -> str:
+    """The code that loads the agent and uses it, from the repository `name` on the Hub or, if it is empty, a folder."""
+    code = {"rl": ACTING}.get(RECIPES[config.recipe].learns, PREDICTING)
+    return DOWNLOAD.format(name=name) + code.replace('"FOLDER"', "folder") if name else code
+
+
+def addressed(card: str, config: TrainConfig, name: str) -> str:
+    """A card for the repository `name`: its code gets the agent from there. Whatever else was written on it stays."""
+    found = card.replace(loading(config, ""), loading(config, name))
+    return re.sub(r'snapshot_download\("[^"]*"\)', f'snapshot_download("{name}")', found)
 
 
 def metadata(config: TrainConfig, record: Record | None) -> list[str]:

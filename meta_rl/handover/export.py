@@ -13,7 +13,7 @@ from meta_rl.core.interface import INTERFACE
 from meta_rl.errors import ConfigError, RunError, Say
 from meta_rl.evaluation.record import evaluations, files, read_evaluation
 from meta_rl.extras import check_installed
-from meta_rl.handover.card import model_card
+from meta_rl.handover.card import addressed, model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.runs import durable
 from meta_rl.runs.folder import RESULTS, is_exported, of_iteration, versions
@@ -22,25 +22,54 @@ REPLAYS = (".mp4", ".html")
 
 
 def export_run(run_dir: Path, options: ExportConfig, say: Say = print) -> Path:
-    """Export a run as the options say, after checking them; returns the folder.
+    """Export a run as the options say, after checking them; returns the folder. An exported agent is only uploaded.
 
     Raises:
-        ConfigError, RunError: as `export`, `check_hub` and `push`.
+        ConfigError, RunError: as `export`, `check_hub` and `push`; an option has no meaning here.
     """
-    out = Path(options.out) if options.out else of_iteration(run_dir / "export", options.iteration)
     name = options.push_to_hub
-    video = of_iteration(run_dir / "adaptation.mp4", options.iteration)
-    replay = Path(options.replay) if options.replay else video if video.exists() else None
-    check_out(out)
-    if replay:
-        check_replay(replay)
+    if options.private and not name:
+        raise ConfigError("--private: without --push-to-hub nothing leaves this machine; leave it out, or name both")
+    if is_exported(run_dir):
+        out = run_dir
+        address_exported(run_dir, options)
+    else:
+        out = Path(options.out) if options.out else of_iteration(run_dir / "export", options.iteration)
+        video = of_iteration(run_dir / "adaptation.mp4", options.iteration)
+        replay = Path(options.replay) if options.replay else video if video.exists() else None
+        check_out(out)
+        if replay:
+            check_replay(replay)
+        if name:
+            check_hub(name)
+        export(run_dir, out, replay, name, options.iteration)
+        say(f"agent: {out}; load it with meta_rl.load({str(out)!r})")
     if name:
-        check_hub(name)
-    export(run_dir, out, replay, name, options.iteration)
-    say(f"agent: {out}; load it with meta_rl.load({str(out)!r})")
-    if name:
-        say(f"uploaded to {push(out, name)}")
+        say(f"uploaded to {push(out, name, options.private)}")
     return out
+
+
+def address_exported(folder: Path, options: ExportConfig) -> None:
+    """Check that an exported agent can be uploaded as the options say, and let its card say where it will be.
+
+    Raises:
+        ConfigError: it is not to be uploaded, or to be changed; as `check_hub`.
+        RunError: the agent is damaged, or its card cannot be written.
+    """
+    for option in ("out", "replay"):
+        if getattr(options, option):
+            raise ConfigError(f"--{option}: {folder} is an exported agent, which is uploaded as it is; leave it out")
+    if not options.push_to_hub:
+        raise ConfigError(f"RUN: {folder} is an exported agent already; --push-to-hub USER/NAME uploads it")
+    check_hub(options.push_to_hub)
+    bundle.read_bundle(folder)
+    card = folder / "README.md"
+    try:
+        if card.exists():
+            text = addressed(card.read_text(), load_config(folder / "config.json"), options.push_to_hub)
+            durable.replace_durably(card, text.encode())
+    except OSError as error:
+        raise RunError(f"{card}: {error.strerror or error}") from error
 
 
 def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "", iteration: int | None = None) -> Path:
@@ -121,22 +150,30 @@ def check_hub(name: str) -> None:
         raise ConfigError("--push-to-hub: nobody is logged in; run: hf auth login, or set HF_TOKEN")
 
 
-def push(folder: Path, name: str) -> str:
-    """Upload an exported agent to the Hugging Face Hub.
+def push(folder: Path, name: str, private: bool = False) -> str:
+    """Upload an exported agent to the Hugging Face Hub, without the results that later commands have put into it.
 
+    Args:
+        private: the repository must be a private one; it is made so, if it is not there yet.
     Returns:
         The address of the repository.
     Raises:
-        RunError: the Hub refuses or is not within reach; the folder is intact.
+        RunError: the Hub refuses or is not within reach, or a public repository has that name; the folder is intact.
     """
     from huggingface_hub import HfApi
 
     api = HfApi()
     try:
-        address = api.create_repo(name, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=folder, commit_message="meta-rl export")
+        address = api.create_repo(name, private=private or None, exist_ok=True)  # one that exists stays as it is
+        public = private and not api.model_info(name).private
+        if not public:
+            api.upload_folder(
+                repo_id=name, folder_path=folder, commit_message="meta-rl export", ignore_patterns=[f"{RESULTS}/*"]
+            )
     # What goes wrong below (sockets, TLS, HTTP) has no common base class.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RunError(f"--push-to-hub: {name} was not uploaded: {reason}; the agent is in {folder}") from error
+    if public:
+        raise RunError(f"--private: {name} is a public repository, so nothing was uploaded; the agent is in {folder}")
     return str(address)

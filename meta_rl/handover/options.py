@@ -28,7 +28,8 @@ class RecordConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """The trained agent as a folder that needs nothing else, with a model card."""
+    """The trained agent as a folder that needs nothing else, with a model card. RUN may be such a folder, which is then
+    uploaded as it is."""
 
     out: str = ""
     """The folder; default RUN/export, with --iteration RUN/export-ITERATION."""
@@ -36,5 +37,7 @@ class ExportConfig:
     """A video (.mp4) or page (.html) that shows the agent; default what `meta-rl render` made, if it is there."""
     push_to_hub: str = ""
     """Also upload it to the Hugging Face Hub as this repository, USER/NAME (extra hub)."""
+    private: bool = False
+    """Make the repository a private one. If there is a public one of that name, nothing is uploaded."""
     iteration: int | None = None
     """Take the kept checkpoint of this iteration; default the newest."""

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -196,21 +196,34 @@ def test_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         f"--replay {run / 'config.json'}": ["--replay", ".mp4, .html"],
         "--push-hub x": ["'--push-hub'", "closest: --push-to-hub"],
         "another": ["another"],
+        "--private": ["--private", "without --push-to-hub nothing leaves this machine"],
     }.items():
         assert main(["export", str(run), *arguments.split()]) == 2
         line = capsys.readouterr().err
         assert line.count("\n") == 1
         assert all(part in line for part in parts), line
     assert main(["export", str(tmp_path)]) == 2
+    capsys.readouterr()
+    for arguments, part in {
+        "": "is an exported agent already; --push-to-hub USER/NAME uploads it",
+        "--out x --push-to-hub a/b": "--out: ",
+        "--replay x.mp4 --push-to-hub a/b": "--replay: ",
+    }.items():
+        assert main(["export", str(run / "export"), *arguments.split()]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert part in line
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
     """As much of the Hub's interface as an upload takes; keeps what it is sent."""
 
     files: ClassVar[dict[str, bytes]] = {}
+    private: ClassVar[bool | None] = None
+    """Whether there is such a repository, and a private one."""
 
     def do_GET(self) -> None:
-        self.answer({})
+        self.answer({"id": "user/name", "private": self.private, "tags": [], "siblings": []})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -227,6 +240,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
             }
             self.answer({"commitUrl": f"{address}/commit/abc", "commitOid": "abc"})
         else:
+            if Hub.private is None:
+                Hub.private = json.loads(body).get("private", False) or json.loads(body).get("visibility") == "private"
             self.answer({"url": address})
 
     def answer(self, values: dict[str, Any]) -> None:
@@ -241,25 +256,79 @@ class Hub(http.server.BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def push(run: Path, name: str, endpoint: str, token: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def hub() -> Iterator[str]:
+    """The address of an empty Hub on this machine."""
+    Hub.files, Hub.private = {}, None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def push(run: Path, name: str, endpoint: str, token: str, *options: str) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own: the client reads its environment when it is imported."""
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(run.parent / "hf"), "HF_TOKEN": token}
     environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "meta_rl.cli", "export", str(run), "--push-to-hub", name]
+    command = [sys.executable, "-m", "meta_rl.cli", "export", str(run), "--push-to-hub", name, *options]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
 @needs_hub
-def test_what_reaches_the_hub_is_the_folder(run: Path) -> None:
+def test_what_reaches_the_hub_is_the_folder(run: Path, hub: str) -> None:
     """The real client and a server on this machine."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        done = push(run, "user/name", f"http://127.0.0.1:{server.server_port}", "x")
-        server.shutdown()
+    done = push(run, "user/name", hub, "x")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith("/user/name")
-    assert {p.name: p.read_bytes() for p in (run / "export").iterdir()} == Hub.files
+    assert contents(run / "export") == Hub.files
     assert "model.safetensors" in Hub.files
+    assert Hub.private is False
+
+
+@needs_hub
+def test_an_exported_agent_is_uploaded_later(run: Path, hub: str, tmp_path: Path) -> None:
+    """With what its owner wrote on the card, without the results that later commands put there; once more elsewhere."""
+    folder = export(run, tmp_path / "out")
+    with open(folder / "README.md", "a") as file:
+        file.write("\nMy own words.\n")
+    evaluate_run(folder, load(run).config.evaluate, lambda _: None)
+    assert (folder / "results" / "evaluation.json").exists()
+    model = (folder / "model.safetensors").read_bytes()
+    for name in ("user/name", "user/other"):
+        done = push(folder, name, hub, "x", "--private")
+        assert done.returncode == 0, done.stderr
+        assert Hub.files == contents(folder)
+        assert Hub.private is True
+        assert Hub.files["model.safetensors"] == model
+        card = Hub.files["README.md"].decode()
+        assert card.endswith("\nMy own words.\n")
+        assert card.count("snapshot_download(") == card.count(f'snapshot_download("{name}")') == 1
+        assert "meta_rl.load(folder)" in card
+
+
+@needs_hub
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_public_repository_gets_nothing_private(exported: bool, run: Path, hub: str, tmp_path: Path) -> None:
+    Hub.private = False
+    done = push(export(run, tmp_path / "out") if exported else run, "user/name", hub, "x", "--private")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "--private: user/name is a public repository, so nothing was uploaded" in done.stderr
+    assert Hub.files == {}
+
+
+@needs_hub
+def test_a_damaged_agent_is_not_uploaded(run: Path, hub: str, tmp_path: Path) -> None:
+    folder = export(run, tmp_path / "out")
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    done = push(folder, "user/name", hub, "x")
+    assert (done.returncode, Hub.files) == (1, {})
+    assert "contents do not match their sha256" in done.stderr
 
 
 @needs_hub
