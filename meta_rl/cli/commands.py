@@ -39,7 +39,7 @@ from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, d
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.runs.folder import check_start, find_iteration, holds_run, iterations, numbers_in_words, results_dir
-from meta_rl.runs.loggers import check_loggers
+from meta_rl.runs.loggers import check_loggers, log_evaluation
 
 EVERY = "all"
 """``--iteration`` of all that are kept."""
@@ -88,7 +88,8 @@ def train_command(argv: list[str]) -> int:
         print(f"{run_dir} was evaluated before; once more: meta-rl evaluate {run_dir}")
         print(f"report: {run_dir / 'report.html'}")
     else:
-        evaluate_with_page(run_dir, config.evaluate)
+        record = evaluate_with_page(run_dir, config.evaluate)
+        log_evaluation(config.logger, run_dir, config, record.iteration, record.scalars())
     return 0
 
 

@@ -16,14 +16,13 @@ USAGE = """usage: meta-rl COMMAND ...
   view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
   compare RUN... [TABLE.json] [--out FILE]                evaluated runs in one table (and FILE.json, .csv, .png)
   record RUN [options]                                    every step of the test episodes as arrays, or for Minari
-  export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub;
-                                                          of an exported agent: to the Hub
+  export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
 render, view, record and export take the newest checkpoint of a run; with --iteration N the one of that iteration.
---env takes an environment (meta-rl envs), your own as module:object, which other commands take too for a run or an agent
-that was not trained here; or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
+--env takes an environment (meta-rl envs), or your own as module:object (other commands take that too, for a run or an
+agent of another machine), or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
 images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.
 meta-rl COMMAND --help lists all options; meta-rl --version says which version this is; meta-rl --tyro-print-completion
 SHELL prints what completes commands, recipes and options in bash, zsh or fish. Recipes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from meta_rl.agents.agent import load
@@ -17,6 +18,7 @@ from meta_rl.fewshot.published import caution
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.folder import versions
 from meta_rl.runs.log import training_seconds
+from meta_rl.runs.loggers import check_loggers, log_evaluation
 
 
 def evaluate_run(
@@ -25,6 +27,7 @@ def evaluate_run(
     say: Say = print,
     split: str = "test",
     iteration: int | None = None,
+    loggers: Sequence[str] = (),
 ) -> Record:
     """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder, or
     into the one in an exported agent that is for results.
@@ -34,13 +37,18 @@ def evaluate_run(
         say: told in lines what happens and what came of it.
         iteration: evaluate the checkpoint of this iteration instead, and write ``evaluations/ITERATION.json`` and
             ``.md``, so that the run's own evaluation stays that of its last checkpoint.
+        loggers: also get the scores, in the log of the run: names as for ``--logger``. ``meta-rl train`` gives them to
+            those of the run.
     Returns:
         What the JSON file holds.
     """
     run_dir = Path(run_dir)
-    protocol = protocol or load_config(run_dir / "config.json").evaluate
+    check_loggers(loggers)
+    config = load_config(run_dir / "config.json")
+    protocol = protocol or config.evaluate
     record, _ = evaluate_and_record(run_dir, protocol, say, split, iteration, record=False)
     say(f"report: {files(run_dir, iteration).report}")
+    log_evaluation(loggers, run_dir, config, record.iteration, record.scalars(), say)
     return record
 
 

@@ -141,6 +141,18 @@ class Record:
         """The scores that the tasks have, the most telling first."""
         return [name for name in self.stages[0].scores[self.headline] if name != "success" or self.has_success]
 
+    def scalars(self) -> dict[str, float]:
+        """The scores with their intervals, as loggers name them: ``test/return/stage_1``, ``test/return/stage_1/low``,
+        and ``test/return_sampled/stage_1`` by another way. Stages are numbered by the adaptation steps behind them."""
+        found: dict[str, float] = {}
+        for stage in self.stages:
+            for way, name in ((way, name) for way in self.ways for name in self.names):
+                score = stage.scores[way][name]
+                called = name if way == self.headline else f"{name}_{way.partition(' ')[0]}"
+                place = f"{self.split}/{called}/stage_{stage.steps}"
+                found |= {place: score.mean, f"{place}/low": score.low, f"{place}/high": score.high}
+        return found
+
     @property
     def ways(self) -> list[str]:
         """The ways that tell something: transductive scores only of a network that normalises over its batch."""

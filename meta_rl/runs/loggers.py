@@ -1,5 +1,5 @@
-"""Loggers that get the metrics too, by ``--logger``: TensorBoard, Weights & Biases, trackio. The JSON-lines files are
-always written.
+"""Loggers that get the config, the metrics and the evaluation too, by ``--logger``: TensorBoard, Weights & Biases,
+trackio. The JSON-lines files are always written.
 
 A logger is opened for a run directory, with the number of iterations finished so far, and goes on with the same log.
 After a stop some work is done again. Its rows replace their equals (TensorBoard) or are dropped by the service. They
@@ -8,16 +8,17 @@ hold the same numbers, because a resumed run repeats itself bit for bit.
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from meta_rl.config import TrainConfig, to_dict
-from meta_rl.errors import RunError
+from meta_rl.errors import RunError, Say
 from meta_rl.extras import check_installed
 
 PROJECT = "meta-rl"
@@ -25,10 +26,14 @@ PROJECT = "meta-rl"
 
 
 class Logger(Protocol):
-    """Something that takes metrics."""
+    """Something that takes the config, when it is opened, and numbers."""
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
         """The numbers of one finished iteration, by ``group/name``."""
+        ...
+
+    def conclude(self, iteration: int, values: dict[str, float]) -> None:
+        """The numbers of an evaluation after an iteration, by ``split/name``."""
         ...
 
     def close(self) -> None:
@@ -43,12 +48,21 @@ class TensorBoard:
         writer: Any = import_module("torch.utils.tensorboard").SummaryWriter
         # Whatever an interrupted run logged after its checkpoint counts no more.
         self._writer = writer(str(run_dir / "tensorboard"), purge_step=iteration + 1)
+        values = to_dict(config)
+        self._writer.add_text("config", f"```json\n{json.dumps(values, indent=1)}\n```", iteration)
+        # The start of a session alone: its tab then finds the metrics by itself, whichever the run has.
+        _, start, _ = import_module("torch.utils.tensorboard.summary").hparams(dict(_flat(values)), {})
+        self._writer.file_writer.add_summary(start)
 
     def write(self, iteration: int, values: dict[str, float]) -> None:
         """See `Logger.write`."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, iteration)
         self._writer.flush()
+
+    def conclude(self, iteration: int, values: dict[str, float]) -> None:
+        """See `Logger.conclude`."""
+        self.write(iteration, values)
 
     def close(self) -> None:
         """See `Logger.close`."""
@@ -72,13 +86,25 @@ class Tracker:
         """See `Logger.write`."""
         self._run.log(values, step=iteration)
 
+    def conclude(self, iteration: int, values: dict[str, float]) -> None:
+        """See `Logger.conclude`."""
+        self.write(iteration, values)
+
     def close(self) -> None:
         """See `Logger.close`."""
         self._run.finish()
 
 
+class Wandb(Tracker):
+    """W&B has a place for results, and takes no step of its history twice."""
+
+    def conclude(self, iteration: int, values: dict[str, float]) -> None:
+        """See `Logger.conclude`."""
+        self._run.summary.update(values)
+
+
 def _wandb(run_dir: Path, config: TrainConfig, iteration: int) -> Tracker:
-    return Tracker(import_module("wandb"), run_dir, config, name=run_dir.name, id=identity(run_dir), dir=str(run_dir))
+    return Wandb(import_module("wandb"), run_dir, config, name=run_dir.name, id=identity(run_dir), dir=str(run_dir))
 
 
 def _trackio(run_dir: Path, config: TrainConfig, iteration: int) -> Tracker:
@@ -129,9 +155,42 @@ def open_loggers(config: TrainConfig, run_dir: Path, iteration: int) -> list[Log
         except Exception as error:  # of libraries that have no base class in common
             for logger in opened:
                 logger.close()
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise RunError(f"--logger: {name} cannot be opened: {reason}") from error
+            raise RunError(f"--logger: {name} cannot be opened: {_reason(error)}") from error
     return opened
+
+
+def log_evaluation(
+    names: Sequence[str], run_dir: Path, config: TrainConfig, iteration: int, values: dict[str, float], say: Say = print
+) -> None:
+    """Hand the numbers of an evaluation to loggers, in the log of the run. It has been written by then, so of a logger
+    that fails a line is said.
+
+    Args:
+        iteration: of the agent that was evaluated.
+        values: by ``split/name``.
+    """
+    for name in names:
+        try:
+            logger = LOGGERS[name].open(run_dir, config, iteration)
+            try:
+                logger.conclude(iteration, values)
+            finally:
+                logger.close()
+        except Exception as error:
+            say(f"--logger: {name} did not get the evaluation: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _flat(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by dotted names; lists as text."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{path}{name}.")
+        else:
+            yield path + name, " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def identity(run_dir: Path) -> str:

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from meta_rl.cli import main
+from meta_rl.config import load_config, to_dict
+from meta_rl.evaluation.record import read_evaluation
+from meta_rl.evaluation.report import evaluate_run
 from meta_rl.runs import loggers
 from meta_rl.runs.log import read_rows
 from tests.meta_rl.conftest import TINY_OPTIONS
@@ -133,8 +136,118 @@ def test_a_resumed_run_goes_on_with_its_log(name: str, tmp_path: Path) -> None:
         assert len(found) == len(logged)
 
 
+def tensorboard_result(run: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    (data,) = events.PluginTagToContent("hparams").values()
+    values = HParamsPluginData.FromString(data).session_start_info.hparams
+    kinds = ("string_value", "number_value", "bool_value")
+    found = {name: getattr(value, kind) for name, value in values.items() for kind in kinds if value.HasField(kind)}
+    (text,) = events.Tensors("config/text_summary")[-1:]
+    assert json.loads(text.tensor_proto.string_val[0].decode().strip("`").removeprefix("json"))["env"] == found["env"]
+    results = [(name, events.Scalars(name)[-1]) for name in events.Tags()["scalars"] if name.startswith("test/")]
+    assert {event.step for _, event in results} == {1}
+    return found, {name: event.value for name, event in results}
+
+
+def wandb_result(run: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    config: dict[str, Any] = {}
+    summary: dict[str, float] = {}
+    for file in sorted(run.glob("wandb/offline-run-*/*.wandb")):
+        for record in wandb_records(file):
+            if record.WhichOneof("record_type") == "run":
+                config = dict(loggers._flat({i.key: json.loads(i.value_json) for i in record.run.config.update}))
+            if record.WhichOneof("record_type") == "summary":
+                items = ((i.key or i.nested_key[0], i.value_json) for i in record.summary.update)
+                summary |= {name: json.loads(value) for name, value in items if name.startswith("test/")}
+    return config, summary
+
+
+def trackio_result(run: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    return {}, {name: value for step, name, value in trackio(run) if name.startswith("test/") and step == 1}
+
+
+RESULTS = {"tensorboard": tensorboard_result, "wandb": wandb_result, "trackio": trackio_result}
+
+
+@pytest.mark.parametrize("name", [installed(name) for name in loggers.LOGGERS])
+def test_the_config_and_the_evaluation_are_logged(name: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    environment = {**os.environ, **settings(run), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, "-m", "meta_rl.cli", *TINY_OPTIONS, "--iterations", "1", "--inner-lr", "0.25"]
+    command += ["--run-dir", str(run), "--logger", name]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "did not get" not in done.stdout
+    config, found = RESULTS[name](run)
+    if config:
+        assert (config["env"], config["algorithm.inner_lr"], config["network.hidden"]) == ("navigation", 0.25, "8")
+    for steps, stage in enumerate(json.loads((run / "evaluation.json").read_text())["stages"]):
+        for score in ("return", "success"):
+            assert found[f"test/{score}/stage_{steps}"] == pytest.approx(stage[score], rel=1e-6)
+            low, high = (found[f"test/{score}/stage_{steps}/{end}"] for end in ("low", "high"))
+            assert [low, high] == pytest.approx(stage[f"{score}_interval"], rel=1e-6)
+        assert f"test/return_sampled/stage_{steps}" in found
+
+
+class Library:
+    """As much of a tracker's library as we call."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+        self.options: dict[str, Any] = {}
+        self.logged: list[tuple[int, dict[str, float]]] = []
+        self.finished = 0
+
+    def init(self, **options: Any) -> Library:
+        self.options = options
+        return self
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.logged.append((step, values))
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+def test_a_library_without_a_summary_gets_the_evaluation_as_a_row(
+    monkeypatch: pytest.MonkeyPatch, finished: tuple[Path, Path]
+) -> None:
+    library = Library("trackio")
+    monkeypatch.setattr(loggers, "import_module", lambda name: library)
+    config = load_config(finished[1] / "config.json")
+    loggers.log_evaluation(["trackio"], finished[1], config, 2, {"test/return/stage_0": 1.5})
+    assert library.options["config"] == to_dict(config)
+    assert (library.logged, library.finished) == ([(2, {"test/return/stage_0": 1.5})], 1)
+
+
+def test_scores_of_every_kind_have_names(kept: Path) -> None:
+    """Those of a policy and of labelled examples."""
+    record = read_evaluation(kept)
+    scalars = record.scalars()
+    assert len(scalars) == 3 * len(record.stages) * len(record.names) * len(record.ways)
+    last = record.stages[-1]
+    for name in record.names:
+        assert scalars[f"test/{name}/stage_{last.steps}"] == last.scores[record.headline][name].mean
+
+
+def test_an_evaluation_outlives_its_logger(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise OSError("no network,\n today")
+
+    monkeypatch.setitem(loggers.LOGGERS, "wandb", loggers.Adapter(fail, "json"))
+    said: list[str] = []
+    (kept / "evaluation.json").unlink()
+    assert evaluate_run(kept, say=said.append, loggers=["wandb"]).iteration == 4
+    assert said[-1] == "--logger: wandb did not get the evaluation: no network, today"
+    assert (kept / "evaluation.json").exists()
+
+
 def test_every_logger_has_a_reader_here() -> None:
-    assert READERS.keys() == loggers.LOGGERS.keys()
+    assert READERS.keys() == RESULTS.keys() == loggers.LOGGERS.keys()
 
 
 def test_what_is_not_installed_is_said_before_any_work(
