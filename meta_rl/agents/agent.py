@@ -61,7 +61,7 @@ class Agent:
 
     def as_metaworld_agent(self, seed: int = 0) -> MetaWorldAgent:
         """The agent as `metaworld.evaluation.metalearning_evaluation` takes it."""
-        return MetaWorldAgent(self.learner, self.weights, seed)
+        return MetaWorldAgent(self.learner, self.weights, seed, self.interface)
 
 
 def load(folder: str | Path, iteration: int | None = None) -> Agent:
@@ -142,8 +142,8 @@ class MetaWorldAgent:
     (Meta-World's default).
     """
 
-    def __init__(self, learner: MetaLearner, weights: Weights, seed: int) -> None:
-        self._learner, self._weights = learner, weights
+    def __init__(self, learner: MetaLearner, weights: Weights, seed: int, interface: Interface | None = None) -> None:
+        self._learner, self._weights, self._interface = learner, weights, interface
         self._rng = generator(seed, Purpose.TEST_NOISE)
         self.init()
 
@@ -198,6 +198,8 @@ class MetaWorldAgent:
         return self._learner.start(self._weights, num_tasks) if self._adapted is None else self._adapted
 
     def _act(self, observations: NDArray[np.float64], noise: NDArray[np.float32] | None) -> NDArray[np.float64]:
+        if self._interface is not None:
+            observations = self._interface.read(observations, len(observations)).astype(np.float64)
         if self._actor is None:
             self._actor = self._learner.actor(self._current(len(observations)))
             self._actor.begin()

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from envs import SingleEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise
 from meta_rl.config import EvaluateConfig
-from meta_rl.core.interface import Interface
+from meta_rl.core.interface import Interface, to_env
 from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import Rollout
 from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
-from meta_rl.sources.collect import rollout
+from meta_rl.sources.collect import as_sent, rollout
 
 
 class Player:
@@ -42,6 +42,7 @@ class Player:
     ) -> None:
         self._learner, self._weights, self._interface = learner, weights, interface
         self._protocol, self._seed = protocol, seed
+        self._played, self._warned = 0, False
         self.forget()
 
     def forget(self) -> None:
@@ -97,27 +98,47 @@ class Player:
         actor = self._learner.actor(self._adapted)
         seeds = [integer(self._seed, Purpose.TEST_ENV, task=k, stage=2 * self._stage + 1) for k in range(episodes)]
         recorded = join_rollouts([rollout(env, actor, noise[:, k : k + 1], seeds[k : k + 1]) for k in range(episodes)])
+        self._look_at(recorded.observation)
         self._adapted = self._learner.adapt(self._adapted, self._learner.prepare(self._adapted, recorded), actor)
         self._stage += 1
 
-    def play(self, env: gym.Env[Any, Any], seed: int = 0, horizon: int | None = None) -> Rollout:
-        """One episode with mode actions, from what the last adaptation left; ``[1, 1, time, ...]``.
+    def play(self, env: gym.Env[Any, Any], seed: int | None = None, horizon: int | None = None) -> Rollout:
+        """One episode with mode actions, from what the last adaptation left; ``[1, 1, time, ...]``. Its actions are
+        those that `env` was sent.
 
+        Args:
+            seed: of the environment's reset; default: a new one for every call, which follows from the player's.
+            horizon: as in `adapt`.
         Raises:
             ConfigError, NonFiniteError: as `adapt`.
         """
-        return rollout(self._open(env, horizon), self._learner.actor(self._adapted), None, [seed])
+        single = self._open(env, horizon)
+        if seed is None:
+            # Even stages are those of judged episodes; the first one here is the evaluator's first.
+            seed = integer(self._seed, Purpose.TEST_ENV, task=self._played, stage=2 * self._stage)
+            self._played += 1
+        played = as_sent(rollout(single, self._learner.actor(self._adapted), None, [seed]), single)
+        self._look_at(played.observation)
+        return played
 
     def act(self, observation: Any) -> Any:
-        """The mode action ``[action]`` (an int for discrete ones) at `observation` ``[obs]``."""
+        """The mode action ``[action]`` (an int for discrete ones) at `observation` ``[obs]``.
+
+        Raises:
+            ConfigError: the observation has another shape than those of training.
+            NonFiniteError: a number in it is not finite.
+        """
+        seen = self._interface.read(observation)
+        self._look_at(seen)
         if self._actor is None:
             self._actor = self._learner.actor(self._adapted)
             self._actor.begin()
         elif self._over:
             self._actor.begin()
         self._over = False
-        action = self._actor.act(np.asarray(observation, np.float32)[None, None], None)[0, 0]
-        return int(action) if isinstance(self._interface.action_space, gym.spaces.Discrete) else action
+        space = self._interface.action_space
+        action = to_env(space, self._actor.act(seen[None, None], None)[0, 0])
+        return int(action) if isinstance(space, gym.spaces.Discrete) else action
 
     def observe(self, reward: float, done: bool) -> None:
         """Tell what followed the last action; `done` is True if the episode is over, terminated or truncated. An agent
@@ -126,7 +147,13 @@ class Player:
         self._over = bool(done)
         self._actor.observe(_lone(reward, np.float64), _lone(done, np.bool_))
 
+    def _look_at(self, observation: NDArray[Any]) -> None:
+        """Warn, once, of an observation ``[..., obs]`` that the agent cannot read."""
+        self._warned = self._warned or self._interface.warn_of_news(observation)
+
     def _open(self, env: gym.Env[Any, Any], horizon: int | None) -> SingleEnv:
+        if not hasattr(env, "has_wrapper_attr"):
+            raise ConfigError(f"env: must be a single gymnasium.Env, got {type(env).__name__}")
         self._interface.check(env)
         horizon = self._interface.horizon if horizon is None else horizon
         if horizon < 1:

@@ -15,7 +15,7 @@ from torch import Tensor
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core import normaliser
 from meta_rl.core.groups import tasks_at_once
-from meta_rl.core.interface import Spaces
+from meta_rl.core.interface import Interface, Spaces
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import threads_for
@@ -181,13 +181,15 @@ def policy_batch(policy: Policy, weights: Weights, rollout: Rollout, discount: f
 
 
 def make_learner(config: TrainConfig, distribution: Spaces) -> MetaLearner:
-    """The learner of `config.recipe` for the spaces of `distribution` (a `FewShotLearner` for few-shot tasks)."""
+    """The learner of `config.recipe` for the spaces of `distribution` (a `FewShotLearner` for few-shot tasks), which it
+    keeps as its attribute ``interface``."""
     recipe = RECIPES[config.recipe]
     policy = _load(recipe.policy)(
         distribution.observation_space, distribution.action_space, config.network, config.seed
     )
-    learner: MetaLearner = _load(recipe.learner)(config.algorithm, policy)
-    return learner
+    learner: Any = _load(recipe.learner)(config.algorithm, policy)
+    learner.interface = Interface.of(distribution)
+    return learner  # type: ignore[no-any-return]
 
 
 def _load(path: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -9,11 +10,16 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs import NonFiniteError
 from meta_rl.errors import ConfigError
 
 Space: TypeAlias = gym.spaces.Space[Any]
 INTERFACE = "interface"
 """Key of the interface in ``environment.json`` of a run."""
+
+
+class InterfaceWarning(UserWarning):
+    """An agent observes what it has never learned to read."""
 
 
 class Spaces(Protocol):
@@ -52,8 +58,8 @@ class Interface:
         """Forms of observations and actions, in words: what has to agree between an agent and its tasks."""
         return _form(self.observation_space), _form(self.action_space)
 
-    def check(self, env: gym.Env[Any, Any]) -> None:
-        """Refuse an environment that the agent does not fit.
+    def check(self, env: Spaces) -> None:
+        """Refuse an environment, or a task distribution, that the agent does not fit.
 
         Raises:
             ConfigError: its observations or actions have another form.
@@ -63,6 +69,48 @@ class Interface:
         for what, mine, its in pairs:
             if _form(mine) != _form(its):
                 raise ConfigError(f"env: the {what} space is {_form(its)}, the agent was trained with {_form(mine)}")
+
+    def read(self, observation: Any, *leading: int) -> NDArray[np.float32]:
+        """`observation` ``[*leading, *obs]`` as the agent reads it.
+
+        Raises:
+            ConfigError: it is of another shape, or no numbers.
+            NonFiniteError: a number in it is NaN or infinite.
+        """
+        wanted = (*leading, *(self.observation_space.shape or ()))
+        try:
+            array = np.asarray(observation)
+            if array.dtype.kind not in "fiub" or array.shape != wanted:
+                raise ValueError(f"{array.dtype} numbers of shape {array.shape}")
+        except ValueError as error:  # numpy says so of ragged lists
+            raise ConfigError(f"observation: must be numbers of shape {wanted}, got {error}") from None
+        if not np.isfinite(array).all():
+            where = np.argwhere(~np.isfinite(array))[0].tolist()
+            raise NonFiniteError(f"observation: the number at {where} is {array[tuple(where)]}; it must be finite")
+        return array.astype(np.float32)
+
+    def warn_of_news(self, observation: NDArray[Any]) -> bool:
+        """Warn if a number in `observation` ``[..., *obs]`` moves that could not move in training, as its bounds were
+        equal: goals that were hidden, for example. Return whether it did."""
+        space = self.observation_space
+        if not isinstance(space, gym.spaces.Box):
+            return False
+        still = space.low == space.high
+        if not still.any():
+            return False
+        low = space.low[still].astype(np.float32)  # [still]
+        seen = observation[..., still].reshape(-1, len(low))  # [n, still]
+        moved = np.argwhere(seen != low)
+        if not len(moved):
+            return False
+        row, column = moved[0]
+        warnings.warn(
+            f"observation: the number at {np.argwhere(still)[column].tolist()} is {seen[row, column]:g}, but was "
+            f"always {low[column]:g} in training, so the agent has not learned to read it",
+            InterfaceWarning,
+            stacklevel=3,
+        )
+        return True
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -78,9 +126,20 @@ class Interface:
         return Interface(observation_space, action_space, values["horizon"])
 
 
+def to_env(space: Space, action: Any) -> Any:
+    """Actions as an environment of the action space `space` takes them: a ``Discrete(n, start=k)`` counts from k.
+
+    Args:
+        action: of policies, which count discrete actions from 0; an array or tensor.
+    """
+    start = int(space.start) if isinstance(space, gym.spaces.Discrete) else 0
+    return action + start if start else action
+
+
 def _form(space: Space) -> str:
     """Form of a space, in words, which has to agree. Bounds need not: the agent never looks at them."""
-    return repr(space) if isinstance(space, gym.spaces.Discrete) else f"{type(space).__name__}{space.shape}"
+    named = isinstance(space, gym.spaces.Discrete) or space.shape is None  # a Dict or Tuple has no shape
+    return repr(space) if named else f"{type(space).__name__}{space.shape}"
 
 
 def _space_to_dict(space: Space) -> dict[str, Any]:

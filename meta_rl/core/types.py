@@ -28,6 +28,8 @@ class Rollout(NamedTuple):
 
     observation: NDArray[np.float32]
     action: NDArray[Any]
+    """As the policy answered: discrete actions are counted from 0, whatever the environment's space starts with (see
+    `meta_rl.core.interface.to_env`)."""
     reward: NDArray[np.float32]
     valid: NDArray[np.bool_]
     success: NDArray[np.bool_]

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from envs import Task, TaskDistribution, TaskVectorEnv
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.config import EvaluateConfig
+from meta_rl.core.interface import Interface
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Adapted, Rollout
 from meta_rl.core.weights import Weights
 from meta_rl.evaluation.scores import MODE, SAMPLED, Score, Stage, Values
 from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
-from meta_rl.sources.collect import Streams, envs_per_task, rollout
+from meta_rl.sources.collect import Streams, as_sent, envs_per_task, rollout
 
 DEFAULT_TEST_TASKS = 40
 """Number of test tasks if a distribution has infinitely many."""
@@ -43,7 +44,7 @@ class Spectator(Protocol):
         ...
 
     def end(self, rollout: Rollout) -> None:
-        """Called after the rollout, with what was recorded."""
+        """Called after the rollout, with what was recorded; its actions are those that environments were sent."""
         ...
 
 
@@ -130,7 +131,10 @@ def evaluate(
             which others are chosen.
         spectator: sees the episodes judged with mode actions.
         tasks: tasks to evaluate on; default: the protocol's test tasks.
+    Raises:
+        ConfigError: `distribution` has other spaces than the tasks that the learner was made for.
     """
+    interface = _interface_of(learner, distribution)
     seed = protocol.evaluation_seed
     tasks = test_tasks(distribution, protocol.test_tasks, seed) if tasks is None else tasks
     positions = list(range(len(tasks))) if chosen is None else list(chosen)
@@ -148,7 +152,7 @@ def evaluate(
     by_mode = _Judged(len(tasks), steps + 1, episodes)
     by_sample = _Judged(len(tasks), steps + 1, protocol.evaluation_episodes if protocol.judge_sampled else 0)
     practice_returns = np.zeros((len(tasks), steps, protocol.adaptation_episodes))
-    env_steps = 0
+    env_steps, warned = 0, False
     for start in range(0, len(tasks), size):
         # Batch shapes stay fixed: a chunk is played whole or not at all, and the last one repeats its last task.
         indices = [min(i, len(tasks) - 1) for i in range(start, start + size)]
@@ -167,7 +171,8 @@ def evaluate(
             hook = spectator.after_step if spectator is not None else None
             judged = rollout(judge, learner.actor(adapted), None, seeds, after_step=hook)
             if spectator is not None:
-                spectator.end(judged)
+                spectator.end(as_sent(judged, judge))
+            warned = warned or interface.warn_of_news(judged.observation)
             by_mode.put(judged, kept, rows, step)
             if noisy is not None:
                 noisy.set_tasks(chunk)
@@ -194,6 +199,13 @@ def evaluate(
         practice_returns=practice_returns[positions],
         env_steps=env_steps + by_mode.env_steps + by_sample.env_steps,
     )
+
+
+def _interface_of(learner: MetaLearner, distribution: TaskDistribution) -> Interface:
+    """What `learner` was made for, which has to fit `distribution`; one that was made by hand does not say."""
+    interface: Interface = getattr(learner, "interface", None) or Interface.of(distribution)
+    interface.check(distribution)
+    return interface
 
 
 def _practise(

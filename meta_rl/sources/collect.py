@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from envs import NonFiniteError, Task, TaskVectorEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, Noise, draw_noise
 from meta_rl.core import normaliser
+from meta_rl.core.interface import to_env
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import MetaBatch, Rollout
 from meta_rl.core.weights import Weights
 
 BeforeStep = Callable[[int, int, NDArray[Any]], None]
-"""Called before every step, with stage, time and actions ``[task, env, ...]``."""
+"""Called before every step, with stage, time and the actions that environments are sent ``[task, env, ...]``."""
 
 
 class Streams(NamedTuple):
@@ -59,10 +60,12 @@ def rollout(
         env: with its tasks set.
         noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
         seeds: one per task.
-        before_step: called before every step, with time and actions ``[task, env, ...]``.
+        before_step: called before every step, with time and the actions that are sent ``[task, env, ...]``.
         after_step: called with the environments after their reset and after every step (see
             `meta_rl.evaluation.recording`).
         discard: leave out an episode in which an observation or reward is not finite, instead of raising.
+    Returns:
+        What learners read: discrete actions are counted from 0, as policies answer them (see `as_sent`).
     Raises:
         NonFiniteError: an action is not finite; or an observation or reward is not, unless `discard`.
     """
@@ -101,9 +104,10 @@ def rollout(
         # [task, env, *action] at observations [task, env, obs] and noise [task, env, *noise_shape].
         action[:, :, t] = actor.act(observation[:, :, t], None if noise is None else noise[:, :, t])
         valid[:, :, t] = active  # [task, env]
+        sent = np.ascontiguousarray(to_env(env.action_space, action[:, :, t]))
         if before_step is not None:
-            before_step(t, action[:, :, t])
-        step = env.step(np.ascontiguousarray(action[:, :, t]))
+            before_step(t, sent)
+        step = env.step(sent)
         terminated = step.terminated
         current, gained = sift(step.observation, step.reward, f"step {t}")
         reward[:, :, t], success[:, :, t] = gained, step.success  # [task, env] each
@@ -118,9 +122,14 @@ def rollout(
     for array in (reward, valid, success):
         array[lost] = 0  # [lost, time]
     last = current.astype(np.float32)
-    mean = env.mean_reward(observation, action)
+    mean = env.mean_reward(observation, to_env(env.action_space, action))
     mean_reward = reward if mean is None else np.where(valid, mean, 0).astype(np.float32)  # [task, env, time]
     return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, mean_reward, tuple(discarded))
+
+
+def as_sent(recorded: Rollout, env: TaskVectorEnv) -> Rollout:
+    """A rollout with the actions as `env` was sent them, for people and files; learners read it as it was recorded."""
+    return recorded._replace(action=to_env(env.action_space, recorded.action))
 
 
 def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 import envs
+from envs.vector import GymDistribution
 from meta_rl.agents.agent import Agent
 from meta_rl.agents.player import Player
+from meta_rl.algorithms.base import make_learner
+from meta_rl.config import default_config, replace_paths
+from meta_rl.core.interface import Interface, InterfaceWarning
 from meta_rl.core.seeding import Purpose, integer
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import evaluate
@@ -170,3 +174,145 @@ def test_meta_worlds_own_environment_without_a_task_and_past_its_end() -> None:
     env.set_task(benchmark.train_tasks[0])
     assert player.play(env, horizon=600).env_steps == 500
     env.close()
+
+
+class Uniform(gym.Env[Any, Any]):
+    """Starts anywhere, and remembers the seeds that it was told."""
+
+    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+
+    def __init__(self) -> None:
+        self.seeds: list[int | None] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.seeds.append(seed)
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), float(np.sum(action)), False, False, {}
+
+
+def test_every_episode_played_without_a_seed_is_another_one() -> None:
+    env, player = Uniform(), agent_for("maml-trpo", "navigation").player(seed=2)
+    player.play(env)
+    player.play(env)
+    player.adapt(env, episodes=2, steps=1)
+    player.play(env)
+    player.forget()  # for another task, of which nothing has been played
+    player.play(env)
+    assert len(set(env.seeds)) == len(env.seeds) == 6
+    again = Uniform()
+    for seed in (2, 3):
+        agent_for("maml-trpo", "navigation").player(seed=seed).play(again)
+    assert again.seeds[0] == env.seeds[0]  # equal players play equal episodes
+    assert again.seeds[1] not in env.seeds
+    player.play(again, seed=0)
+    player.play(again, 7)
+    assert again.seeds[2:] == [0, 7]
+
+
+def test_the_first_episode_is_the_evaluators() -> None:
+    agent = agent_for("maml-trpo", "navigation")
+    test = envs.make("navigation", "test")
+    evaluation = evaluate(agent.learner, agent.weights, test, agent.config.evaluate)
+    played = agent.player(seed=agent.config.evaluate.evaluation_seed).play(Lone(test, evaluation.tasks[0]))
+    assert played.returns[0, 0] == pytest.approx(evaluation.returns[0, 0, 0], rel=1e-4)
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2", "random"])
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        ([0.1, 0.2, 0.3], r"observation: must be numbers of shape \(2,\), got float64 numbers of shape \(3,\)"),
+        ([[0.1, 0.2]], r"got float64 numbers of shape \(1, 2\)"),
+        ([[0.1], [0.1, 0.2]], "observation: must be numbers of shape"),
+        (["a", "b"], r"got <U1 numbers of shape \(2,\)"),
+        ({"x": 1}, r"got object numbers of shape \(\)"),
+    ],
+)
+def test_an_observation_of_another_form_is_refused_in_one_line(recipe: str, observation: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        agent_for(recipe, "navigation").player().act(observation)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_observation_that_is_not_finite_is_refused(value: float) -> None:
+    agent = agent_for("maml-trpo", "navigation")
+    with pytest.raises(envs.NonFiniteError, match=rf"observation: the number at \[1\] is {value}; it must be finite"):
+        agent.player().act([0.0, value])
+    protocol = agent.as_metaworld_agent()
+    for ask in (protocol.eval_action, protocol.adapt_action):
+        with pytest.raises(envs.NonFiniteError, match=r"the number at \[0, 1\]"):
+            ask(np.array([[0.0, value]]))
+        with pytest.raises(ConfigError, match=r"must be numbers of shape \(3, 2\)"):
+            ask(np.zeros((3, 4)))
+
+
+def test_other_things_than_a_single_environment_are_refused() -> None:
+    player, distribution = agent_for("maml-trpo", "navigation").player(), envs.make("navigation")
+    with distribution.make(1, 1) as many:
+        for other in (many, many.flat()):
+            with pytest.raises(ConfigError, match=r"env: must be a single gymnasium.Env, got \w+$"):
+                player.play(other)  # type: ignore[arg-type]
+    pairs = Uniform()
+    pairs.observation_space = gym.spaces.Dict({"x": gym.spaces.Box(-1, 1, (2,))})  # type: ignore[assignment]
+    with pytest.raises(ConfigError, match=r"env: the observation space is Dict\('x': Box"):
+        player.adapt(pairs)
+
+
+@pytest.mark.parametrize(("recipe", "other"), [("maml-trpo", "classic/cartpole"), ("rl2", "bandit/k5-n10")])
+def test_evaluating_on_tasks_of_other_spaces_is_refused_in_one_line(recipe: str, other: str) -> None:
+    agent = agent_for(recipe, "navigation")
+    with pytest.raises(ConfigError, match=r"^env: the \w+ space is .*, the agent was trained with Box\(2,\)$"):
+        evaluate(agent.learner, agent.weights, envs.make(other), agent.config.evaluate)
+
+
+class Goals(Uniform):
+    """Navigation with the goal beside the place; it is 0 where it is hidden."""
+
+    observation_space = gym.spaces.Box(np.array([-1, -1, 0], np.float32), np.array([1, 1, 0], np.float32))
+
+    def __init__(self, goal: float) -> None:
+        super().__init__()
+        self.goal = goal
+
+    def set_task(self, vector: np.ndarray) -> None:
+        pass
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return np.append(super().reset(seed=seed)[0], np.float32(self.goal)), {}
+
+    def step(self, action: Any) -> Any:
+        seen, *others = super().step(action)
+        return np.append(seen, np.float32(self.goal)), *others
+
+
+def test_a_number_that_never_moved_in_training_and_moves_now_is_said_once() -> None:
+    def distribution(goal: float) -> GymDistribution:
+        return GymDistribution("goals", lambda: Goals(goal), lambda rng: rng.random(1), 3, success_key=None)
+
+    said = r"observation: the number at \[2\] is 0.5, but was always 0 in training"
+    config = replace_paths(default_config("maml-trpo", "navigation"), {"network.hidden": (8,)})
+    learner = make_learner(config, distribution(0))
+    weights = learner.init().weights
+    agent = Agent(config, learner, weights, 0, 0, Interface.of(distribution(0), 3))
+    acts: list[Any] = [
+        lambda player: player.act([0.1, 0.2, 0.5]),
+        lambda player: player.play(Goals(0.5)),
+        lambda player: player.adapt(Goals(0.5), episodes=2, steps=1),
+    ]
+    for act in acts:
+        player = agent.player()
+        player.act([0.1, 0.2, 0.0])
+        player.play(Goals(0))
+        with pytest.warns(InterfaceWarning, match=said):
+            act(player)
+        act(player)  # not again: warnings are errors here
+    protocol = replace(config.evaluate, test_tasks=2, adaptation_episodes=2)
+    evaluate(learner, weights, distribution(0), protocol)
+    with pytest.warns(InterfaceWarning, match=said) as caught:
+        evaluate(learner, weights, distribution(0.5), protocol)
+    assert len(caught) == 1
