@@ -69,6 +69,14 @@ def test_the_commands_of_the_page_work(folder: Path) -> None:
     assert "--epochs INT" in run(folder, *help_)
 
 
+def test_the_network_of_the_page_keeps_its_first_layer(tmp_path: Path) -> None:
+    (tmp_path / "held.py").write_text(blocks("adding-an-algorithm.md", "python")[-1])
+    stays = ast.literal_eval(run(tmp_path, "held.py").splitlines()[-1])
+    held = {"mean.0.weight", "mean.0.bias"}
+    assert stays == {name: name in held for name in stays}
+    assert stays.keys() > held
+
+
 def test_the_distribution_of_the_page_goes_from_zero_to_an_agent(spring: Path) -> None:
     """Every command of the page, in its order; training is a small one."""
     small = "--iterations 1 --meta-batch-size 2 --episodes-per-task 2 --hidden 8 --device cpu --test-tasks 2"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core import normaliser
@@ -22,6 +22,7 @@ from meta_rl.core.threads import threads_for
 from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.core.weights import Weights
 from meta_rl.maths import baseline, returns
+from meta_rl.networks import functional
 from meta_rl.networks.policy import Policy
 
 
@@ -182,11 +183,18 @@ def policy_batch(policy: Policy, weights: Weights, rollout: Rollout, discount: f
 
 def make_learner(config: TrainConfig, distribution: Spaces) -> MetaLearner:
     """The learner of `config.recipe` for the spaces of `distribution` (a `FewShotLearner` for few-shot tasks), which it
-    keeps as its attribute ``interface``."""
+    keeps as its attribute ``interface``.
+
+    Raises:
+        ConfigError: the recipe's policy has a layer that does not fit (`meta_rl.networks.functional`), or its spaces do
+            not.
+    """
     recipe = RECIPES[config.recipe]
     policy = _load(recipe.policy)(
         distribution.observation_space, distribution.action_space, config.network, config.seed
     )
+    if isinstance(policy, nn.Module):
+        functional.require_learnable(policy)
     learner: Any = _load(recipe.learner)(config.algorithm, policy)
     learner.interface = Interface.of(distribution)
     return learner  # type: ignore[no-any-return]

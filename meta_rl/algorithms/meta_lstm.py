@@ -162,11 +162,13 @@ class MetaLstm:
         self, params: Params, memory: Memory, rule: Params, support: Examples, first: int, steps: int
     ) -> tuple[Params, Memory]:
         """`steps` updates of one task."""
+        held = functional.frozen(self.policy)
 
         def update(params: Params, grads: Params, loss: Tensor, memory: Any) -> tuple[Params, Any]:
             flat = (ravel(params.values()), ravel(grads[name] for name in params), loss, memory)
             value, memory = functional.call(self.rule, rule, *flat)
-            return unravel(value, params), memory
+            # The rule forgets, so it would move a frozen parameter, whose gradient is 0.
+            return unravel(value, params) | {name: params[name] for name in held}, memory
 
         def loss(params: Params, examples: Examples) -> Tensor:
             return self._loss_function(self.policy.apply(params, examples.observation), examples)

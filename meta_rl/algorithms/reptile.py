@@ -112,7 +112,7 @@ class ReptileBase:
         # All tasks start from the same parameters; what they end with is [task, ...].
         ended = over_tasks(backend, one, *start, data, in_dims=(None, None, 0), chunk_size=at_once)
         before, after = joined(*start), joined(*ended)
-        moved = parallel.means([(p - after[name].mean(0)).detach() for name, p in before.items()])  # mean over tasks
+        moved = parallel.means([displacement(p, after[name]) for name, p in before.items()])
         gradient, optimizer = parted(dict(zip(before, moved, strict=True)))
         flat = torch.cat([g.reshape(-1) for g in gradient.values()])  # [coordinate]
         metrics = {
@@ -247,6 +247,13 @@ class SupervisedReptile(ReptileBase):
 
     def _parts(self, support: Examples, number: int) -> list[Examples]:
         return inner_loop.minibatches(support, self.config.inner_batch, number, 1)
+
+
+@torch.no_grad()
+def displacement(before: Tensor, after: Tensor) -> Tensor:
+    """``before - mean(after)`` over tasks, from ``[...]`` and ``[task, ...]``. Exactly 0 for a parameter that no task
+    moved, frozen ones for example: rounding in the mean would move it, and Adam by steps of full size."""
+    return torch.zeros_like(before) if bool((after == before).all()) else before - after.mean(0)
 
 
 def named(optimizer: tuple[Params, Tensor] | tuple[()]) -> Params:

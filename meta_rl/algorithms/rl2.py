@@ -297,7 +297,9 @@ class Rl2:
             mine = rows if len(index) == len(rows.start) else select_rows(rows, index.to(rows.start.device))
             share = mine.batch.weight.sum() / total
             loss, terms = self.loss(params, mine, entropy_coef)
-            gradient = torch.autograd.grad(loss * share, list(params.values()))
+            gradient = torch.autograd.grad(
+                loss * share, list(params.values()), allow_unused=True, materialize_grads=True
+            )
             return list(gradient), {name: value.detach() * share for name, value in terms.items()}
 
         everything = torch.arange(len(rows.start))  # [row]

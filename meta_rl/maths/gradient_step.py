@@ -104,7 +104,9 @@ def accumulate(params: Params, parts: Sequence[Loss]) -> tuple[Tensor, list[Tens
 
     def gradient_of(part: Loss) -> tuple[list[Tensor], Any]:
         value, told = part(params)
-        return [value.detach(), *torch.autograd.grad(value, list(params.values()))], told
+        # What a network does not use, or holds, has gradient 0.
+        gradient = torch.autograd.grad(value, list(params.values()), allow_unused=True, materialize_grads=True)
+        return [value.detach(), *gradient], told
 
     zeros = [torch.zeros((), device=_device(params)), *(torch.zeros_like(p) for p in params.values())]
     results = part_map(gradient_of, parts, _device(params)) if parts else [(zeros, None)]

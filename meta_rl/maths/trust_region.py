@@ -73,21 +73,36 @@ def conjugate_gradient(product: Callable[[Tensor], Tensor], b: Tensor, iters: in
     return x, x @ (b - residual), bad
 
 
+_ZEROS: dict[str, bool] = {"allow_unused": True, "materialize_grads": True}
+"""Options of `torch.autograd.grad`, by which what nothing depends on has gradient 0."""
+
+
 def gauss_newton_product(
     outputs: Sequence[Tensor], params: Sequence[Tensor], metric: Callable[[Sequence[Tensor]], Sequence[Tensor]]
 ) -> Callable[[Tensor], Tensor]:
     """The map ``v -> J^T metric(J v)`` for ``outputs = f(params)`` recorded with a graph.
 
-    ``J v`` is the derivative of ``u -> J^T u`` (linear in u), so only reverse-mode products are needed.
+    ``J v`` is the derivative of ``u -> J^T u`` (linear in u), so only reverse-mode products are needed. Outputs that
+    depend on no parameter, and parameters that no output depends on, have rows and columns of zeros in J.
     """
-    probe = [torch.zeros_like(o, requires_grad=True) for o in outputs]
-    pulled = torch.autograd.grad(outputs, params, probe, create_graph=True)
+    moving = [i for i, o in enumerate(outputs) if o.requires_grad]
+    recorded = [outputs[i] for i in moving]
+    probe = [torch.zeros_like(o, requires_grad=True) for o in recorded]
+    pulled = torch.autograd.grad(recorded, params, probe, create_graph=True, allow_unused=True)
+    used = [i for i, g in enumerate(pulled) if g is not None and g.requires_grad]
     shapes = [p.numel() for p in params]
 
     def product(vector: Tensor) -> Tensor:
         pieces = [v.view_as(p) for v, p in zip(torch.split(vector, shapes), params, strict=True)]
-        pushed = torch.autograd.grad(pulled, probe, pieces, retain_graph=True)
-        return ravel(torch.autograd.grad(outputs, params, list(metric(pushed)), retain_graph=True))
+        found = torch.autograd.grad(
+            [pulled[i] for i in used], probe, [pieces[i] for i in used], retain_graph=True, **_ZEROS
+        )
+        pushed = [torch.zeros_like(o) for o in outputs]
+        for i, tangent in zip(moving, found, strict=True):
+            pushed[i] = tangent
+        measured = metric(pushed)
+        pushed_back = torch.autograd.grad(recorded, params, [measured[i] for i in moving], retain_graph=True, **_ZEROS)
+        return ravel(pushed_back)
 
     return product
 
