@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from meta_rl.agents import bundle
 from meta_rl.agents.player import Player
@@ -19,6 +22,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import Adapted, Rollout
 from meta_rl.core.weights import Weights, adopt
 from meta_rl.errors import ConfigError
+from meta_rl.networks.modules import fill, filled
 from meta_rl.runs import checkpoint
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import find_iteration, is_exported
@@ -48,6 +52,20 @@ class Agent:
     ) -> None:
         self.config, self.learner, self.weights = config, learner, weights
         self.iteration, self.env_steps, self.interface = iteration, env_steps, interface
+        hold(learner, weights)
+
+    def module(self) -> nn.Module:
+        """The network before adaptation as a PyTorch module that holds what was learned, the statistics of observations
+        too (see `Player.module`). An agent of labelled examples: from observations to answers, or to embeddings where
+        the learner compares those.
+
+        Raises:
+            ConfigError: the agent has no network.
+        """
+        if RECIPES[self.config.recipe].learns == "rl":
+            return self.player().module()
+        module: nn.Module = filled(self.learner.policy, self.weights.params)  # type: ignore[arg-type]
+        return module
 
     def player(self, seed: int = 0) -> Player:
         """The agent before adaptation, to adapt to a single `gymnasium.Env` and to act in it.
@@ -62,6 +80,20 @@ class Agent:
     def as_metaworld_agent(self, seed: int = 0) -> MetaWorldAgent:
         """The agent as `metaworld.evaluation.metalearning_evaluation` takes it."""
         return MetaWorldAgent(self.learner, self.weights, seed, self.interface)
+
+
+def hold(learner: Any, weights: Weights) -> None:
+    """Put `weights` into the modules of `learner`, so that calling, tracing or saving them gives what was learned.
+    `init` goes on giving the state before the first iteration."""
+    first = learner.init()
+    for module in vars(learner).values():
+        if not isinstance(module, nn.Module):
+            continue
+        if module is learner.policy:
+            fill(module, weights.params, bool(weights.statistics))
+        elif dict(module.named_parameters()).keys() <= weights.shared.keys():  # a head, a learned rule
+            fill(module, weights.shared)
+    learner.init = functools.partial(copy.deepcopy, first)
 
 
 def load(folder: str | Path, iteration: int | None = None) -> Agent:

@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from envs import SingleEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise
@@ -120,6 +121,20 @@ class Player:
         played = as_sent(rollout(single, self._learner.actor(self._adapted), None, [seed]), single)
         self._look_at(played.observation)
         return played
+
+    def module(self) -> nn.Module:
+        """What `act` does after a `reset`, as a PyTorch module that holds the adapted weights and the statistics of
+        observations: `meta_rl.networks.modules.ActingModule`, or `RecurrentModule` for agents with a memory.
+
+        Raises:
+            ConfigError: the agent has no network.
+        """
+        actor = self._learner.actor(self._adapted)
+        make = getattr(actor, "module", None)
+        if make is None:
+            raise ConfigError(f"module: a {type(actor).__name__} has no network")
+        module: nn.Module = make(self._interface.action_space)
+        return module
 
     def act(self, observation: Any) -> Any:
         """The mode action ``[action]`` (an int for discrete ones) at `observation` ``[obs]``.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.core import normaliser
 from meta_rl.core.groups import tasks_at_once
-from meta_rl.core.interface import Interface, Spaces
+from meta_rl.core.interface import Interface, Space, Spaces
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.threads import threads_for
@@ -23,6 +23,7 @@ from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollo
 from meta_rl.core.weights import Weights
 from meta_rl.maths import baseline, returns
 from meta_rl.networks import functional
+from meta_rl.networks.modules import ActingModule
 from meta_rl.networks.policy import Policy
 
 
@@ -106,7 +107,7 @@ class PolicyActor:
     """
 
     def __init__(self, policy: Policy, weights: Weights) -> None:
-        params, self._statistics = weights.params, weights.statistics
+        params, self._statistics, self._policy = weights.params, weights.statistics, policy
         self._distribution: Callable[[Params, Tensor], Any] = torch.vmap(policy.apply)
         self._size = sum(p[0].numel() for p in params.values())
         if all(p.stride(0) == 0 for p in params.values()):  # nothing adapted yet: one product serves all tasks
@@ -129,6 +130,12 @@ class PolicyActor:
 
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
         """Nothing to remember."""
+
+    def module(self, action_space: Space) -> ActingModule:
+        """The policy of the first task as a module with its parameters."""
+        shared = self._distribution == self._policy.apply
+        params = {name: p if shared else p[0] for name, p in self._params.items()}
+        return ActingModule(self._policy, params, self._statistics, action_space)
 
 
 def spread_params(params: Params, num_tasks: int) -> Params:

@@ -42,15 +42,26 @@ def empty(dimension: int) -> Params:
 
 def normalise_observation(statistics: Params, observation: Tensor) -> Tensor:
     """`observation` ``[..., obs]`` as policies read it, in the same dtype; itself if there are no `statistics`."""
+    found = scaling(statistics)
+    return observation if found is None else scaled(observation, *found)
+
+
+def scaling(statistics: Params) -> tuple[Tensor, Tensor] | None:
+    """Mean and scale ``[obs]`` of the formula above; None without `statistics`, or before the first step."""
     if not statistics:
-        return observation
+        return None
     moments = Moments(**statistics)
     if not bool(moments.seen > 0):
-        return observation
+        return None
     std = (moments.square / moments.seen).sqrt()
     constant = std <= CONSTANT * moments.mean.abs().clamp(min=1)
     scale = torch.where(constant, torch.ones_like(std), std.clamp(min=FLOOR))
-    return ((observation.double() - moments.mean) / scale).clamp(-CLIP, CLIP).to(observation.dtype)
+    return moments.mean, scale
+
+
+def scaled(observation: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """`observation` ``[..., obs]`` by the formula above, in the same dtype."""
+    return ((observation.double() - mean) / scale).clamp(-CLIP, CLIP).to(observation.dtype)
 
 
 def measure(rollouts: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> tuple[Moments, ...]:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from meta_rl.core import normaliser
+from meta_rl.core.interface import Space
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import from_numpy
 from meta_rl.core.weights import Weights
+from meta_rl.networks.modules import RecurrentModule
 from meta_rl.networks.recurrent import RecurrentPolicy, tick
 
 Recall = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -66,6 +68,12 @@ class RecurrentActor:
             return self._memory
         nothing = torch.zeros(self._frozen.shape, dtype=self._dtype)  # [task, env]
         return self._after(self._acted, nothing, nothing)
+
+    def module(self, action_space: Space) -> RecurrentModule:
+        """The policy as a module with its parameters, and the memory of the first environment."""
+        memory = self.memory()
+        first = memory.state[0, :1], memory.recall[0, :1], memory.clock[0, :1]  # [1, width] each
+        return RecurrentModule(self._policy, {}, self._statistics, first, self._recall, action_space)
 
     def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
         """See `Actor.begin`."""
