@@ -3,9 +3,10 @@
 This package needs numpy, gymnasium and mujoco, never torch and never meta_rl.
 """
 
-from envs.api import FlatVectorEnv, NonFiniteError, Step, Task, TaskDistribution, TaskVectorEnv
+from envs.api import NonFiniteError, Step, Task, TaskDistribution, TaskVectorEnv
 from envs.checks import ConformanceError, check
 from envs.fixed import FixedTask
+from envs.flat import FlatVectorEnv
 from envs.names import UnknownNameError, closest
 from envs.own import Origin, is_own
 from envs.registry import check_name, families, list_names, make, origin, register, register_own, stock_benchmark

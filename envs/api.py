@@ -25,6 +25,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.flat import FlatVectorEnv
 from envs.scene import Scene
 
 Float = NDArray[np.floating[Any]]
@@ -117,6 +118,11 @@ class TaskVectorEnv(ABC):
         """``(num_tasks, envs_per_task)``."""
         return self.num_tasks, self.envs_per_task
 
+    @property
+    def over(self) -> Bool:
+        """Environments without an episode to go on with, ``[task, env]``: it has ended, or none has begun."""
+        return self._terminated | (self._elapsed >= self.horizon)
+
     # -- public verbs ------------------------------------------------------------------------------------------
 
     def set_tasks(self, tasks: Sequence[Task]) -> None:
@@ -165,7 +171,7 @@ class TaskVectorEnv(ABC):
         self._check_open()
         if not self._was_reset:
             raise RuntimeError("call reset before step")
-        active = ~(self._terminated | (self._elapsed >= self.horizon))
+        active = ~self.over
         self._check_action(action, active)
         observation, reward, terminated, success = self._step(action, active)
         observation = np.asarray(observation, dtype=self.observation_space.dtype)
@@ -208,9 +214,14 @@ class TaskVectorEnv(ABC):
             self._closed = True
             self._close()
 
-    def flat(self) -> FlatVectorEnv:
-        """The same environments as a gymnasium `VectorEnv` of ``num_tasks * envs_per_task`` (a reshape, no copy)."""
-        return FlatVectorEnv(self)
+    def flat(self, autoreset: gym.vector.AutoresetMode | str = gym.vector.AutoresetMode.DISABLED) -> FlatVectorEnv:
+        """The same environments as a gymnasium `VectorEnv` of ``num_tasks * envs_per_task`` (a reshape, no copy).
+
+        Args:
+            autoreset: when an environment whose episode is over begins the next one, as in gymnasium: ``"disabled"``,
+                ``"next_step"`` or ``"same_step"``, or one of its `AutoresetMode`.
+        """
+        return FlatVectorEnv(self, autoreset)
 
     def __enter__(self) -> TaskVectorEnv:
         return self
@@ -313,51 +324,6 @@ class TaskDistribution(ABC):
     def fingerprint(self) -> dict[str, Any]:
         """Description of the distribution that a result must carry to be compared with others (JSON-able)."""
         return {"name": self.name, "split": self.split, "horizon": self.horizon}
-
-
-class FlatVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
-    """A `TaskVectorEnv` seen as a gymnasium vector env; number ``i`` is ``[i // envs_per_task, i % envs_per_task]``.
-
-    Autoreset is disabled: pass ``options={"reset_mask": bool[num_envs]}`` to reset finished environments.
-    """
-
-    def __init__(self, env: TaskVectorEnv) -> None:
-        self.env = env
-        self.metadata = env.metadata
-        self.num_envs = env.num_tasks * env.envs_per_task
-        self.single_observation_space, self.single_action_space = env.observation_space, env.action_space
-        self.observation_space = gym.vector.utils.batch_space(env.observation_space, self.num_envs)
-        self.action_space = gym.vector.utils.batch_space(env.action_space, self.num_envs)
-
-    def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Float, dict[str, Any]]:
-        """As gymnasium; an int seed gives task ``i`` the seed ``seed + i``, a list gives one per environment (the
-        first of each task counts), and None goes on with the generator of the last seed."""
-        if isinstance(seed, (list, tuple)):
-            seeds = [int(s or 0) for s in seed[:: self.env.envs_per_task]]
-        elif seed is None:
-            seeds = [int(s) for s in self.np_random.integers(2**31, size=self.env.num_tasks)]
-        else:
-            self._np_random, self._np_random_seed = gym.utils.seeding.np_random(seed)
-            seeds = [seed + i for i in range(self.env.num_tasks)]
-        mask = (options or {}).get("reset_mask")
-        observation = self.env.reset(seeds, None if mask is None else np.asarray(mask, bool).reshape(self.env.shape))
-        return self._flatten(observation), {}
-
-    def step(self, actions: Any) -> tuple[Float, NDArray[np.float64], Bool, Bool, dict[str, Any]]:
-        """As gymnasium; ``info["success"]`` is bool ``[num_envs]``."""
-        actions = np.asarray(actions)
-        step = self.env.step(actions.reshape(*self.env.shape, *actions.shape[1:]))
-        obs, reward, terminated, truncated, success = (self._flatten(x) for x in step)
-        return obs, reward, terminated, truncated, {"success": success}
-
-    def close_extras(self, **_: Any) -> None:
-        """Close the environments behind the view."""
-        self.env.close()
-
-    def _flatten(self, x: Any) -> Any:
-        return x.reshape(self.num_envs, *x.shape[2:])
 
 
 def sample_balanced(rng: np.random.Generator, by_family: Mapping[str, Sequence[Task]], count: int) -> list[Task]:
