@@ -13,7 +13,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv
+from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv, sample_balanced
+from envs.finite import TaskLists, digest, list_tasks
 
 
 class EnvError(RuntimeError):
@@ -27,11 +28,13 @@ class GymDistribution(TaskDistribution):
     Args:
         name: used as the family name too.
         make_env: returns a fresh `gymnasium.Env` with a Box observation and a Box or Discrete action space.
-        sample_vector: draws the numbers of one task from a generator.
+        sample_vector: draws the numbers of one task from a generator; None where `tasks` lists them.
         horizon: env steps per episode at most; an episode is truncated there, or earlier if the env does so.
         deterministic: the env has no randomness of its own.
         success_key: name of the info field that is true when the goal is met (absent means not met); None: there is
             no goal.
+        tasks: finitely many tasks, ``{"train": [vector, ...], "test": [vector, ...]}``, which no two splits share. They
+            are drawn instead of `sample_vector`, and an evaluation takes all of them.
 
     Example:
         >>> distribution = GymDistribution("pendulum", make_pendulum, lambda rng: rng.uniform(5, 15, 1), horizon=200)
@@ -41,12 +44,13 @@ class GymDistribution(TaskDistribution):
         self,
         name: str,
         make_env: Callable[[], gym.Env[Any, Any]],
-        sample_vector: Callable[[np.random.Generator], Sequence[float] | NDArray[Any]],
+        sample_vector: Callable[[np.random.Generator], Sequence[float] | NDArray[Any]] | None,
         horizon: int,
         *,
         split: str = "train",
         deterministic: bool = False,
         success_key: str | None = "success",
+        tasks: TaskLists | None = None,
     ) -> None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {horizon}")
@@ -54,6 +58,9 @@ class GymDistribution(TaskDistribution):
         self.families = (name,)
         self.deterministic, self.success_key = deterministic, success_key
         self.has_success = success_key is not None
+        if sample_vector is None and tasks is None:
+            raise ValueError(f"{name}: nothing says which tasks there are: give sample_vector, or tasks")
+        self._tasks = None if tasks is None else list_tasks(name, tasks, split)
         self.make_env, self.sample_vector = make_env, sample_vector
         probe = make_env()
         if not isinstance(probe.observation_space, gym.spaces.Box):
@@ -64,8 +71,20 @@ class GymDistribution(TaskDistribution):
         probe.close()
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
-        """`count` independent draws."""
+        """`count` independent draws, or `count` tasks of the list, without repeats while it has any left."""
+        if self._tasks is not None:
+            return sample_balanced(rng, {self.name: self._tasks}, count)
+        assert self.sample_vector is not None
         return [Task(self.name, tuple(np.asarray(self.sample_vector(rng)).tolist())) for _ in range(count)]
+
+    def tasks(self) -> list[Task] | None:
+        """All tasks of the split in their order, if they were listed."""
+        return None if self._tasks is None else list(self._tasks)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `TaskDistribution.fingerprint`; with the sha256 of the tasks, if they were listed."""
+        about = super().fingerprint()
+        return about if self._tasks is None else {**about, "tasks": digest(self._tasks)}
 
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """``num_tasks * envs_per_task`` objects of the environment, stepped one after another."""
