@@ -283,6 +283,8 @@ class TaskDistribution(ABC):
         horizon: env steps per episode at most.
         deterministic: the same task and actions always give the same episode (no noise at reset or in steps).
         has_success: its tasks can be solved; if not, `Step.success` is always False and is not reported.
+        in_turn: whoever plays several episodes of a task at a time plays them one after another in one environment, as
+            environments are dear.
         knows_mean_reward: its environments give `TaskVectorEnv.mean_reward`, for learners to whom the noise of rewards
             is of no use.
     """
@@ -296,6 +298,7 @@ class TaskDistribution(ABC):
     deterministic: bool = False
     has_success: bool = True
     knows_mean_reward: bool = False
+    in_turn: bool = False
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:

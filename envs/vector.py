@@ -35,6 +35,8 @@ class GymDistribution(TaskDistribution):
             no goal.
         tasks: finitely many tasks, ``{"train": [vector, ...], "test": [vector, ...]}``, which no two splits share. They
             are drawn instead of `sample_vector`, and an evaluation takes all of them.
+        in_turn: play the episodes of a task one after another in one object of the environment, instead of side by side
+            in as many objects.
 
     Example:
         >>> distribution = GymDistribution("pendulum", make_pendulum, lambda rng: rng.uniform(5, 15, 1), horizon=200)
@@ -51,13 +53,14 @@ class GymDistribution(TaskDistribution):
         deterministic: bool = False,
         success_key: str | None = "success",
         tasks: TaskLists | None = None,
+        in_turn: bool = False,
     ) -> None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {horizon}")
         self.name, self.split, self.horizon = name, split, horizon
         self.families = (name,)
         self.deterministic, self.success_key = deterministic, success_key
-        self.has_success = success_key is not None
+        self.has_success, self.in_turn = success_key is not None, in_turn
         if sample_vector is None and tasks is None:
             raise ValueError(f"{name}: nothing says which tasks there are: give sample_vector, or tasks")
         self._tasks = None if tasks is None else list_tasks(name, tasks, split)

@@ -23,7 +23,7 @@ from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import Rollout
 from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
-from meta_rl.sources.collect import as_sent, rollout
+from meta_rl.sources.collect import as_sent, join_rollouts, rollout
 
 
 class Player:
@@ -174,12 +174,6 @@ class Player:
         if horizon < 1:
             raise ConfigError(f"horizon: must be at least 1, got {horizon}")
         return SingleEnv(env, horizon)
-
-
-def join_rollouts(rollouts: list[Rollout]) -> Rollout:
-    """Rollouts of the same tasks and horizon as one, side by side on the axis of environments."""
-    *arrays, discarded = zip(*rollouts, strict=True)
-    return Rollout._make([*(np.concatenate(parts, 1) for parts in arrays), sum(discarded, ())])
 
 
 def _lone(value: Any, kind: Any) -> NDArray[Any]:

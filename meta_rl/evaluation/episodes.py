@@ -26,7 +26,7 @@ from meta_rl.core.types import Adapted, Rollout
 from meta_rl.core.weights import Weights
 from meta_rl.evaluation.scores import MODE, SAMPLED, Score, Stage, Values
 from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
-from meta_rl.sources.collect import Streams, as_sent, envs_per_task, rollout
+from meta_rl.sources.collect import Envs, Streams, as_sent, envs_per_task, make_envs, rollout
 
 DEFAULT_TEST_TASKS = 40
 """Number of test tasks if a distribution has infinitely many."""
@@ -39,8 +39,8 @@ class Spectator(Protocol):
         """Called before a rollout of `stage`: the test tasks `positions` are played in `rows` of the environments."""
         ...
 
-    def after_step(self, env: TaskVectorEnv) -> None:
-        """Called with the environments after their reset, and after every step."""
+    def after_step(self, env: TaskVectorEnv, turn: int = 0) -> None:
+        """Called with the environments after resets and steps; see `meta_rl.sources.collect.AfterStep`."""
         ...
 
     def end(self, rollout: Rollout) -> None:
@@ -141,11 +141,11 @@ def evaluate(
     size = min(protocol.tasks_at_once, len(tasks))
     episodes = 1 if distribution.deterministic else protocol.evaluation_episodes
     steps = protocol.adaptation_steps
-    judge = distribution.make(size, episodes)
-    practice = distribution.make(size, envs_per_task(learner, protocol.adaptation_episodes)) if steps else None
+    judge = make_envs(distribution, size, episodes)
+    practice = make_envs(distribution, size, envs_per_task(learner, protocol.adaptation_episodes)) if steps else None
     noisy = None
     if protocol.judge_sampled:  # noise makes episodes differ even where the environment does not
-        noisy = distribution.make(size, protocol.evaluation_episodes) if distribution.deterministic else judge
+        noisy = make_envs(distribution, size, protocol.evaluation_episodes) if distribution.deterministic else judge
     rollouts = 1 if learner.episodes_at_once else protocol.adaptation_episodes
     streams = Streams(seed, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV)
     sampling = Streams(seed, 0, Purpose.JUDGED_NOISE)
@@ -211,7 +211,7 @@ def _interface_of(learner: MetaLearner, distribution: TaskDistribution) -> Inter
 def _practise(
     learner: MetaLearner,
     adapted: Adapted,
-    env: TaskVectorEnv,
+    env: Envs,
     stages: Sequence[int],
     task_indices: Sequence[int],
     streams: Streams,

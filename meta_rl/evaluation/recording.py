@@ -152,28 +152,31 @@ class Recorder:
             tuple[int, int], dict[str, NDArray[Any]]
         ] = {}  # (position, stage) -> arrays [episode, ...]
         self._begun: tuple[Sequence[int], Sequence[int], int] = ((), (), 0)
-        self._states: list[list[list[NDArray[np.float64]]]] = []  # [time][row][episode]
+        self._states: dict[int, list[list[list[NDArray[np.float64]]]]] = {}  # turn -> [time][row][episode]
 
     def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
         """See `Spectator.begin`."""
         kept = [(p, row) for p, row in zip(positions, rows, strict=True) if self._chosen is None or p in self._chosen]
-        self._begun, self._states = ([p for p, _ in kept], [row for _, row in kept], stage), []
+        self._begun, self._states = ([p for p, _ in kept], [row for _, row in kept], stage), {}
 
-    def after_step(self, env: TaskVectorEnv) -> None:
+    def after_step(self, env: TaskVectorEnv, turn: int = 0) -> None:
         """See `Spectator.after_step`."""
-        self._states.append([[env.state(row, i) for i in range(env.envs_per_task)] for row in self._begun[1]])
+        moments = self._states.setdefault(turn, [])
+        moments.append([[env.state(row, i) for i in range(env.envs_per_task)] for row in self._begun[1]])
 
     def end(self, rollout: Rollout) -> None:
         """See `Spectator.end`."""
         positions, rows, stage = self._begun
         # Where all episodes ended before the horizon, nothing moved afterwards.
-        states = self._states + self._states[-1:] * (rollout.reward.shape[-1] + 1 - len(self._states))
+        length = rollout.reward.shape[-1] + 1
+        turns = [moments + moments[-1:] * (length - len(moments)) for moments in self._states.values()]
         last = rollout.last_observation[:, :, None]
         for i, (position, row) in enumerate(zip(positions, rows, strict=True)):
             self._episodes[position, stage] = {
                 "observation": np.concatenate([rollout.observation[row], last[row]], 1),
                 **{name: getattr(rollout, name)[row] for name in ARRAYS[1:-1]},
-                "state": np.stack([np.stack(moment[i]) for moment in states], 1),
+                # [episode, time, state] of each turn, one after another.
+                "state": np.concatenate([np.stack([np.stack(now[i]) for now in moments], 1) for moments in turns]),
             }
 
     def recording(self, about: dict[str, Any], evaluation: Evaluation) -> Recording:

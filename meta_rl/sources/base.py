@@ -16,14 +16,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from envs import NonFiniteError, Task, TaskDistribution, TaskVectorEnv
+from envs import NonFiniteError, Task, TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.threads import one_thread
 from meta_rl.core.types import MetaBatch
 from meta_rl.core.weights import Weights
-from meta_rl.sources.collect import BeforeStep, Shard, Streams, envs_per_task, sample_shard
+from meta_rl.sources.collect import BeforeStep, Envs, Shard, Streams, envs_per_task, make_envs, sample_shard
 
 MAX_DISCARDED = 0.05
 """Share of a meta-batch's episodes that may be left out because the environment gave a NaN."""
@@ -107,13 +107,13 @@ class Sampler:
 
     def __init__(self, distribution: TaskDistribution, learner: MetaLearner, plan: Plan) -> None:
         self._distribution, self._learner, self._plan = distribution, learner, plan
-        self._envs: dict[int, TaskVectorEnv] = {}
+        self._envs: dict[int, Envs] = {}
 
-    def env(self, num_tasks: int) -> TaskVectorEnv:
+    def env(self, num_tasks: int) -> Envs:
         """The environments for shards of `num_tasks` tasks."""
         if num_tasks not in self._envs:
             episodes = envs_per_task(self._learner, self._plan.episodes_per_task)
-            self._envs[num_tasks] = self._distribution.make(num_tasks, episodes)
+            self._envs[num_tasks] = make_envs(self._distribution, num_tasks, episodes)
         return self._envs[num_tasks]
 
     def sample(self, weights: Weights, iteration: int, shard: int, before_step: BeforeStep | None = None) -> Shard:

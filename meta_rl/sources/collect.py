@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import NonFiniteError, Task, TaskVectorEnv
+from envs import NonFiniteError, Task, TaskDistribution, TaskVectorEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, Noise, draw_noise
 from meta_rl.core import normaliser
 from meta_rl.core.interface import to_env
@@ -21,6 +22,9 @@ from meta_rl.core.weights import Weights
 
 BeforeStep = Callable[[int, int, NDArray[Any]], None]
 """Called before every step, with stage, time and the actions that environments are sent ``[task, env, ...]``."""
+AfterStep = Callable[..., None]
+"""Called with the environments after their reset and after every step. Where episodes are played in turn, with one
+environment per task, and with the keyword ``turn``, the number of the episode."""
 
 
 class Streams(NamedTuple):
@@ -31,9 +35,7 @@ class Streams(NamedTuple):
     noise: Purpose = Purpose.TRAIN_NOISE
     env: Purpose = Purpose.TRAIN_ENV
 
-    def action_noise(
-        self, stage: int, task_indices: Sequence[int], env: TaskVectorEnv, policy: Noise
-    ) -> NDArray[np.float32]:
+    def action_noise(self, stage: int, task_indices: Sequence[int], env: Envs, policy: Noise) -> NDArray[np.float32]:
         """All noise of one stage, ``[task, env, time, *noise_shape]``: each task has its own stream, so sharding
         changes nothing."""
         rngs = (generator(self.seed, self.noise, self.iteration, task, stage) for task in task_indices)
@@ -45,13 +47,50 @@ class Streams(NamedTuple):
         return [integer(self.seed, self.env, self.iteration, task, stage) for task in task_indices]
 
 
+class InTurn:
+    """One environment per task, in which several episodes of the task are played one after another; to whoever rolls
+    out it looks like that many environments.
+
+    Args:
+        env: of one environment per task.
+        episodes: of each task in a rollout.
+    """
+
+    def __init__(self, env: TaskVectorEnv, episodes: int) -> None:
+        self.env, self.envs_per_task = env, episodes
+        self.horizon, self.action_space = env.horizon, env.action_space
+
+    def set_tasks(self, tasks: Sequence[Task]) -> None:
+        """See `TaskVectorEnv.set_tasks`."""
+        self.env.set_tasks(tasks)
+
+    def close(self) -> None:
+        """See `TaskVectorEnv.close`."""
+        self.env.close()
+
+    def seeds(self, seeds: Sequence[int], episode: int) -> list[int]:
+        """Seeds of the tasks in their `episode`, which derive from those of the tasks."""
+        return [int(np.random.SeedSequence([seed, episode]).generate_state(1)[0]) for seed in seeds]
+
+
+Envs = TaskVectorEnv | InTurn
+"""Environments that `rollout` takes."""
+
+
+def make_envs(distribution: TaskDistribution, num_tasks: int, envs_per_task: int) -> Envs:
+    """Environments of `distribution`, or one per task where its episodes are played in turn."""
+    if distribution.in_turn and envs_per_task > 1:
+        return InTurn(distribution.make(num_tasks, 1), envs_per_task)
+    return distribution.make(num_tasks, envs_per_task)
+
+
 def rollout(
-    env: TaskVectorEnv,
+    env: Envs,
     actor: Actor,
     noise: NDArray[np.float32] | None,
     seeds: Sequence[int],
     before_step: Callable[[int, NDArray[Any]], None] | None = None,
-    after_step: Callable[[TaskVectorEnv], None] | None = None,
+    after_step: AfterStep | None = None,
     discard: bool = False,
 ) -> Rollout:
     """One episode in every environment.
@@ -61,14 +100,40 @@ def rollout(
         noise: ``[task, env, time, ...]`` for sampled actions, None for the mode.
         seeds: one per task.
         before_step: called before every step, with time and the actions that are sent ``[task, env, ...]``.
-        after_step: called with the environments after their reset and after every step (see
-            `meta_rl.evaluation.recording`).
+        after_step: called after resets and steps; `meta_rl.evaluation.recording` does so.
         discard: leave out an episode in which an observation or reward is not finite, instead of raising.
     Returns:
         What learners read: discrete actions are counted from 0, as policies answer them (see `as_sent`).
     Raises:
         NonFiniteError: an action is not finite; or an observation or reward is not, unless `discard`.
     """
+    if not isinstance(env, InTurn):
+        return _rollout(env, actor, noise, seeds, before_step, after_step, discard)
+    episodes = []
+    for k in range(env.envs_per_task):
+        drawn = None if noise is None else noise[:, k : k + 1]
+        told = None if after_step is None else functools.partial(after_step, turn=k)
+        mine = copy.copy(actor)  # a memory begins each episode as the first
+        episodes.append(_rollout(env.env, mine, drawn, env.seeds(seeds, k), before_step, told, discard))
+    return join_rollouts(episodes)
+
+
+def join_rollouts(rollouts: Sequence[Rollout]) -> Rollout:
+    """Rollouts of the same tasks and horizon as one, side by side on the axis of environments."""
+    *arrays, discarded = zip(*rollouts, strict=True)
+    return Rollout._make([*(np.concatenate(parts, 1) for parts in arrays), sum(discarded, ())])
+
+
+def _rollout(
+    env: TaskVectorEnv,
+    actor: Actor,
+    noise: NDArray[np.float32] | None,
+    seeds: Sequence[int],
+    before_step: Callable[[int, NDArray[Any]], None] | None,
+    after_step: AfterStep | None,
+    discard: bool,
+) -> Rollout:
+    """See `rollout`."""
     shape = (*env.shape, env.horizon)
     discrete = isinstance(env.action_space, gym.spaces.Discrete)
     observation = np.zeros((*shape, *env.observation_space.shape), np.float32)
@@ -127,7 +192,7 @@ def rollout(
     return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, mean_reward, tuple(discarded))
 
 
-def as_sent(recorded: Rollout, env: TaskVectorEnv) -> Rollout:
+def as_sent(recorded: Rollout, env: Envs) -> Rollout:
     """A rollout with the actions as `env` was sent them, for people and files; learners read it as it was recorded."""
     return recorded._replace(action=to_env(env.action_space, recorded.action))
 
@@ -174,7 +239,7 @@ class Shard(NamedTuple):
 
 
 def sample_shard(
-    env: TaskVectorEnv,
+    env: Envs,
     learner: MetaLearner,
     weights: Weights,
     tasks: Sequence[Task],
