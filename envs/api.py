@@ -15,11 +15,13 @@ environment, whatever its length.
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -84,11 +86,43 @@ class NonFiniteError(ValueError):
     discards the episode and counts it."""
 
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _one_thread_at_a_time(
+    verb: Callable[Concatenate[TaskVectorEnv, _P], _R],
+) -> Callable[Concatenate[TaskVectorEnv, _P], _R]:
+    """`verb`, refused while another thread is in one of these verbs of the same object: simulators are left by a call
+    that breaks into another one in a state that neither meant."""
+
+    @functools.wraps(verb)
+    def alone(self: TaskVectorEnv, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        me = threading.get_ident()
+        # One step of the interpreter, so that of two threads only one succeeds.
+        if self.__dict__.setdefault("_caller", me) != me:
+            raise _overlapping(verb.__name__)
+        try:
+            return verb(self, *args, **kwargs)
+        finally:
+            self.__dict__.pop("_caller", None)
+
+    return alone
+
+
+def _overlapping(verb: str) -> RuntimeError:
+    return RuntimeError(
+        f"{verb} was called while another thread was inside a call of the same environments; calls must not overlap: "
+        "make environments for each thread (TaskDistribution.make), or hold a lock"
+    )
+
+
 class TaskVectorEnv(ABC):
     """`num_tasks x envs_per_task` environments stepped together; see the module docstring for episodes.
 
     Subclasses implement the four hooks `_set_tasks`, `_reset`, `_step` and (optionally) `_close`. The checks,
-    the horizon and the freezing of finished environments live here, once.
+    the horizon and the freezing of finished environments live here, once. Any thread may use an object, but calls must
+    not overlap; one that does is refused with a RuntimeError.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": gym.vector.AutoresetMode.DISABLED}
@@ -125,6 +159,7 @@ class TaskVectorEnv(ABC):
 
     # -- public verbs ------------------------------------------------------------------------------------------
 
+    @_one_thread_at_a_time
     def set_tasks(self, tasks: Sequence[Task]) -> None:
         """Hold `tasks` (one per task row) until the next call. Takes effect at the next `reset`, which must follow."""
         self._check_open()
@@ -134,6 +169,7 @@ class TaskVectorEnv(ABC):
         self.tasks = list(tasks)
         self._was_reset = False
 
+    @_one_thread_at_a_time
     def reset(self, seeds: Sequence[int] | NDArray[np.integer[Any]], mask: Bool | None = None) -> Float:
         """Start a new episode and return the observations ``[task, env, *obs]`` (of all environments).
 
@@ -160,6 +196,7 @@ class TaskVectorEnv(ABC):
         self._was_reset = True
         return self._observation.copy()
 
+    @_one_thread_at_a_time
     def step(self, action: NDArray[Any]) -> Step:
         """Advance every unfinished environment by one step.
 
@@ -252,6 +289,8 @@ class TaskVectorEnv(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("this TaskVectorEnv is closed")
+        if self.__dict__.get("_caller", me := threading.get_ident()) != me:  # `state` while another thread steps
+            raise _overlapping("a method")
 
     def _check_action(self, action: NDArray[Any], active: Bool) -> None:
         expected = (*self.shape, *self.action_space.shape)

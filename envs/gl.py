@@ -1,6 +1,9 @@
 """OpenGL without a screen: egl (a GPU, or Mesa in software), else osmesa. ``MUJOCO_GL`` picks one, as MuJoCo has it.
 
 Which one works is tried in another process: a library that fails to load leaves PyOpenGL unusable for the next one.
+
+A context is current in one thread at a time, and whatever else draws in that thread may put its own in its place. So
+one thread of the process has the context and does nothing but draw, for all other threads (`drawing`).
 """
 
 from __future__ import annotations
@@ -11,9 +14,13 @@ import importlib
 import os
 import subprocess
 import sys
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from envs.scene import NoDisplayError
+
+_T = TypeVar("_T")
 
 BACKENDS = ("egl", "osmesa")
 INSTALL = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri libopengl0 libgl1 (or libosmesa6)"
@@ -44,13 +51,30 @@ def backend() -> str:
     raise NoDisplayError(f"no OpenGL to draw MuJoCo scenes with (tried {', '.join(tried)}); {INSTALL}")
 
 
-@functools.cache
-def make_current() -> None:
-    """Make the context of this process, once, current in this thread.
+def drawing(function: Callable[[], _T]) -> _T:
+    """``function()`` in the thread that has the context, of this process.
 
     Raises:
-        NoDisplayError: there is no OpenGL.
+        NoDisplayError: there is no OpenGL; or this process was forked from one that had drawn.
     """
+    process = os.getpid()
+    if _threads and process not in _threads:  # it would wait for ever
+        raise NoDisplayError("no OpenGL in a process forked from one that has drawn; start it by spawn or forkserver")
+
+    def in_context() -> _T:
+        _make_current()
+        return function()
+
+    return _threads.setdefault(process, ThreadPoolExecutor(1, "meta-rl-gl")).submit(in_context).result()
+
+
+_threads: dict[int, ThreadPoolExecutor] = {}
+"""The thread that draws, by the process that it is of."""
+
+
+@functools.cache
+def _make_current() -> None:
+    """Make a context, once, and make it current in this thread."""
     context: Any = importlib.import_module(f"mujoco.{backend()}").GLContext(64, 64)  # what is drawn has its own buffers
     context.make_current()
     atexit.register(context.free)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from envs import gl, meshes
 from envs.scene import Picture, Scene, Solid, Track
+from envs.threads import SHARED
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 GOAL_COLOUR = (0.15, 0.75, 0.35, 0.75)
@@ -46,7 +47,7 @@ class View:
 
 
 class MujocoScene(Scene):
-    """One task of a model.
+    """One task of a model. Any thread may draw it.
 
     Args:
         model: with its looks; may be shared between scenes.
@@ -74,14 +75,11 @@ class MujocoScene(Scene):
 
     def draw(self, track: Track, time: int, width: int, height: int) -> Picture:
         """See `Scene.draw`."""
-        path = self._path(track)[: time + 1]
-        self._set(track.state[time])
-        mujoco.mj_forward(self._model, self._data)
-        return _painter(self._model, width, height).paint(self._data, self._camera(path[-1]), self._point, path)
+        return gl.drawing(functools.partial(self._draw, track, time, width, height))
 
     def require_display(self) -> None:
         """See `Scene.require_display`."""
-        gl.make_current()
+        gl.drawing(lambda: None)
 
     def solids(self) -> list[Solid]:
         """See `Scene.solids`."""
@@ -90,10 +88,11 @@ class MujocoScene(Scene):
     def poses(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
         """See `Scene.poses`."""
         poses = np.empty((len(states), self._model.nbody, 7), np.float32)
-        for i, state in enumerate(states):
-            self._set(state)
-            mujoco.mj_kinematics(self._model, self._data)
-            poses[i, :, :3], poses[i, :, 3:] = self._data.xpos, self._data.xquat
+        with SHARED:
+            for i, state in enumerate(states):
+                self._set(state)
+                mujoco.mj_kinematics(self._model, self._data)
+                poses[i, :, :3], poses[i, :, 3:] = self._data.xpos, self._data.xquat
         return poses
 
     def marks(self) -> dict[str, Any]:
@@ -108,6 +107,13 @@ class MujocoScene(Scene):
             "elevation": view.elevation,
             "follow": view.follow,
         }
+
+    def _draw(self, track: Track, time: int, width: int, height: int) -> Picture:
+        with SHARED:
+            path = self._path(track)[: time + 1]
+            self._set(track.state[time])
+            mujoco.mj_forward(self._model, self._data)
+            return _painter(self._model, width, height).paint(self._data, self._camera(path[-1]), self._point, path)
 
     def _set(self, state: NDArray[np.float64]) -> None:
         for name, array in self._arrays.items():
@@ -133,10 +139,9 @@ class MujocoScene(Scene):
 
 
 class _Painter:
-    """A model at one size of picture."""
+    """A model at one size of picture; for the thread that draws (`envs.gl.drawing`)."""
 
     def __init__(self, model: mujoco.MjModel, width: int, height: int) -> None:
-        gl.make_current()
         self._model, self._size = model, (width, height)
         self._rectangle = mujoco.MjrRect(0, 0, round(SHADES * width), round(SHADES * height))
         # Without a graphics card multisampling and shadows take ten times as long as all the rest.

@@ -1,8 +1,17 @@
-"""How many threads an engine may use."""
+"""Threads: how many an engine may use, and what all threads of a process share."""
 
 from __future__ import annotations
 
 import os
+import threading
+
+SHARED = threading.RLock()
+"""Held while a simulator that the threads of this process share is made, changed or read: Meta-World's own env objects,
+which give start states and scenes, the models of scenes, and numpy's global generator, which Meta-World draws goals
+from. MuJoCo lets other threads run meanwhile. Environments are each one thread's own at a time and need no lock."""
+
+if hasattr(os, "register_at_fork"):  # a child has no thread that would finish what another one had begun
+    os.register_at_fork(before=SHARED.acquire, after_in_parent=SHARED.release, after_in_child=SHARED.release)
 
 _limit: int | None = None
 

@@ -18,6 +18,7 @@ import numpy as np
 from envs.api import Task
 from envs.metaworld import cache
 from envs.names import UnknownNameError, closest
+from envs.threads import SHARED
 
 FAMILIES: tuple[str, ...] = (
     "assembly-v3", "basketball-v3", "bin-picking-v3", "box-close-v3", "button-press-topdown-v3",
@@ -127,12 +128,13 @@ def goals(benchmark: Benchmark, split: str, seed: int) -> tuple[Task, ...]:
     """
     families = benchmark.families(split)
     entry = _entry(benchmark, split, seed)
-    stored = cache.load(entry)
-    if stored is None or set(stored) != set(families):
-        splits = _draw(benchmark, split, seed)
-        for other, drawn in splits.items():
-            cache.store(_entry(benchmark, other, seed), drawn)
-        stored = splits[split]
+    with SHARED:  # metaworld seeds numpy's global generator and draws from it
+        stored = cache.load(entry)
+        if stored is None or set(stored) != set(families):
+            splits = _draw(benchmark, split, seed)
+            for other, drawn in splits.items():
+                cache.store(_entry(benchmark, other, seed), drawn)
+            stored = splits[split]
     return tuple(Task(family, tuple(vector)) for family in families for vector in stored[family].tolist())
 
 

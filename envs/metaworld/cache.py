@@ -1,8 +1,8 @@
 """Arrays on disk that are slow to make again: models, snapshots, goals.
 
 One file per entry, written to a temporary name and renamed, so that any number of processes may share the folder. Its
-name is a digest of all that the content depends on; other versions have other folders. A file that cannot be read is
-made again, and a folder that cannot be written is done without.
+name is a digest of all that the content depends on; other versions have other folders. A file that cannot be read, or
+does not hold what was stored under its name, is made again, and a folder that cannot be written is done without.
 
 The folder is ``$META_RL_CACHE`` (the empty string: no cache), else ``meta-rl`` in the user's cache folder. It can be
 deleted at any time.
@@ -27,8 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1
-"""Part of the digest: raise it when entries change their meaning."""
+FORMAT = 2
+"""Part of the digest: raise it when entries change their meaning. Those of format 1 may hold wrong start states, which
+several threads of a process made at once."""
+SEAL = "seal"
+"""The array of an entry that tells what was stored, and under which name."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -41,7 +44,9 @@ def load(entry: str) -> Arrays | None:
     try:
         # A zip file: every member carries a checksum. (numpy leaves a damaged file open that it opened itself.)
         with open(folder / f"{entry}.npz", "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
+        seal = arrays.pop(SEAL)
+        return arrays if np.array_equal(seal, _seal(entry, arrays)) else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
@@ -60,13 +65,22 @@ def store(entry: str, arrays: Mapping[str, NDArray[Any]]) -> None:
             os.fdopen(handle, "wb") as file,
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         ):
-            for name, array in arrays.items():
+            for name, array in {**arrays, SEAL: _seal(entry, arrays)}.items():
                 with archive.open(f"{name}.npy", "w") as member:
                     np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
         os.replace(temporary, path)
     except OSError:  # read-only, full, not a folder: the next process computes it again
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _seal(entry: str, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Digest of an entry: its name, and its arrays with theirs."""
+    digest = hashlib.sha256(entry.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(array.tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def _folder() -> Path | None:

@@ -20,7 +20,8 @@ _LOOKS = ("geom_", "mesh_", "mat_", "tex_", "bvh_", "name", "names", "body_geom"
 
 @functools.cache
 def slim_env(family: str) -> Any:
-    """Meta-World's own env object of `family` on its slim model, made once per process; for resets only.
+    """Meta-World's own env object of `family` on its slim model, made once per process; for resets only. All threads
+    share it: `envs.threads.SHARED` is held from the call to the last use.
 
     Raises:
         ValueError: there is no such family.

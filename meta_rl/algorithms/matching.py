@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from meta_rl.algorithms.metric import MetricLearner, head, squared_distances
 from meta_rl.config import MatchingConfig
-from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
 from meta_rl.networks import functional
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network
+from meta_rl.networks.initial import drawn_from
 
 
 class Context(nn.Module):
@@ -56,8 +56,7 @@ class Matching(MetricLearner):
     config: MatchingConfig
 
     def __init__(self, config: MatchingConfig, network: Network) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(integer(network.seed, Purpose.INIT, stage=1))
+        with drawn_from(network.seed, stage=1):
             context = Context(network.width, config.context_steps) if config.full_context else None
         super().__init__(config, network, context)
         self._similarity = {"cosine": self._cosine, "l2": _l2}[config.similarity]

@@ -24,7 +24,6 @@ from meta_rl.algorithms.base import spread_params
 from meta_rl.algorithms.supervised import SUPERVISED_LOSSES
 from meta_rl.config import MetaLstmConfig
 from meta_rl.core.groups import task_groups
-from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
 from meta_rl.core.types import Examples, MetaBatch, Metrics, Params, map_tensors
@@ -34,6 +33,7 @@ from meta_rl.maths.trust_region import ravel, unravel
 from meta_rl.networks import functional
 from meta_rl.networks.cell import LstmCell
 from meta_rl.networks.fewshot import Network
+from meta_rl.networks.initial import drawn_from
 
 
 class Memory(NamedTuple):
@@ -102,8 +102,7 @@ class MetaLstm:
     def __init__(self, config: MetaLstmConfig, network: Network) -> None:
         self.config, self.policy = config, network
         self._loss_function = SUPERVISED_LOSSES[network.kind]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(integer(network.seed, Purpose.INIT, stage=1))
+        with drawn_from(network.seed, stage=1):
             self.rule = UpdateRule(config.hidden_units, config.preprocess_p)
 
     def init(self) -> TrainState:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from meta_rl.config import NetworkConfig
-from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
 from meta_rl.networks import functional
 from meta_rl.networks.conv import conv_net
+from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.mlp import mlp
 
 
@@ -71,8 +71,7 @@ def make_network(
     classes = isinstance(action_space, gym.spaces.Discrete)
     outputs = int(action_space.n) if isinstance(action_space, gym.spaces.Discrete) else 1
     kind = "classes" if classes else "numbers"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(integer(seed, Purpose.INIT))
+    with drawn_from(seed):
         if isinstance(observation_space, gym.spaces.Discrete):
             return Network(RatingNet(int(observation_space.n), config), kind, outputs, False, seed)
         assert observation_space.shape is not None
@@ -91,8 +90,7 @@ def make_embedding(
 ) -> Network:
     """The network that embeds images; `make_network` without its last layer."""
     assert observation_space.shape is not None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(integer(seed, Purpose.INIT))
+    with drawn_from(seed):
         body, features = _body(observation_space.shape, config)
     return Network(body, "classes", features, config.norm == "batch", seed)
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from meta_rl.config import NetworkConfig
 from meta_rl.core import normaliser
-from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
 from meta_rl.maths.distributions import Categorical, DiagonalGaussian
 from meta_rl.networks import functional
+from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.mlp import mlp
 
 
@@ -86,8 +86,7 @@ def make_policy(
     """
     if len(observation_space.shape) != 1:
         raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(integer(seed, Purpose.INIT))
+    with drawn_from(seed):
         policy = policy_for(action_space, observation_space.shape[0], config)
     policy.normalised = observation_space.shape[0] if config.normalise_observations else 0
     return policy

@@ -20,10 +20,10 @@ from torch.nn.functional import one_hot
 
 from meta_rl.config import NetworkConfig
 from meta_rl.core import normaliser
-from meta_rl.core.seeding import Purpose, integer
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
 from meta_rl.networks import functional
+from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.memory import CELLS
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
 from meta_rl.networks.policy import Policy, policy_for
@@ -223,6 +223,5 @@ def make_recurrent_policy(
         raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
     if not config.hidden:
         raise ConfigError("--hidden: a recurrent policy needs at least one layer, its cell")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(integer(seed, Purpose.INIT))
+    with drawn_from(seed):
         return RecurrentPolicy(observation_space.shape[0], action_space, config)

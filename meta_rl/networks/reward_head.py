@@ -53,9 +53,11 @@ class RewardHead(nn.Linear):
         self, units: int, observation_dim: int, actions: int, action_dim: int, doubts: bool, dtype: torch.dtype
     ) -> None:
         numbers = action_dim + (actions == 0)
-        with torch.random.fork_rng(devices=[]):  # its initial values are not drawn
-            super().__init__(units, (1 + observation_dim) * numbers * (1 + doubts), dtype=dtype)
+        super().__init__(units, (1 + observation_dim) * numbers * (1 + doubts), dtype=dtype)
         self.observation_dim, self.actions, self.numbers, self.doubts = observation_dim, actions, numbers, doubts
+
+    def reset_parameters(self) -> None:
+        """Zeros; nothing is drawn, so the numbers that the rest of the network begins with do not depend on it."""
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 

@@ -53,6 +53,40 @@ def test_a_damaged_file_counts_as_absent(folder: Path, damage: str) -> None:
     assert cache.load("entry") is None
 
 
+@pytest.mark.parametrize("how", ["another name", "no seal", "another number", "an array more", "an array less"])
+def test_a_file_that_is_not_what_was_stored_counts_as_absent(folder: Path, how: str) -> None:
+    arrays = {"x": np.arange(3.0), "y": np.array(["text"])}
+    cache.store("push-v3/one", arrays)
+    (path,) = files(folder)
+    with np.load(path) as file:
+        stored = dict(file)
+    other = {
+        "another name": stored,
+        "no seal": arrays,
+        "another number": stored | {"x": np.array([0.0, 1.0, 2.1])},
+        "an array more": stored | {"z": np.zeros(1)},
+        "an array less": {name: stored[name] for name in ("x", cache.SEAL)},
+    }[how]
+    target = path.with_name("two.npz") if how == "another name" else path
+    np.savez(target, **other)
+    assert cache.load(f"push-v3/{target.stem}") is None
+    np.savez(path, **stored)
+    assert set(cache.load("push-v3/one") or {}) == {"x", "y"}
+
+
+def test_entries_of_the_format_that_threads_could_spoil_are_not_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = cache._digest.__wrapped__
+    monkeypatch.setattr(cache, "FORMAT", 1)
+    monkeypatch.setattr(cache, "_digest", digest)
+    cache.store("entry", {"x": np.ones(3)})
+    assert cache.load("entry") is not None
+    monkeypatch.undo()
+    monkeypatch.setenv("META_RL_CACHE", str(folder))
+    assert cache.load("entry") is None
+
+
 def test_other_versions_and_an_edited_metaworld_have_other_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     here = cache._digest.__wrapped__()
     version = cache.metadata.version
