@@ -40,6 +40,7 @@ from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.runs.folder import check_start, find_iteration, holds_run, iterations, numbers_in_words, results_dir
 from meta_rl.runs.loggers import check_loggers, log_evaluation
+from meta_rl.runs.signals import BROKEN_PIPE
 
 EVERY = "all"
 """``--iteration`` of all that are kept."""
@@ -65,7 +66,7 @@ def run_command(command: str, rest: list[str]) -> int:
         return 2
     except BrokenPipeError:  # `| head` has read enough; Python would complain again when it flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 128 + BROKEN_PIPE
     except (RunError, envs.EnvError, envs.NonFiniteError, envs.NoDisplayError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from meta_rl.errors import ConfigError, RunError
+from meta_rl.runs.lock import hold
 
 
 class CheckpointError(RunError):
@@ -63,16 +63,17 @@ def lock(run_dir: Path) -> IO[str]:
         ConfigError: another process holds it.
     """
     file = open(run_dir / ".lock", "w")  # noqa: SIM115  (held on purpose)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not hold(file):
         file.close()
-        raise ConfigError(f"--run-dir: {run_dir} is in use by another run; choose another folder") from None
+        raise ConfigError(f"--run-dir: {run_dir} is in use by another run; choose another folder")
     return file
 
 
 def fsync_folder(path: Path) -> None:
-    """Make what was created, renamed or removed in a folder last."""
+    """Make what was created, renamed or removed in a folder last. Windows does not open folders; there it does
+    nothing."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -14,6 +14,10 @@ from typing import Any
 
 from meta_rl.errors import Stopped
 
+ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that end a run in order; Windows has no SIGHUP."""
+BROKEN_PIPE = int(getattr(signal, "SIGPIPE", 13))
+"""Number of the signal for a reader that has gone away, also where there is no such signal."""
 PROMISE = 20.0
 """Seconds within which a run ends after the first signal, as its message says."""
 ENDING = 8.0
@@ -42,8 +46,8 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            for number in ENDS:
+                if number.name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._handle)
         return self
 
