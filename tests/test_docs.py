@@ -170,17 +170,30 @@ def test_the_player_of_the_page_plays(tmp_path: Path) -> None:
     assert -2000 < float(run(tmp_path, "play.py")) < 0  # the rewards of 200 steps are in [-16.3, 0]
 
 
+SMALLER = """
+import meta_rl
+from meta_rl.config import replace_paths
+original, small = meta_rl.default_config, {"iterations": 1, "meta_batch_size": 4, "evaluate.test_tasks": 2}
+meta_rl.default_config = lambda recipe, env: replace_paths(original(recipe, env), small)
+"""
+"""What makes the runs of a page's Python small."""
+
+
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     """With a smaller config, which is all that is changed."""
     (block,) = blocks("../README.md", "python")
-    head = """
-import meta_rl
-from meta_rl.config import replace_paths
-original, small = meta_rl.default_config, {"iterations": 1, "meta_batch_size": 2, "evaluate.test_tasks": 2}
-meta_rl.default_config = lambda recipe, env: replace_paths(original(recipe, env), small)
-"""
-    (tmp_path / "readme.py").write_text(head + block)
+    (tmp_path / "readme.py").write_text(SMALLER + block)
     assert run(tmp_path, "readme.py").count(" Score(mean=") == 4  # before, and after three steps
+
+
+def test_the_python_of_the_page_on_scaling_out_runs(tmp_path: Path) -> None:
+    """With a smaller config; two workers, which import the script without training again."""
+    (block,) = blocks("scaling-out.md", "python")
+    (tmp_path / "many.py").write_text(SMALLER + block)
+    said = run(tmp_path, "many.py")
+    assert "resuming" not in said
+    assert said.count("evaluated on 2 test tasks") == 1
+    assert said.splitlines()[-1].startswith("{'mode actions': {")
 
 
 # -- an algorithm that joins the repository is three files and a section -----------------------------------------------

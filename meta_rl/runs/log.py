@@ -58,10 +58,10 @@ class RunLog:
             logger.close()
 
 
-def note_resume(run_dir: Path, iteration: int) -> None:
-    """Remember in ``resumes.jsonl`` that the run went on after `iteration`."""
+def note_resume(run_dir: Path, iteration: int, threads: int) -> None:
+    """Remember in ``resumes.jsonl`` that the run went on after `iteration`, with that many threads of torch."""
     with open(run_dir / "resumes.jsonl", "a") as file:
-        file.write(json.dumps({"iteration": iteration}) + "\n")
+        file.write(json.dumps({"iteration": iteration, "threads": threads}) + "\n")
 
 
 def read_rows(path: Path) -> list[Row]:

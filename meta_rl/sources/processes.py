@@ -19,7 +19,7 @@ import torch
 from envs import TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.core.weights import Weights
-from meta_rl.sources import worker
+from meta_rl.sources import fork_server, worker
 from meta_rl.sources.base import Plan
 from meta_rl.sources.shared_memory import Segment
 from meta_rl.sources.supervisor import GLANCE, TRIES, Handle, Supervised, pack, shard_shares
@@ -38,7 +38,7 @@ class Processes(Supervised["_Process"]):
         timeout: see `meta_rl.sources.supervisor.Supervised`.
         tries: the same.
     Raises:
-        ConfigError: the task distribution or the learner cannot be sent to another process.
+        ConfigError: the task distribution or the learner cannot be sent to another process, or none can be started.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Processes(Supervised["_Process"]):
         timeout: float = 120.0,
         tries: int = TRIES,
     ) -> None:
+        fork_server.require("--workers", 0)
         worker.preload(type(distribution).__module__, type(learner).__module__)
         threads = 1 if plan.shards > 1 else torch.get_num_threads()
         payload = pack(distribution, learner, plan)
@@ -99,9 +100,8 @@ class _Process(Handle):
 
     def start(self) -> None:
         """See `Handle.start`."""
-        context = multiprocessing.get_context("forkserver")
-        pipe, theirs = context.Pipe()
-        process = context.Process(target=worker.run_worker, args=(theirs, *self._arguments), daemon=True)
+        pipe, theirs = multiprocessing.Pipe()
+        process = fork_server.make(worker.run_worker, (theirs, *self._arguments))
         try:
             with worker.ignoring_interrupts():
                 process.start()
@@ -135,6 +135,7 @@ class _Process(Handle):
             self.process.join(GLANCE)
         if self.process.is_alive():
             return None
+        fork_server.check_exit(self.process.exitcode, "--workers", 0)
         return worker.exit_in_words(self.process.exitcode)
 
     def sight(self) -> Sight:

@@ -15,7 +15,7 @@ import operator
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from multiprocessing import connection
 from pathlib import Path
@@ -30,8 +30,9 @@ from meta_rl.algorithms.supervised import FewShotLearner
 from meta_rl.core.state import GROUPS, TrainState
 from meta_rl.core.types import MetaBatch, Metrics, map_tensors, to_device
 from meta_rl.errors import RunError
+from meta_rl.sources import fork_server
 from meta_rl.sources.shared_memory import Segment
-from meta_rl.sources.worker import die_with_the_learner, ignoring_interrupts, preload
+from meta_rl.sources.worker import die_with_the_learner, exit_in_words, ignoring_interrupts, preload
 
 PATIENCE = timedelta(minutes=10)
 """Time after which an exchange that nobody answers is an error."""
@@ -67,6 +68,9 @@ class Shared:
         learner: that of the run; it is pickled.
         size: processes in all; divides the number of tasks.
         device: of the learner.
+    Raises:
+        ConfigError: the running script does not let processes start.
+        RunError: one did not start.
     """
 
     def __init__(self, learner: Learner, size: int, device: torch.device) -> None:
@@ -76,18 +80,22 @@ class Shared:
         self._threads = torch.get_num_threads()
         threads = max(1, self._threads // size)
         preload(__name__, type(learner).__module__)
-        context = multiprocessing.get_context("forkserver")
         payload = cloudpickle.dumps(learner)
         self._helpers: list[tuple[Any, connection.Connection, Segment]] = []
-        for rank in range(1, size):
-            ours, theirs = context.Pipe()
-            memory = Segment()
-            arguments = (theirs, memory, group, rank, threads, payload)
-            process = context.Process(target=_help, args=arguments, daemon=True)
-            with ignoring_interrupts():
-                process.start()
-            theirs.close()
-            self._helpers.append((process, ours, memory))
+        try:
+            for rank in range(1, size):
+                ours, theirs = multiprocessing.Pipe()
+                memory = Segment()
+                process = fork_server.make(_help, (theirs, memory, group, rank, threads, payload))
+                with ignoring_interrupts():
+                    process.start()
+                theirs.close()
+                self._helpers.append((process, ours, memory))
+            for rank, (process, pipe, _) in enumerate(self._helpers, 1):
+                _await_start(rank, process, pipe)
+        except BaseException:
+            self._end_helpers()
+            raise
         torch.set_num_threads(threads)
         group.join(0)
 
@@ -121,14 +129,33 @@ class Shared:
 
     def close(self) -> None:
         """End the other processes."""
+        self._end_helpers()
+        dist.destroy_process_group()
+        torch.set_num_threads(self._threads)
+
+    def _end_helpers(self) -> None:
         for process, pipe, memory in self._helpers:
             process.kill()
             process.join()
             pipe.close()
             memory.close()
-        dist.destroy_process_group()
-        torch.set_num_threads(self._threads)
         self._folder.cleanup()
+
+
+def _await_start(rank: int, process: Any, pipe: connection.Connection) -> None:
+    """Wait until a process has started.
+
+    Raises:
+        ConfigError: the running script does not let it.
+        RunError: it has ended instead.
+    """
+    with suppress(EOFError):
+        pipe.recv()
+        return
+    process.join()
+    fork_server.check_exit(process.exitcode, "--learners", 1)
+    how = exit_in_words(process.exitcode)
+    raise RunError(f"process {rank} of those that share the meta-update did not start: {how}")
 
 
 @contextmanager
@@ -165,6 +192,7 @@ def _help(
     """The life of one of the other processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_the_learner()
+    pipe.send(rank)  # it has started
     torch.set_num_threads(threads)
     device = group.join(rank)
     learner: Learner = cloudpickle.loads(payload)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal
+import json
 import time
 from contextlib import closing
 from pathlib import Path
@@ -25,11 +25,14 @@ from meta_rl.runs.log import Display, Row, RunLog, note_resume
 from meta_rl.runs.loggers import check_loggers, open_loggers
 from meta_rl.runs.own import remember
 from meta_rl.runs.problem import Problem, open_problem
-from meta_rl.runs.signals import Stop
+from meta_rl.runs.signals import BROKEN_PIPE, Stop
+from meta_rl.sources import fork_server
 from meta_rl.sources.base import Source
 from meta_rl.training.data_parallel import Shared, shared
 from meta_rl.training.warm_start import begin_with, load_start
 
+THREADS = "threads"
+"""Key of the number of torch's threads in ``environment.json``. Sums over much data round by it in the last digits."""
 MAX_SKIPPED = 3
 """Updates in a row that may be skipped because their gradient is not finite; then the run stops."""
 
@@ -43,7 +46,10 @@ def train(config: TrainConfig, say: Say = print) -> Path:
             gradients that are not finite three times in a row, ...
         Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
     """
+    fork_server.leave_if_imported_again()
     validate(config)
+    if config.learners > 1:
+        fork_server.require("--learners", 1)
     check_loggers(config.logger)
     device = select_device(config.device)
     problem = open_problem(config)
@@ -78,6 +84,7 @@ def _train(
     if state is None:
         state = learner.init()
         about = {"task_distribution": problem.fingerprint(), "device": device.type, **versions()}
+        about[THREADS] = torch.get_num_threads()
         about[INTERFACE] = problem.interface.to_dict()
         if start is not None:
             about["start"] = begin_with(state, start)
@@ -89,7 +96,8 @@ def _train(
             raise CheckpointError(f"{run_dir}: {error}") from None
         say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
         if state.iteration < config.iterations:
-            note_resume(run_dir, state.iteration)
+            note_resume(run_dir, state.iteration, torch.get_num_threads())
+            mention_threads(run_dir, torch.get_num_threads(), say)
     remember(run_dir, config.env)
     move_state(state, device)
     loggers = open_loggers(config, run_dir, state.iteration)
@@ -112,7 +120,7 @@ def _train(
                 try:
                     display.show(row, timing)
                 except BrokenPipeError:  # `| head` has seen enough
-                    stop.requested = signal.SIGPIPE
+                    stop.requested = BROKEN_PIPE
                 skipped = skipped + 1 if row.get("guard/non_finite_gradient") else 0
                 if skipped == MAX_SKIPPED:
                     raise RunError(
@@ -125,6 +133,19 @@ def _train(
         checkpoint.save_checkpoint(checkpoints, state, config.keep_checkpoints)
     if stop.requested is not None:
         raise Stopped(stop.requested)
+
+
+def mention_threads(run_dir: Path, threads: int, say: Say) -> None:
+    """Say that a run goes on with another number of torch's threads than it began with, if its record tells."""
+    try:
+        began = json.loads((run_dir / "environment.json").read_bytes()).get(THREADS)
+    except (OSError, ValueError, AttributeError):  # whoever needs the rest of it says so
+        return
+    if began is not None and began != threads:
+        say(
+            f"{run_dir} began with {began} threads of torch and goes on with {threads}: sums may round differently "
+            f"from here on; OMP_NUM_THREADS={began} keeps to the bits that it would have had"
+        )
 
 
 def dump(run_dir: Path, row: Row, state: TrainState) -> Path:
