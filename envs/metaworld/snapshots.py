@@ -103,7 +103,7 @@ def _checked_snapshot(task: Task, native: _engine.Family) -> cache.Arrays:
         if all(np.array_equal(first[name], second[name], equal_nan=True) for name in first):
             return first
     raise RuntimeError(
-        f"Meta-World's reset leaves task {task.to_json()} in another state each time, so there is no start state to keep"
+        f"Meta-World's reset leaves task {task.to_json()} in another state each time; there is no start state to keep"
     )
 
 

@@ -24,7 +24,7 @@ TRAINED_AGAIN = 97
 GUARD = 'if __name__ == "__main__":'
 
 
-def require(option: str, valid: int) -> None:
+def require_processes(option: str, valid: int) -> None:
     """Refuse to start processes where none can work.
 
     Args:

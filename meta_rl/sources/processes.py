@@ -51,7 +51,7 @@ class Processes(Supervised["_Process"]):
         timeout: float = 120.0,
         tries: int = TRIES,
     ) -> None:
-        fork_server.require("--workers", 0)
+        fork_server.require_processes("--workers", 0)
         worker.preload(type(distribution).__module__, type(learner).__module__)
         threads = 1 if plan.shards > 1 else torch.get_num_threads()
         payload = pack(distribution, learner, plan)

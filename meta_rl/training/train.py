@@ -49,7 +49,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     fork_server.leave_if_imported_again()
     validate(config)
     if config.learners > 1:
-        fork_server.require("--learners", 1)
+        fork_server.require_processes("--learners", 1)
     check_loggers(config.logger)
     device = select_device(config.device)
     problem = open_problem(config)

@@ -170,7 +170,7 @@ def test_a_coarse_mesh_keeps_its_size_and_shape() -> None:
 def backend_under(**environment: str) -> subprocess.CompletedProcess[str]:
     """What `gl.backend` says in a process with these variables."""
     kept = {k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "DISPLAY", "PYOPENGL_PLATFORM")}
-    code = "from envs import gl; print(gl.backend()); gl.drawing(print)"
+    code = "from envs import gl; print(gl.backend()); gl.drawing(lambda: None)"
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=kept | environment
     )

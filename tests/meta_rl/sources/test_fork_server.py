@@ -80,15 +80,15 @@ def test_scripts_that_are_no_files_are_refused(script: Any, name: str) -> None:
     script.__file__ = name
     for option, valid in (("--workers", 0), ("--learners", 1)):
         with pytest.raises(ConfigError, match=rf"^{option}: .*{Path(name).name} is not a file.*; valid here: {valid}$"):
-            fork_server.require(option, valid)
+            fork_server.require_processes(option, valid)
 
 
 def test_scripts_notebooks_and_consoles_are_taken(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    fork_server.require("--workers", 0)
+    fork_server.require_processes("--workers", 0)
     script.__file__ = "/nowhere/ipython"  # Python's multiprocessing leaves it out
-    fork_server.require("--workers", 0)
+    fork_server.require_processes("--workers", 0)
     monkeypatch.delattr(script, "__file__")
-    fork_server.require("--workers", 0)
+    fork_server.require_processes("--workers", 0)
 
 
 @pytest.mark.parametrize("option", ["workers", "learners"])
