@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.runs.lock import hold
+from meta_rl.runs.lock import lock_file
 
 
 class CheckpointError(RunError):
@@ -63,7 +63,7 @@ def lock(run_dir: Path) -> IO[str]:
         ConfigError: another process holds it.
     """
     file = open(run_dir / ".lock", "w")  # noqa: SIM115  (held on purpose)
-    if not hold(file):
+    if not lock_file(file):
         file.close()
         raise ConfigError(f"--run-dir: {run_dir} is in use by another run; choose another folder")
     return file

@@ -12,7 +12,7 @@ except ImportError:  # Windows
     fcntl = None
 
 
-def hold(file: IO[Any]) -> bool:
+def lock_file(file: IO[Any]) -> bool:
     """Hold `file`, just opened, until it is closed; False if somebody who opened it earlier still holds it."""
     try:
         if fcntl is not None:
