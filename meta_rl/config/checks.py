@@ -37,6 +37,9 @@ def validate(config: TrainConfig) -> None:
     if config.network.normalise_observations and parse_name(config.env):
         raise ConfigError(f"--normalise-observations: for policies; few-shot tasks like {config.env} have none; valid: "
                           "False")  # fmt: skip
+    low, high = config.fewshot.lowest_rating, config.fewshot.highest_rating
+    if low >= high:
+        raise ConfigError(f"--highest-rating: must be above --lowest-rating, {low}, got {high}")
     expected = type(RECIPES[config.recipe].algorithm)
     if type(config.algorithm) is not expected:
         raise ConfigError(f"recipe: {config.recipe} takes a {expected.__name__}, got {config.algorithm}")

@@ -88,6 +88,10 @@ class EpisodesConfig:
     """The same for test tasks. For ratings both are upper bounds: users have rated different numbers of items."""
     rotations: bool = True
     """omniglot: characters turned by 90, 180 and 270 degrees are classes of their own."""
+    lowest_rating: float = 0.5
+    """ratings: lower end of the scale of the file."""
+    highest_rating: float = 5.0
+    """ratings: upper end of the scale of the file."""
 
 
 TaskMap = Literal["auto", "vmap", "groups", "loop"]

@@ -20,18 +20,24 @@ def mean_absolute_error(outputs: Tensor, query: Examples) -> Tensor:
     return error.sum(-1) / query.weight.sum(-1)
 
 
-def ndcg(outputs: Tensor, query: Examples, cutoff: int = CUTOFF) -> Tensor:
+def ndcg(outputs: Tensor, query: Examples, cutoff: int = CUTOFF, low: float = 0.0) -> Tensor:
     """Normalised discounted cumulative gain ``[task]`` of the held-out items ranked by prediction, at `cutoff`, with
-    the rating itself as gain (Jarvelin and Kekalainen 2002): 1 for the best order."""
+    the rating itself as gain (Jarvelin and Kekalainen 2002): 1 for the best order, and where no item gains anything.
+
+    Args:
+        low: lower end of the scale. Where it is negative, a gain is what a rating is above it.
+    """
+    value = query.target - min(low, 0.0)
 
     def gain(order: Tensor) -> Tensor:
         top = order.argsort(stable=True, dim=-1, descending=True)[..., :cutoff]
         discount = 1 / torch.arange(2.0, top.shape[-1] + 2, device=order.device).log2()
-        return ((query.target * query.weight).gather(-1, top) * discount).sum(-1)
+        return ((value * query.weight).gather(-1, top) * discount).sum(-1)
 
     padding = query.weight == 0
     predicted = outputs.squeeze(-1).masked_fill(padding, -torch.inf)
-    return gain(predicted) / gain(query.target.masked_fill(padding, -torch.inf).to(predicted.dtype))
+    best = gain(query.target.masked_fill(padding, -torch.inf).to(predicted.dtype))
+    return torch.where(best > 0, gain(predicted) / best, 1.0)
 
 
 class Statistics:

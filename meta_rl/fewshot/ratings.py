@@ -1,12 +1,11 @@
 """Cold-start recommendation: a task is a user, the support a few ratings, the query those held out.
 
-Loads a MovieLens-format file that the user has (``u.data``: user, item, rating, time between tabs; ``ratings.csv``: the
-same with a header between commas), and makes a synthetic stand-in. Synthetic results prove the code path only.
+Loads a file that the user has, MovieLens's ``u.data``, ``ratings.dat`` and ``ratings.csv`` among others, and makes a
+synthetic stand-in. Synthetic results prove the code path only.
 """
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl.core.seeding import Purpose, generator
-from meta_rl.errors import ConfigError
+from meta_rl.fewshot.ratings_file import ItemId, number_ids, read_columns
 
 LOW, HIGH = 0.5, 5.0
+"""Ends of the scale where none is named."""
 
 
 class Ratings(NamedTuple):
@@ -27,43 +27,27 @@ class Ratings(NamedTuple):
     rating: NDArray[np.float64]
     num_items: int
     source: str
+    ids: tuple[ItemId, ...] = ()
+    """What the file calls the items, in the order of their numbers; empty: their numbers."""
+    low: float = LOW
+    high: float = HIGH
+    """Ends of the scale."""
 
 
-def load_ratings(path: Path) -> Ratings:
-    """Read a MovieLens-format file; every row is checked.
+def load_ratings(path: Path, low: float = LOW, high: float = HIGH) -> Ratings:
+    """Read a file of ratings (see `meta_rl.fewshot.ratings_file`).
 
+    Args:
+        low, high: ends of the scale.
     Raises:
         ConfigError: no such file, or a row (named by its number) is malformed, out of range or a repetition.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--data: cannot read {path}: {error}") from None
-    lines = text.splitlines()
-    separator = "\t" if lines and "\t" in lines[0] else ","
-    rows = [(number, row) for number, row in enumerate(csv.reader(lines, delimiter=separator), 1) if row]
-    if rows and separator == "," and not rows[0][1][0].strip().isdigit():
-        rows = rows[1:]  # the header
-    seen: set[tuple[int, int]] = set()
-    table = []
-    for number, row in rows:
-        where = f"--data: {path}, row {number}"
-        try:
-            user, item, rating, time = int(row[0]), int(row[1]), float(row[2]), float(row[3])
-        except (ValueError, IndexError):
-            raise ConfigError(f"{where}: must be user, item, rating, timestamp, got {separator.join(row)!r}") from None
-        if not LOW <= rating <= HIGH:
-            raise ConfigError(f"{where}: ratings are between {LOW} and {HIGH}, got {rating}")
-        if (user, item) in seen:
-            raise ConfigError(f"{where}: user {user} has rated item {item} before")
-        seen.add((user, item))
-        table.append((user, item, rating, time))
-    if not table:
-        raise ConfigError(f"--data: {path} holds no ratings")
-    columns = np.array(table)
-    columns = columns[np.lexsort((columns[:, 1], columns[:, 3], columns[:, 0]))]
-    users, items = (np.unique(columns[:, k], return_inverse=True)[1] for k in (0, 1))
-    return Ratings(users, items, columns[:, 2], int(items.max()) + 1, str(path.name))
+    found = read_columns(path, low, high)
+    (users, _), (items, ids) = number_ids(found.user), number_ids(found.item)
+    rank = {time: place for place, time in enumerate(sorted(set(found.time)))}
+    user, item, time = (np.array(x, np.int64) for x in (users, items, [rank[t] for t in found.time]))
+    order = np.lexsort((item, time, user))
+    return Ratings(user[order], item[order], np.array(found.rating)[order], len(ids), path.name, ids, low, high)
 
 
 def synthetic(users: int = 1000, items: int = 200, factors: int = 4, clusters: int = 8, seed: int = 0) -> Ratings:

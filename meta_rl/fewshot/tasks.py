@@ -97,7 +97,8 @@ def _sinusoid(split: str, data: str, name: FewShotName, config: TrainConfig) -> 
 def _ratings(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:
     if not data:
         raise ConfigError("--data: name the ratings file, a MovieLens u.data or ratings.csv")
-    return Users(ratings.load_ratings(Path(data)), split, name.shots)
+    low, high = config.fewshot.lowest_rating, config.fewshot.highest_rating
+    return Users(ratings.load_ratings(Path(data), low, high), split, name.shots)
 
 
 def _synthetic(split: str, data: str, name: FewShotName, config: TrainConfig) -> TaskSet:

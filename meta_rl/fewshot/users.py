@@ -15,7 +15,7 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Examples, MetaBatch, from_numpy
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.rating_metrics import Statistics, mean_absolute_error, ndcg, rating_baselines
-from meta_rl.fewshot.ratings import HIGH, LOW, Ratings, select_ratings
+from meta_rl.fewshot.ratings import Ratings, select_ratings
 
 
 class Users:
@@ -49,7 +49,7 @@ class Users:
         self.ratings, self._split = ratings, split
         self.count = None if split == "train" else len(self._users)
         self.observation_space = gym.spaces.Discrete(ratings.num_items)
-        self.action_space = gym.spaces.Box(LOW, HIGH, (1,), np.float32)
+        self.action_space = gym.spaces.Box(ratings.low, ratings.high, (1,), np.float32)
 
     def rows(self) -> NDArray[np.int64]:
         """Rows of this split's users in `ratings`."""
@@ -84,7 +84,11 @@ class Users:
 
     def metrics(self, error: Tensor, outputs: Tensor, query: Examples) -> dict[str, Tensor]:
         """Root mean square and mean absolute error, and how well the items are ranked."""
-        return {"rmse": error.sqrt(), "mae": mean_absolute_error(outputs, query), "ndcg": ndcg(outputs, query)}
+        return {
+            "rmse": error.sqrt(),
+            "mae": mean_absolute_error(outputs, query),
+            "ndcg": ndcg(outputs, query, low=self.ratings.low),
+        }
 
     def baselines(self, batch: MetaBatch) -> dict[str, Tensor]:
         """Predictors that know the ratings of the training users."""

@@ -44,16 +44,18 @@ class Network(nn.Module):
 class RatingNet(nn.Module):
     """The rating that a user gives an item: an embedding of the item, a perceptron on it, and a bias per item.
 
-    The user is in the weights: adapting to a user's ratings is all that personalises it.
+    The user is in the weights: adapting to a user's ratings is all that personalises it. It begins above the middle of
+    the scale, where most ratings are: at 3.5 of 0.5 to 5.
     """
 
-    def __init__(self, items: int, config: NetworkConfig) -> None:
+    def __init__(self, items: int, scale: gym.spaces.Box, config: NetworkConfig) -> None:
         super().__init__()
+        low, high = float(scale.low[0]), float(scale.high[0])
         first = config.hidden[0] if config.hidden else 8
         self.embedding = nn.Parameter(0.3 * torch.randn(items, first))
         self.item_bias = nn.Parameter(torch.zeros(items))
         self.perceptron = mlp([first, *config.hidden, 1], config.activation)
-        self.offset = nn.Parameter(torch.full((1,), 3.5))
+        self.offset = nn.Parameter(torch.full((1,), low + (high - low) * 2 / 3))
 
     def forward(self, item: Tensor) -> Tensor:
         """``[example]`` -> ``[example, 1]``."""
@@ -73,7 +75,8 @@ def make_network(
     kind = "classes" if classes else "numbers"
     with drawn_from(seed):
         if isinstance(observation_space, gym.spaces.Discrete):
-            return Network(RatingNet(int(observation_space.n), config), kind, outputs, False, seed)
+            assert isinstance(action_space, gym.spaces.Box)
+            return Network(RatingNet(int(observation_space.n), action_space, config), kind, outputs, False, seed)
         assert observation_space.shape is not None
         if len(observation_space.shape) == 1:
             sizes = [observation_space.shape[0], *config.hidden, outputs]
