@@ -8,6 +8,7 @@ import numpy as np
 
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.images import ImageSet
+from meta_rl.fewshot.pictures import read_picture
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 FOLDERS = {"train": "train", "validation": "val", "test": "test"}
@@ -19,8 +20,6 @@ def load_folder(folder: Path, split: str) -> ImageSet:
     Raises:
         ConfigError: no such folder, no classes, an unreadable image, or images of different sizes.
     """
-    from PIL import Image, UnidentifiedImageError
-
     root = folder / FOLDERS[split]
     if not root.is_dir():
         raise ConfigError(f"--data: {root} is not a folder; {folder} must hold train/, val/ and test/")
@@ -33,10 +32,7 @@ def load_folder(folder: Path, split: str) -> ImageSet:
         if not files:
             raise ConfigError(f"--data: the class folder {path} holds no image ({', '.join(sorted(SUFFIXES))})")
         for file in files:
-            try:
-                image = np.asarray(Image.open(file).convert("RGB"), np.uint8)
-            except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-                raise ConfigError(f"--data: {file} is not a sound image: {error}") from None
+            image = np.asarray(read_picture(file, file, "RGB"), np.uint8)
             first = first or (file, image.shape)
             if image.shape != first[1]:
                 sizes = [f"{shape[1]}x{shape[0]}" for shape in (first[1], image.shape)]

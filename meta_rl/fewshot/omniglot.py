@@ -11,7 +11,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.images import ImageSet
+from meta_rl.fewshot.pictures import read_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SIZE = 28
 PACKED = "omniglot_28x28.npz"
@@ -119,18 +123,19 @@ def _stack(files: Iterator[tuple[str, bytes]], where: Path) -> NDArray[np.uint8]
 
 
 def decode(data: bytes, name: str) -> NDArray[np.uint8]:
-    """A drawing ``[28, 28]``, ink high; the filter is that of the packed array, to the last bit.
+    """A drawing ``[28, 28]``, ink high, from the bytes of its file.
 
     Raises:
         ConfigError: not an image.
     """
-    from PIL import Image, UnidentifiedImageError
+    return drawing(read_picture(io.BytesIO(data), name, "L"))
 
-    try:
-        image = Image.open(io.BytesIO(data)).convert("L").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"--data: {name} is not a sound image: {error}") from None
-    return 255 - np.asarray(image, np.uint8)
+
+def drawing(picture: Image) -> NDArray[np.uint8]:
+    """A grey picture with dark ink as ``[28, 28]``, ink high; the filter is that of the packed array to the bit."""
+    from PIL.Image import Resampling
+
+    return 255 - np.asarray(picture.resize((SIZE, SIZE), Resampling.LANCZOS), np.uint8)
 
 
 def one_shot_runs(folder: Path) -> list[OneShotRun]:
