@@ -14,6 +14,7 @@ from torch import nn
 
 from meta_rl.agents import bundle
 from meta_rl.agents.player import Player
+from meta_rl.agents.predictor import Predictor
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
 from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.core.interface import INTERFACE, Interface
@@ -74,8 +75,20 @@ class Agent:
             ConfigError: it has learned from labelled examples.
         """
         if RECIPES[self.config.recipe].learns != "rl":
-            raise ConfigError(f"player: {self.config.recipe} has learned from labelled examples, not to act")
+            raise ConfigError(f"player: {self.config.recipe} has learned from labelled examples, not to act; valid: "
+                              "predictor")  # fmt: skip
         return Player(self.learner, self.weights, self.interface, self.config.evaluate, seed)
+
+    def predictor(self) -> Predictor:
+        """The agent before adaptation, to adapt to labelled examples and to answer.
+
+        Raises:
+            ConfigError: it has learned to act.
+        """
+        if RECIPES[self.config.recipe].learns == "rl":
+            raise ConfigError(f"predictor: {self.config.recipe} has learned to act; valid: player")
+        learner: Any = self.learner
+        return Predictor(learner, self.weights, self.interface, self.config)
 
     def as_metaworld_agent(self, seed: int = 0) -> MetaWorldAgent:
         """The agent as `metaworld.evaluation.metalearning_evaluation` takes it."""

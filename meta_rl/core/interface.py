@@ -42,16 +42,18 @@ class Interface:
 
     Attributes:
         horizon: env steps per episode at most; 0 for labelled examples.
+        ids: where observations are numbers of items, what their data calls them, in order; empty: nothing else.
     """
 
     observation_space: Space
     action_space: Space
     horizon: int = 0
+    ids: tuple[int | str, ...] = ()
 
     @staticmethod
     def of(tasks: Spaces, horizon: int = 0) -> Interface:
         """The interface of a task distribution."""
-        return Interface(tasks.observation_space, tasks.action_space, horizon)
+        return Interface(tasks.observation_space, tasks.action_space, horizon, tuple(getattr(tasks, "ids", ())))
 
     @property
     def forms(self) -> tuple[str, str]:
@@ -115,7 +117,7 @@ class Interface:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         spaces = {name: _space_to_dict(getattr(self, name)) for name in ("observation_space", "action_space")}
-        return {**spaces, "horizon": self.horizon}
+        return {**spaces, "horizon": self.horizon, **({"ids": list(self.ids)} if self.ids else {})}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Interface:
@@ -123,7 +125,7 @@ class Interface:
         observation_space, action_space = (
             _space_from_dict(values[f"{name}_space"]) for name in ("observation", "action")
         )
-        return Interface(observation_space, action_space, values["horizon"])
+        return Interface(observation_space, action_space, values["horizon"], tuple(values.get("ids", ())))
 
 
 def to_env(space: Space, action: Any) -> Any:

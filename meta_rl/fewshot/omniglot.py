@@ -24,6 +24,8 @@ from meta_rl.fewshot.pictures import read_picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+NAME = "omniglot"
+"""How the names of its tasks begin."""
 SIZE = 28
 PACKED = "omniglot_28x28.npz"
 TRAIN, VALIDATION = 1100, 100

@@ -29,6 +29,7 @@ class Users:
         split: train, validation or test.
         shots: ratings of support; users with fewer than one more are left out.
     Attributes:
+        ids: what the ratings call the items.
         training: the ratings of the training users, whatever the split.
     Raises:
         ConfigError: a split without users.
@@ -46,7 +47,7 @@ class Users:
         self._users = [slice(starts[u], ends[u]) for u in chosen if ends[u] - starts[u] > shots]
         if not self._users:
             raise ConfigError(f"--env: no {split} user of {ratings.source} has more than {shots} ratings")
-        self.ratings, self._split = ratings, split
+        self.ratings, self._split, self.ids = ratings, split, ratings.ids
         self.count = None if split == "train" else len(self._users)
         self.observation_space = gym.spaces.Discrete(ratings.num_items)
         self.action_space = gym.spaces.Box(ratings.low, ratings.high, (1,), np.float32)

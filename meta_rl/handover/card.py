@@ -23,9 +23,9 @@ while not done:
     player.observe(reward, done)"""
 PREDICTING = """import meta_rl
 
-agent = meta_rl.load("FOLDER")
-adapted = agent.learner.adapt(agent.learner.start(agent.weights, 1), support)  # meta_rl.core.types.Examples
-answers = agent.learner.predict(adapted, support, queries, inductive=True)"""
+predictor = meta_rl.load("FOLDER").predictor()
+predictor.adapt(support, labels)  # a few arrays, pictures or ids of items, and what they are
+answers = predictor.predict(queries)"""
 DOWNLOAD = """from huggingface_hub import snapshot_download
 
 folder = snapshot_download("{name}")
@@ -63,7 +63,7 @@ def model_card(
         "## Load it",
         "",
         "```python",
-        loading(config, name),
+        loading(config, name, evaluated[1] if evaluated else None),
         "```",
         "",
         "## Results",
@@ -73,16 +73,39 @@ def model_card(
     return "\n".join(lines)
 
 
-def loading(config: TrainConfig, name: str) -> str:
-    """The code that loads the agent and uses it, from the repository `name` on the Hub or, if it is empty, a folder."""
-    code = {"rl": ACTING}.get(RECIPES[config.recipe].learns, PREDICTING)
-    return DOWNLOAD.format(name=name) + code.replace('"FOLDER"', "folder") if name else code
+def loading(config: TrainConfig, name: str, record: Record | None = None) -> str:
+    """The code that loads the agent and uses it as `record` did, from the repository `name` on the Hub or, if it is
+    empty, a folder."""
+    code = as_evaluated({"rl": ACTING}.get(RECIPES[config.recipe].learns, PREDICTING), config, record)
+    return downloading(code, name) if name else code
 
 
-def addressed(card: str, config: TrainConfig, name: str) -> str:
+def downloading(code: str, name: str) -> str:
+    """Code, or a card with code, that loads the agent from the repository `name` and not from a folder."""
+    return re.sub(
+        r'import meta_rl\n\n(\w+ = meta_rl\.load\()"FOLDER"',
+        lambda found: f"{DOWNLOAD.format(name=name)}import meta_rl\n\n{found[1]}folder",
+        code,
+    )
+
+
+def addressed(card: str, name: str) -> str:
     """A card for the repository `name`: its code gets the agent from there. Whatever else was written on it stays."""
-    found = card.replace(loading(config, ""), loading(config, name))
-    return re.sub(r'snapshot_download\("[^"]*"\)', f'snapshot_download("{name}")', found)
+    return re.sub(r'snapshot_download\("[^"]*"\)', f'snapshot_download("{name}")', downloading(card, name))
+
+
+def as_evaluated(code: str, config: TrainConfig, record: Record | None) -> str:
+    """`code`, with the steps and episodes of adaptation where those of an evaluation are not the run's own."""
+    if record is None:
+        return code
+    asked, acts = {"steps": record.stages[-1].steps}, RECIPES[config.recipe].learns == "rl"
+    if acts and not asked["steps"]:  # judged as it is
+        return "\n".join(line for line in code.splitlines() if ".adapt(" not in line)
+    own = {"steps": config.evaluate.adaptation_steps, "episodes": config.evaluate.adaptation_episodes}
+    if acts:
+        asked["episodes"] = record.protocol["adaptation_episodes"]
+    arguments = "".join(f", {name}={value}" for name, value in asked.items() if value != own[name])
+    return re.sub(r"(\.adapt\(.*?)\)", rf"\1{arguments})", code)
 
 
 def metadata(config: TrainConfig, record: Record | None) -> list[str]:

@@ -66,7 +66,7 @@ def address_exported(folder: Path, options: ExportConfig) -> None:
     card = folder / "README.md"
     try:
         if card.exists():
-            text = addressed(card.read_text(), load_config(folder / "config.json"), options.push_to_hub)
+            text = addressed(card.read_text(), options.push_to_hub)
             durable.replace_durably(card, text.encode())
     except OSError as error:
         raise RunError(f"{card}: {error.strerror or error}") from error
