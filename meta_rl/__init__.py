@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meta_rl.config import AlgorithmConfig, Recipe, TrainConfig, default_config, register_recipe
     from meta_rl.evaluation.compare import compare
     from meta_rl.evaluation.report import evaluate_run as evaluate
+    from meta_rl.fewshot.tasks import register_tasks
     from meta_rl.training.train import train
 
     __version__: str
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate",
     "load",
     "register_recipe",
+    "register_tasks",
     "train",
 ]
 
@@ -48,6 +50,7 @@ _HOME = {
     "load": ("agents.agent", "load"),
     "compare": ("evaluation.compare", "compare"),
     "evaluate": ("evaluation.report", "evaluate_run"),
+    "register_tasks": ("fewshot.tasks", "register_tasks"),
     "train": ("training.train", "train"),
 } | {
     name: ("config", name) for name in ("AlgorithmConfig", "Recipe", "TrainConfig", "default_config", "register_recipe")

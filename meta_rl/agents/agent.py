@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from meta_rl.agents import bundle
 from meta_rl.agents.player import Player
 from meta_rl.agents.predictor import Predictor
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
-from meta_rl.config import RECIPES, TrainConfig, load_config
-from meta_rl.core.interface import INTERFACE, Interface
+from meta_rl.config import RECIPES, TrainConfig, load_config, replace_paths
+from meta_rl.core.interface import Interface
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Adapted, Rollout
@@ -26,8 +26,9 @@ from meta_rl.errors import ConfigError
 from meta_rl.networks.modules import fill, filled
 from meta_rl.runs import checkpoint
 from meta_rl.runs.durable import CheckpointError
-from meta_rl.runs.folder import find_iteration, is_exported
+from meta_rl.runs.folder import absolute_data, find_iteration, is_exported
 from meta_rl.runs.problem import open_problem
+from meta_rl.runs.recorded import FINGERPRINT, read_about, read_interface
 
 
 class Agent:
@@ -40,6 +41,7 @@ class Agent:
         iteration: finished meta-updates.
         env_steps: env steps of training; 0 for few-shot tasks.
         interface: spaces and horizon of the tasks that it was trained on.
+        learned_from: the fingerprint of these tasks; empty where the run did not write it down.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Agent:
         iteration: int,
         env_steps: int,
         interface: Interface,
+        learned_from: Mapping[str, Any] | None = None,
     ) -> None:
+        self.learned_from = dict(learned_from or {})
         self.config, self.learner, self.weights = config, learner, weights
         self.iteration, self.env_steps, self.interface = iteration, env_steps, interface
         hold(learner, weights)
@@ -109,11 +113,12 @@ def hold(learner: Any, weights: Weights) -> None:
     learner.init = functools.partial(copy.deepcopy, first)
 
 
-def load(folder: str | Path, iteration: int | None = None) -> Agent:
+def load(folder: str | Path, iteration: int | None = None, data: str | Path = "") -> Agent:
     """The agent of a run's newest sound checkpoint, or of a folder that `meta-rl export` wrote.
 
     Args:
         iteration: take the checkpoint of this iteration and no other (an exported agent has but its own).
+        data: where its data lies now, if it has moved, or if the agent came from elsewhere.
     Raises:
         ConfigError: neither is there, or the run has no checkpoint, or none of `iteration`, naming those it has.
         CheckpointError: every checkpoint, or that of `iteration`, or the exported file, is damaged.
@@ -122,17 +127,19 @@ def load(folder: str | Path, iteration: int | None = None) -> Agent:
     if not (folder / "config.json").exists():
         raise ConfigError(f"RUN: {folder} is not a run directory (no config.json), nor an exported agent")
     config = load_config(folder / "config.json")
+    if data:
+        config = absolute_data(replace_paths(config, {"fewshot.data": str(data)}))
     found: bundle.Bundle | TrainState
     if is_exported(folder):
         found = bundle.read_bundle(folder)
-        interface = found.interface
+        interface, about = found.interface, found.about
         if iteration is not None:
             find_iteration(folder, iteration)
     else:
-        found, interface = load_state(folder, iteration), interface_of(folder, config)
+        found, interface, about = load_state(folder, iteration), interface_of(folder, config), read_about(folder)
     learner: Any = make_learner(config, interface)
     weights = adopted(folder, learner, found.weights)
-    return Agent(config, learner, weights, found.iteration, found.env_steps, interface)
+    return Agent(config, learner, weights, found.iteration, found.env_steps, interface, about.get(FINGERPRINT))
 
 
 def interface_of(run_dir: Path, config: TrainConfig) -> Interface:
@@ -142,11 +149,7 @@ def interface_of(run_dir: Path, config: TrainConfig) -> Interface:
     Raises:
         ConfigError: the tasks of such a run cannot be opened.
     """
-    try:
-        about = json.loads((run_dir / "environment.json").read_bytes())
-        return Interface.from_dict(about[INTERFACE])
-    except (OSError, ValueError, KeyError, TypeError):
-        return open_problem(config).interface
+    return read_interface(read_about(run_dir)) or open_problem(config).interface
 
 
 def load_state(run_dir: Path, iteration: int | None = None) -> TrainState:

@@ -98,12 +98,15 @@ def evaluate_command(argv: list[str]) -> int:
     """``meta-rl evaluate``."""
     about = (
         "Evaluate the newest checkpoint on held-out tasks. --split NAME takes other tasks. --iteration N evaluates the "
-        "kept checkpoint of that iteration, and all every kept one; both write into RUN/evaluations."
+        "kept checkpoint of that iteration, and all every kept one; both write into RUN/evaluations. --data PATH tells "
+        "where the data of a few-shot run lies now."
     )
     argv = of_run(argv)
     run_dir, config = take_run("evaluate", argv, EvaluateConfig(), about)
     split, rest = take_option(argv[1:], "--split", "test")
     wanted, rest = take_option(rest, "--iteration", "")
+    data, rest = take_option(rest, "--data", "")
+    check_data(config, data)
     protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
     check_split(config.env, split)
     validate(replace_evaluate(config, protocol))
@@ -111,12 +114,12 @@ def evaluate_command(argv: list[str]) -> int:
         iterations(run_dir)  # refuses a run without a checkpoint
         from meta_rl.evaluation.curve import evaluate_kept
 
-        evaluate_kept(run_dir, protocol, shlex.join(["meta-rl", "evaluate", *argv]), split=split)
+        evaluate_kept(run_dir, protocol, shlex.join(["meta-rl", "evaluate", *argv]), split=split, data=data)
         return 0
     iteration = read_iteration(run_dir, wanted, EVERY)
     from meta_rl.evaluation.report import evaluate_run
 
-    evaluate_run(run_dir, protocol, split=split, iteration=iteration)
+    evaluate_run(run_dir, protocol, split=split, iteration=iteration, data=data)
     return 0
 
 
@@ -238,9 +241,11 @@ def report_command(argv: list[str]) -> int:
         raise ConfigError(
             "RUN: name the run directories, as in: meta-rl report runs/A [runs/B ...] [--out report.html]"
         )
-    folders = [take_run("report", [run], EvaluateConfig())[0] for run in options.runs]
-    for folder in folders:
+    found = [take_run("report", [run], EvaluateConfig()) for run in options.runs]
+    for folder, config in found:
         know(folder, options.env)
+        check_data(config, options.data)
+    folders = [folder for folder, _ in found]
     path = Path(options.out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
     if options.out and not path.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {path.parent}")
@@ -250,7 +255,7 @@ def report_command(argv: list[str]) -> int:
 
     for folder in folders:
         if not evaluation_path(folder).exists():
-            evaluate_run(folder, load_config(folder / "config.json").evaluate)
+            evaluate_run(folder, load_config(folder / "config.json").evaluate, data=options.data)
     path.parent.mkdir(exist_ok=True)
     report_page(folders, path)
     return 0
@@ -285,9 +290,10 @@ def export_command(argv: list[str]) -> int:
     from meta_rl.handover.options import ExportConfig
 
     argv = of_run(argv, needed=False)
-    run_dir, _ = take_run("export", argv, ExportConfig(), flags=True)
+    run_dir, config = take_run("export", argv, ExportConfig(), flags=True)
     iteration, rest = take_iteration(run_dir, argv[1:])
     options = parse_options(ExportConfig, ExportConfig(iteration=iteration), rest, "meta-rl export", flags=True)
+    check_data(config, options.data)
     from meta_rl.handover.export import export_run
 
     export_run(run_dir, options)
@@ -430,6 +436,16 @@ def check_split(env: str, split: str) -> None:
         envs.check_name(env, split)
     elif split not in SPLITS:
         raise ConfigError(f"--split: unknown split {split!r}; valid: {', '.join(SPLITS)}")
+
+
+def check_data(config: TrainConfig, data: str) -> None:
+    """Refuse data for a run that has learned in an environment.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    if data and RECIPES[config.recipe].learns == "rl":
+        raise ConfigError(f"--data: for few-shot runs; {config.recipe} has learned in an environment; valid: none")
 
 
 def check_device(device: str) -> None:

@@ -67,7 +67,7 @@ def command_types() -> dict[str, Any]:
 
     return {
         "train": {recipe: _train(recipe) for recipe in RECIPES},
-        "evaluate": _options(EvaluateConfig(), split=OFFERED_SPLITS, iteration=(), env=()),
+        "evaluate": _options(EvaluateConfig(), split=OFFERED_SPLITS, iteration=(), env=(), data=()),
         "compare": _options(CompareConfig()),
         "render": _options(RenderConfig(), env=()),
         "record": _options(RecordConfig(), env=()),

@@ -27,6 +27,8 @@ class ReportConfig:
     """The .html file; default RUN/report.html for one run, report.html for several."""
     env: str = ""
     """module:object: the environment of runs that this machine has not trained in it."""
+    data: str = ""
+    """Path of the data of few-shot runs, if it has moved and they are not evaluated yet."""
 
 
 @dataclass(frozen=True)

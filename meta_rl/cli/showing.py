@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import envs
 from envs import Task
 from meta_rl.agents.agent import load
+from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.compare import compare_runs
@@ -65,7 +65,7 @@ def render_run(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:
     if options.out and not out.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {out.parent}")
     agent = load(run_dir, options.iteration)
-    distribution = envs.make(agent.config.env, options.split)
+    distribution = open_distribution(agent, options.split)
     protocol = agent.config.evaluate
     if options.steps:
         protocol = replace(protocol, adaptation_steps=options.steps)

@@ -30,6 +30,7 @@ RESUMABLE_CHANGES = {
     "keep_checkpoints",
     "evaluate",
     "logger",
+    "fewshot.data",  # the data itself may not: see `meta_rl.runs.recorded`
 }
 
 _C = TypeVar("_C")

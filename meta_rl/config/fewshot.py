@@ -11,7 +11,8 @@ from meta_rl.config.bounds import NonNegativeInt, PositiveInt
 from meta_rl.errors import ConfigError
 
 # kind -> whether its tasks are classifications (N ways); their sources are the rows of `meta_rl.fewshot.tasks`.
-TASK_KINDS: dict[str, bool] = {
+# None: either, which its names say; such are the kinds of `meta_rl.register_tasks`.
+TASK_KINDS: dict[str, bool | None] = {
     "sinusoid": False,
     "omniglot": True,  # random characters, 1200 for training and 423 for tests
     "omniglot-background": True,  # 30 alphabets for training, 20 for tests
@@ -22,6 +23,11 @@ TASK_KINDS: dict[str, bool] = {
     "synthetic-ratings": False,
 }
 
+_SIZES = {
+    True: r"-([1-9]\d*)way-([1-9]\d*)shot",
+    False: r"()-([1-9]\d*)shot",
+    None: r"(?:-([1-9]\d*)way)?-([1-9]\d*)shot",
+}
 
 SPLITS = ("train", "validation", "test")
 
@@ -45,9 +51,7 @@ def parse_name(name: str) -> FewShotName | None:
     kind = next((k for k in sorted(TASK_KINDS, key=len, reverse=True) if name == k or name.startswith(f"{k}-")), None)
     if kind is None:
         return None
-    sizes = re.fullmatch(
-        r"-([1-9]\d*)way-([1-9]\d*)shot" if TASK_KINDS[kind] else r"()-([1-9]\d*)shot", name[len(kind) :]
-    )
+    sizes = re.fullmatch(_SIZES[TASK_KINDS[kind]], name[len(kind) :])
     if not sizes:
         raise ConfigError(f"--env: bad few-shot tasks {name!r}; write them like {example_name(kind)}")
     ways = int(sizes[1] or 0)

@@ -70,7 +70,7 @@ class Curve:
 
 
 def evaluate_kept(
-    run_dir: Path, protocol: EvaluateConfig, command: str, say: Say = print, split: str = "test"
+    run_dir: Path, protocol: EvaluateConfig, command: str, say: Say = print, split: str = "test", data: str = ""
 ) -> Curve:
     """Evaluate every kept checkpoint of a run that was not evaluated so before, say the table of all, and write it.
 
@@ -78,6 +78,7 @@ def evaluate_kept(
 
     Args:
         command: what makes the table, for its last line.
+        data: where the data of a few-shot run lies, if it has moved.
     Returns:
         What ``curve.json`` holds.
     Raises:
@@ -87,7 +88,7 @@ def evaluate_kept(
     points, damaged = [], []
     for iteration, path in iterations(run_dir).items():
         try:
-            points.append(_point(run_dir, iteration, path, protocol, split, say))
+            points.append(_point(run_dir, iteration, path, protocol, split, say, data))
         except CheckpointError as error:
             damaged.append(iteration)
             warnings.warn(f"{error}; left out of the curve", CheckpointWarning, stacklevel=2)
@@ -102,7 +103,9 @@ def evaluate_kept(
     return curve
 
 
-def _point(run_dir: Path, iteration: int, checkpoint: Path, protocol: EvaluateConfig, split: str, say: Say) -> Point:
+def _point(
+    run_dir: Path, iteration: int, checkpoint: Path, protocol: EvaluateConfig, split: str, say: Say, data: str
+) -> Point:
     """The evaluation of one checkpoint, found or made."""
     for place, found in evaluations(run_dir, iteration):
         newer = place.evaluation.stat().st_mtime_ns >= checkpoint.stat().st_mtime_ns
@@ -110,7 +113,7 @@ def _point(run_dir: Path, iteration: int, checkpoint: Path, protocol: EvaluateCo
             say(f"iteration {iteration} was evaluated before: {place.evaluation}")
             return Point(str(place.evaluation.relative_to(run_dir)), found)
     say(f"evaluating iteration {iteration}, {split} tasks")
-    record = evaluate_run(run_dir, protocol, lambda _: None, split, iteration=iteration)
+    record = evaluate_run(run_dir, protocol, lambda _: None, split, iteration, data=data)
     return Point(str(files(run_dir, iteration).evaluation.relative_to(run_dir)), record)
 
 

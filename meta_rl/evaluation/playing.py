@@ -11,6 +11,7 @@ import numpy as np
 import envs
 from envs import Scene, Task, TaskDistribution, Track
 from meta_rl.agents.agent import Agent, load
+from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, from_dict
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.episodes import test_tasks
@@ -58,7 +59,7 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     if agent.iteration != found.iteration:
         raise ConfigError(f"RUN: {run.folder} has gone on since its evaluation; run: meta-rl evaluate {run.folder}")
     protocol = from_dict(EvaluateConfig, found.protocol)
-    test = envs.make(run.config.env, found.split)
+    test = open_distribution(agent, found.split)
     chosen = replayed(test, protocol, max(1, REPLAYED // share))
     if at_hand is None:
         say(f"playing {len(chosen)} {found.split} tasks of {run.folder} for the page")
@@ -99,7 +100,7 @@ class Live:
 
     def __init__(self, agent: Agent, split: str) -> None:
         self._agent, self._split = agent, split
-        self._distribution = envs.make(agent.config.env, split)
+        self._distribution = open_distribution(agent, split)
         protocol = agent.config.evaluate
         self._tasks = test_tasks(self._distribution, protocol.test_tasks, protocol.evaluation_seed)
         self.families: dict[str, list[int]] = {}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import envs
 from envs import Task, TaskDistribution, TaskVectorEnv, Track
 from meta_rl.agents.agent import Agent
+from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, to_dict
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
@@ -211,10 +212,10 @@ def record(
         chosen: positions among the protocol's test tasks; default all.
         tasks: to be played instead of the protocol's test tasks.
     Raises:
-        ConfigError: a position that is not there.
+        ConfigError: a position that is not there, or the agent has learned in another distribution.
     """
     protocol = protocol or agent.config.evaluate
-    distribution = envs.make(agent.config.env, split)
+    distribution = open_distribution(agent, split)
     if tasks is None:
         tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
     if chosen is not None:

@@ -28,6 +28,7 @@ def evaluate_run(
     split: str = "test",
     iteration: int | None = None,
     loggers: Sequence[str] = (),
+    data: str = "",
 ) -> Record:
     """Evaluate the newest checkpoint of a run and write ``evaluation.json`` and ``report.md`` into its folder, or
     into the one in an exported agent that is for results.
@@ -39,6 +40,7 @@ def evaluate_run(
             ``.md``, so that the run's own evaluation stays that of its last checkpoint.
         loggers: also get the scores, in the log of the run: names as for ``--logger``. ``meta-rl train`` gives them to
             those of the run.
+        data: where the data of a few-shot run lies, if it has moved.
     Returns:
         What the JSON file holds.
     """
@@ -46,7 +48,7 @@ def evaluate_run(
     check_loggers(loggers)
     config = load_config(run_dir / "config.json")
     protocol = protocol or config.evaluate
-    record, _ = evaluate_and_record(run_dir, protocol, say, split, iteration, record=False)
+    record, _ = evaluate_and_record(run_dir, protocol, say, split, iteration, False, data)
     say(f"report: {files(run_dir, iteration).report}")
     log_evaluation(loggers, run_dir, config, record.iteration, record.scalars(), say)
     return record
@@ -59,10 +61,11 @@ def evaluate_and_record(
     split: str = "test",
     iteration: int | None = None,
     record: bool = True,
+    data: str = "",
 ) -> tuple[Record, Recording | None]:
     """As `evaluate_run`, with a recording of the episodes that a page shows; None where none was asked for, and for
     labelled examples, which have no episodes."""
-    agent = load(run_dir, iteration)
+    agent = load(run_dir, iteration, data)
     say(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
     found, played = kind_of(agent.config).judge(agent, protocol, split, say, record)
     evaluation = Record(

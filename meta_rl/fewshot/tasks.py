@@ -6,6 +6,7 @@ All data is in memory (images as bytes); a meta-batch is one gather. What is dra
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import envs
 from meta_rl.config import EvaluateConfig, TrainConfig
-from meta_rl.config.fewshot import SPLITS, FewShotName, parse_name
+from meta_rl.config.fewshot import SPLITS, TASK_KINDS, FewShotName, parse_name
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Examples, MetaBatch
 from meta_rl.core.weights import Weights
@@ -27,6 +29,9 @@ from meta_rl.fewshot.folder import load_folder
 from meta_rl.fewshot.images import ImageTasks
 from meta_rl.fewshot.sinusoid import Sinusoids
 from meta_rl.fewshot.users import Users
+
+Maker = Callable[[str, FewShotName, str], "TaskSet"]
+"""``maker(split, name, data)``: the tasks of a split."""
 
 DEFAULT_TEST_EPISODES = 600
 """Number of test episodes, each a task, if there are infinitely many tasks."""
@@ -65,6 +70,10 @@ class TaskSet(Protocol):
     def fingerprint(self) -> dict[str, Any]:
         """JSON-able: what identifies the data."""
         ...
+
+
+_MEMBERS = ("observation_space", "action_space", "count",
+            *("sample", "test_task", "metrics", "baselines", "fingerprint"))  # fmt: skip
 
 
 def data_folder(name: str) -> Path:
@@ -115,6 +124,33 @@ _OPEN: dict[str, Callable[[str, str, FewShotName, TrainConfig], TaskSet]] = {
     "ratings": _ratings,
     "synthetic-ratings": _synthetic,
 }
+
+
+def register_tasks(name: str, maker: Maker) -> None:
+    """Make few-shot tasks of one's own known: as ``NAME-Kshot`` if their answers are numbers, as ``NAME-Nway-Kshot`` if
+    they are classes.
+
+    Args:
+        maker: ``maker(split, name, data)`` gives the `TaskSet` of a split (train, validation or test), for the ways and
+            shots of a `FewShotName` and the path given to ``--data``. It raises ConfigError where there is none.
+    Raises:
+        ValueError: the name is taken, or is none.
+    """
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", name):
+        raise ValueError(f"{name!r} is no name for few-shot tasks: letters, digits, dots and dashes, a letter first")
+    taken = [*TASK_KINDS, *envs.list_names(), *(key.partition("/")[0] for key in envs.list_names())]
+    if name in taken or any(known.startswith(f"{name}-") for known in envs.list_names()):
+        raise ValueError(f"{name!r} is already the name of tasks")
+
+    def opened(split: str, data: str, parsed: FewShotName, config: TrainConfig) -> TaskSet:
+        tasks = maker(split, parsed, data)
+        missing = [member for member in _MEMBERS if not hasattr(tasks, member)]
+        if missing:
+            raise ConfigError(f"--env: the tasks of {config.env} lack {', '.join(missing)}; see "
+                              "meta_rl.fewshot.tasks.TaskSet")  # fmt: skip
+        return tasks
+
+    TASK_KINDS[name], _OPEN[name] = None, opened
 
 
 def open_tasks(config: TrainConfig, split: str) -> TaskSet:

@@ -29,11 +29,14 @@ class Users:
         split: train, validation or test.
         shots: ratings of support; users with fewer than one more are left out.
     Attributes:
+        shared: keys of the fingerprint that all splits have in common.
         ids: what the ratings call the items.
         training: the ratings of the training users, whatever the split.
     Raises:
         ConfigError: a split without users.
     """
+
+    shared = ("items", "sha256")
 
     def __init__(self, ratings: Ratings, split: str, shots: int) -> None:
         count = int(ratings.user.max()) + 1

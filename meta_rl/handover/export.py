@@ -42,7 +42,7 @@ def export_run(run_dir: Path, options: ExportConfig, say: Say = print) -> Path:
             check_replay(replay)
         if name:
             check_hub(name)
-        export(run_dir, out, replay, name, options.iteration)
+        export(run_dir, out, replay, name, options.iteration, options.data)
         say(f"agent: {out}; load it with meta_rl.load({str(out)!r})")
     if name:
         say(f"uploaded to {push(out, name, options.private)}")
@@ -56,7 +56,7 @@ def address_exported(folder: Path, options: ExportConfig) -> None:
         ConfigError: it is not to be uploaded, or to be changed; as `check_hub`.
         RunError: the agent is damaged, or its card cannot be written.
     """
-    for option in ("out", "replay"):
+    for option in ("out", "replay", "data"):
         if getattr(options, option):
             raise ConfigError(f"--{option}: {folder} is an exported agent, which is uploaded as it is; leave it out")
     if not options.push_to_hub:
@@ -72,7 +72,9 @@ def address_exported(folder: Path, options: ExportConfig) -> None:
         raise RunError(f"{card}: {error.strerror or error}") from error
 
 
-def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "", iteration: int | None = None) -> Path:
+def export(
+    run_dir: Path, out: Path, replay: Path | None = None, name: str = "", iteration: int | None = None, data: str = ""
+) -> Path:
     """Write the newest checkpoint of a run into the folder `out` as an agent, with a model card, whose results are
     those of this checkpoint.
 
@@ -80,6 +82,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "",
         replay: a video or page that shows the agent, copied beside it.
         name: of the repository on the Hub, if it goes there: the card then tells how to get it.
         iteration: take the checkpoint of this iteration and no other.
+        data: where the data lies, if it has moved; runs that wrote down their spaces, as all do now, need none.
     Raises:
         ConfigError: no run or checkpoint there, an evaluation of an earlier version, or `out` holds something else.
         RunError: the checkpoint is damaged, or `out` cannot be written.
@@ -90,7 +93,7 @@ def export(run_dir: Path, out: Path, replay: Path | None = None, name: str = "",
     recorded = run_dir / "environment.json"
     about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
     about.pop(INTERFACE, None)
-    interface = interface_of(run_dir, config)
+    interface = interface_of(run_dir, replace_paths(config, {"fewshot.data": data}) if data else config)
     agent = bundle.Bundle(state.weights, state.iteration, state.env_steps, interface, about)
     headline = files(run_dir).evaluation
     if headline.exists():

@@ -41,3 +41,5 @@ class ExportConfig:
     """Make the repository a private one. If there is a public one of that name, nothing is uploaded."""
     iteration: int | None = None
     """Take the kept checkpoint of this iteration; default the newest."""
+    data: str = ""
+    """Path of the data of a few-shot run, if it has moved; only runs of earlier versions need it."""

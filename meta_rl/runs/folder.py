@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from meta_rl.config import RECIPES, TrainConfig, changed_fields, load_config
+from meta_rl.config import RECIPES, TrainConfig, changed_fields, load_config, replace_paths
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.runs.durable import json_bytes, replace_durably
 
@@ -20,6 +20,9 @@ MANIFEST = "agent.json"
 """The file that only an exported agent has; see `meta_rl.agents.bundle`."""
 SHOWN_NUMBERS = 20
 """Numbers that a line names, at most."""
+
+PACKAGES = ("meta-rl", "torch", "numpy", "gymnasium", "mujoco", "metaworld")
+"""Packages whose versions are recorded."""
 
 RESULTS = "results"
 """The folder in an exported agent that is not part of it; see `results_dir`."""
@@ -167,11 +170,17 @@ def write_json(path: Path, value: Any) -> None:
     replace_durably(path, json_bytes(value))
 
 
+def absolute_data(config: TrainConfig) -> TrainConfig:
+    """`config` with the path of its data from the root on, so that it is found from other folders."""
+    if not config.fewshot.data:
+        return config
+    return replace_paths(config, {"fewshot.data": str(Path(config.fewshot.data).expanduser().absolute())})
+
+
 def versions() -> dict[str, Any]:
     """Libraries, interpreter, machine and (in a checkout) commit."""
-    names = ("meta-rl", "torch", "numpy", "gymnasium", "mujoco", "metaworld")
     found: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in names:
+    for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -20,11 +20,12 @@ from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError, Say, Stopped
 from meta_rl.runs import checkpoint, durable
 from meta_rl.runs.durable import CheckpointError
-from meta_rl.runs.folder import has_checkpoint, open_run, versions, write_json
+from meta_rl.runs.folder import absolute_data, has_checkpoint, holds_run, open_run, versions, write_json
 from meta_rl.runs.log import Display, Row, RunLog, note_resume
 from meta_rl.runs.loggers import check_loggers, open_loggers
 from meta_rl.runs.own import remember
 from meta_rl.runs.problem import Problem, open_problem
+from meta_rl.runs.recorded import FINGERPRINT, check_resumed
 from meta_rl.runs.signals import BROKEN_PIPE, Stop
 from meta_rl.sources import fork_server
 from meta_rl.sources.base import Source
@@ -41,18 +42,22 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     """Run (or resume) the training that `config` describes and return its run directory.
 
     Raises:
-        ConfigError: an impossible setting, or the run directory holds another run.
+        ConfigError: an impossible setting, or the run directory holds another run, or one that began with other tasks
+            or other data.
         RunError: no space left, every checkpoint damaged, a worker that fails again and again,
             gradients that are not finite three times in a row, ...
         Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
     """
     fork_server.leave_if_imported_again()
+    config = absolute_data(config)
     validate(config)
     if config.learners > 1:
         fork_server.require_processes("--learners", 1)
     check_loggers(config.logger)
     device = select_device(config.device)
     problem = open_problem(config)
+    if holds_run(config) and has_checkpoint(config.path):
+        check_resumed(config, problem.fingerprint(), problem.interface)
     with closing(problem.source()) as source:
         start = None
         if config.start_from and not has_checkpoint(config.path):  # a resumed run has its own by now
@@ -83,7 +88,7 @@ def _train(
     write_json(run_dir / "config.json", to_dict(config))  # before anything else: this file marks the folder as a run
     if state is None:
         state = learner.init()
-        about = {"task_distribution": problem.fingerprint(), "device": device.type, **versions()}
+        about = {FINGERPRINT: problem.fingerprint(), "device": device.type, **versions()}
         about[THREADS] = torch.get_num_threads()
         about[INTERFACE] = problem.interface.to_dict()
         if start is not None:

@@ -17,6 +17,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.weights import Weights, adopt
 from meta_rl.errors import ConfigError
 from meta_rl.runs.folder import check_start
+from meta_rl.runs.recorded import differing_interfaces
 
 
 def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Agent:
@@ -35,6 +36,8 @@ def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Age
     for what, mine, its in zip(("observations", "actions"), interface.forms, agent.interface.forms, strict=True):
         if mine != its:
             raise ConfigError(f"--start-from: {folder} has {what} {its}, {config.env} has {mine}")
+    if changed := list(differing_interfaces(agent.interface, interface)):
+        raise ConfigError(f"--start-from: {folder} has learned about other items: {'; '.join(changed)}")
     if bool(agent.weights.statistics) != bool(fresh.statistics):
         theirs = agent.config.network.normalise_observations
         raise ConfigError(f"--start-from: {folder} was trained with --normalise-observations {theirs}; valid here: the "

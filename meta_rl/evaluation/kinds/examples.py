@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_rl.agents.agent import Agent
+from meta_rl.agents.opening import open_examples
 from meta_rl.algorithms.supervised import FewShotLearner
 from meta_rl.config import EvaluateConfig
 from meta_rl.errors import Say
@@ -20,7 +21,6 @@ from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.scores import INDUCTIVE, TRANSDUCTIVE, Column, Record, Score, Stage
 from meta_rl.fewshot.published import PUBLISHED
-from meta_rl.fewshot.tasks import open_tasks
 from meta_rl.runs.log import read_rows
 
 
@@ -36,7 +36,7 @@ class ExamplesKind:
 
     def judge(self, agent: Agent, protocol: EvaluateConfig, split: str, say: Say, record: bool) -> tuple[Any, None]:
         """Score every episode; there is nothing to record."""
-        tasks, learner = open_tasks(agent.config, split), cast(FewShotLearner, agent.learner)
+        tasks, learner = open_examples(agent, split), cast(FewShotLearner, agent.learner)
         evaluation = evaluate_fewshot(learner, agent.weights, tasks, agent.config, protocol, split)
         found = {
             "task_distribution": tasks.fingerprint(),

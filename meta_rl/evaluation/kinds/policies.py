@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import envs
 from meta_rl.agents.agent import Agent
+from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.errors import Say
@@ -54,7 +54,7 @@ class PolicyKind:
     ) -> tuple[dict[str, Any], Recording | None]:
         """Play every task, and Meta-World's own evaluator where `protocol` asks for it: the fields of a `Record` that
         tell what came of it, and a recording if `record` asks for one."""
-        distribution = envs.make(agent.config.env, split)
+        distribution = open_distribution(agent, split)
         recorder = Recorder(replayed(distribution, protocol)) if record else None
         evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, spectator=recorder)
         played = recorder.recording(about(agent, protocol, distribution), evaluation) if recorder else None
