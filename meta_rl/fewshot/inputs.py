@@ -23,7 +23,7 @@ CHANNELS = {1: "L", 3: "RGB"}
 """Channels of an image -> Pillow's mode."""
 BRIGHTEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(bool): 1}
 """What counts as 1 in an array of images."""
-DRAWN = {kind: omniglot.drawing for kind in TASK_KINDS if kind.partition("-")[0] == omniglot.NAME}
+DRAWN = {kind: omniglot.drawing for kind in TASK_KINDS if kind.partition("-")[0] == omniglot.OMNIGLOT}
 """Kinds of tasks whose pictures are not taken as they are -> what is made of a grey one."""
 
 

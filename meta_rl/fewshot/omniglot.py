@@ -24,7 +24,7 @@ from meta_rl.fewshot.pictures import read_picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-NAME = "omniglot"
+OMNIGLOT = "omniglot"
 """How the names of its tasks begin."""
 SIZE = 28
 PACKED = "omniglot_28x28.npz"

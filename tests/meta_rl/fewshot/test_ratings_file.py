@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,7 @@ def test_any_file_is_read_as_it_was_meant(
     writer.writerows([[row[columns.index(name)] for name in order] for row in [columns, *written][not header :]])
     ratings = read(tmp_path_factory.mktemp("any"), out.getvalue().replace("\x1f", separator))
     found = sorted((ratings.user[k], str(ratings.ids[ratings.item[k]]), ratings.rating[k]) for k in range(len(written)))
-    whole = all(name.lstrip("-").isdigit() and str(int(name)) == name for name in (row[0] for row in written))
+    whole = all(re.fullmatch("0|-?[1-9][0-9]*", row[0]) for row in written)
     users = sorted({row[0] for row in written}, key=int if whole else str)
     assert found == sorted((users.index(u), i, r) for u, i, r, _ in written)
     for user, name in enumerate(users):
