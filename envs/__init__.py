@@ -11,6 +11,7 @@ from envs.names import UnknownNameError, closest
 from envs.own import Origin, is_own
 from envs.registry import check_name, families, list_names, make, origin, register, register_own, stock_benchmark
 from envs.scene import NoDisplayError, Scene, Solid, Track
+from envs.spaces import misfit
 from envs.threads import limit_threads
 from envs.vector import EnvError, SingleEnv
 
@@ -39,6 +40,7 @@ __all__ = [
     "limit_threads",
     "list_names",
     "make",
+    "misfit",
     "origin",
     "register",
     "register_own",

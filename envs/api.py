@@ -157,6 +157,15 @@ class TaskVectorEnv(ABC):
         """Environments without an episode to go on with, ``[task, env]``: it has ended, or none has begun."""
         return self._terminated | (self._elapsed >= self.horizon)
 
+    @property
+    def missing_success(self) -> str:
+        """Why the success of its episodes since the last `set_tasks` is unknown, in a sentence; empty: it is known, or
+        there is none to know.
+
+        Optional: for environments of others, who may not say what they were expected to.
+        """
+        return ""
+
     # -- public verbs ------------------------------------------------------------------------------------------
 
     @_one_thread_at_a_time

@@ -5,7 +5,8 @@
 
 One short function per clause of the contract, listed in `CHECKS` from the simplest to the subtlest, so the first
 error is the one to repair first. It makes 7 environments (2 tasks of 2, and 3 single ones) and runs one episode to
-the horizon; everything else takes a few steps. Comparisons are exact: equal episodes are equal bit for bit.
+the horizon; everything else takes a few steps. Comparisons are exact: equal episodes are equal bit for bit. What
+training asks beyond the contract is in `envs.trainable`; there, episodes are played on where nothing is found.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.api import Bool, Float, NonFiniteError, Step, Task, TaskDistribution, TaskVectorEnv
+from envs.spaces import misfit
+from envs.trainable import DEMANDS
+from envs.vector import EnvError
 
 TASKS, ENVS, STEPS = 2, 2, 6
 """Size of the batch that most checks use, and half the number of steps of the episodes that they compare."""
@@ -33,7 +37,7 @@ class ConformanceError(AssertionError):
 
 
 def check(distribution: TaskDistribution, *, seed: int = 0) -> None:
-    """Try every clause of the contract of `envs.api` on `distribution`.
+    """Try every clause of the contract of `envs.api` on `distribution`, and whether training can use it.
 
     Args:
         seed: picks the tasks, the actions and the seeds of the episodes.
@@ -44,6 +48,11 @@ def check(distribution: TaskDistribution, *, seed: int = 0) -> None:
     try:
         for one in CHECKS:
             one(case)
+        for demand in DEMANDS:
+            sentence = demand(case)
+            _require(not sentence, sentence)
+    except EnvError as error:
+        raise ConformanceError(str(error)) from error
     finally:
         case.close()
 
@@ -192,7 +201,8 @@ def _check_horizon_is_a_count(case: _Case) -> None:
 
 def _check_spaces(case: _Case) -> None:
     observation, action = case.distribution.observation_space, case.distribution.action_space
-    _require(isinstance(observation, gym.spaces.Box), f"observation_space must be a Box, got {observation}")
+    wrong = misfit(observation, action)
+    _require(not wrong, wrong)
     box = isinstance(action, gym.spaces.Box) and np.dtype(action.dtype).kind == "f"
     ok = box or isinstance(action, gym.spaces.Discrete)
     _require(ok, f"action_space must be a Box of floats or Discrete, got {action}")

@@ -6,6 +6,8 @@ The environment is told its task in one of two ways: a method ``set_task(vector)
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,11 +17,23 @@ from numpy.typing import NDArray
 
 from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv, sample_balanced
 from envs.finite import TaskLists, digest, list_tasks
+from envs.returned import Reader, ReturnedError
+from envs.spaces import misfit
+
+MAX_SEED = 2**31 - 1
+"""Largest seed that an environment is given: simulators in C++ often keep it in 31 bits."""
+CLIP = "policies are unbounded: wrap the environment in gymnasium.wrappers.ClipAction (outside RescaleAction, if any)"
+ASKS_RESET = "the environment must read its task from reset(options={'task': vector})"
+LIKE_SET_TASK = re.compile(r"(?!_|get)(\w*task\w*|(re)?set_?(goal|params?|context|mdp))", re.IGNORECASE)
 
 
 class EnvError(RuntimeError):
-    """An environment raised an error of its own, which is the cause of this one; the message says where, and what may
-    help."""
+    """An environment raised an error of its own, which is the cause of this one, or returned what gymnasium's do not;
+    the message says where, and what may help."""
+
+
+class TaskError(EnvError, ValueError):
+    """An environment's `set_task` raised an error of its own, which is the cause of this one."""
 
 
 class GymDistribution(TaskDistribution):
@@ -31,12 +45,15 @@ class GymDistribution(TaskDistribution):
         sample_vector: draws the numbers of one task from a generator; None where `tasks` lists them.
         horizon: env steps per episode at most; an episode is truncated there, or earlier if the env does so.
         deterministic: the env has no randomness of its own.
-        success_key: name of the info field that is true when the goal is met (absent means not met); None: there is
-            no goal.
+        success_key: name of the info field that is true (or 1) when the goal is met; absent means not met, and where
+            it is absent throughout, no success is reported. None: there is no goal.
         tasks: finitely many tasks, ``{"train": [vector, ...], "test": [vector, ...]}``, which no two splits share. They
             are drawn instead of `sample_vector`, and an evaluation takes all of them.
         in_turn: play the episodes of a task one after another in one object of the environment, instead of side by side
             in as many objects.
+
+    Raises:
+        TypeError: `make_env` makes no environment, or one whose spaces no learner takes.
 
     Example:
         >>> distribution = GymDistribution("pendulum", make_pendulum, lambda rng: rng.uniform(5, 15, 1), horizon=200)
@@ -66,19 +83,32 @@ class GymDistribution(TaskDistribution):
         self._tasks = None if tasks is None else list_tasks(name, tasks, split)
         self.make_env, self.sample_vector = make_env, sample_vector
         probe = make_env()
-        if not isinstance(probe.observation_space, gym.spaces.Box):
-            raise TypeError(f"{name}: observation space must be a Box, got {probe.observation_space}")
-        if not isinstance(probe.action_space, (gym.spaces.Box, gym.spaces.Discrete)):
-            raise TypeError(f"{name}: action space must be a Box or Discrete, got {probe.action_space}")
-        self.observation_space, self.action_space = probe.observation_space, probe.action_space
+        if not isinstance(probe, gym.Env):
+            raise TypeError(f"{name}: make_env must return a gymnasium.Env, got {type(probe).__name__}")
+        if wrong := misfit(probe.observation_space, probe.action_space):
+            raise TypeError(f"{name}: {wrong}")
+        if alike := look_alikes(probe):
+            warnings.warn(f"{name}: no set_task, so {ASKS_RESET}; never called: {', '.join(alike)}", stacklevel=2)
+        self.observation_space, self.action_space = probe.observation_space, clipped_space(probe)
         probe.close()
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
         """`count` independent draws, or `count` tasks of the list, without repeats while it has any left."""
         if self._tasks is not None:
             return sample_balanced(rng, {self.name: self._tasks}, count)
+        return [Task(self.name, self._draw_vector(rng)) for _ in range(count)]
+
+    def _draw_vector(self, rng: np.random.Generator) -> tuple[float, ...]:
+        """The numbers of one task, from a function of the user's."""
         assert self.sample_vector is not None
-        return [Task(self.name, tuple(np.asarray(self.sample_vector(rng)).tolist())) for _ in range(count)]
+        drawn = self.sample_vector(rng)
+        try:
+            if isinstance(drawn, (str, bytes)):
+                raise TypeError
+            return tuple(float(number) for number in np.asarray(drawn).tolist())
+        except (TypeError, ValueError):
+            wrong = " ".join(repr(drawn).split())
+            raise EnvError(f"{self.name}: sample_vector gave {wrong}; valid: a list of numbers, like [0.5]") from None
 
     def tasks(self) -> list[Task] | None:
         """All tasks of the split in their order, if they were listed."""
@@ -100,53 +130,83 @@ class GymVectorEnv(TaskVectorEnv):
 
     def __init__(self, grid: list[list[gym.Env[Any, Any]]], family: str, horizon: int, success_key: str | None) -> None:
         first: Any = grid[0][0]
-        super().__init__(len(grid), len(grid[0]), first.observation_space, first.action_space, horizon)
-        self._family, self._success_key, self._envs = family, success_key or "", grid
+        super().__init__(len(grid), len(grid[0]), first.observation_space, clipped_space(first), horizon)
+        self._family, self._envs = family, grid
+        self._reader = Reader(self.observation_space, success_key or "")
         self._has_set_task = first.has_wrapper_attr("set_task")
         self._advice = ""
+
+    @property
+    def missing_success(self) -> str:
+        """See `envs.TaskVectorEnv.missing_success`."""
+        return self._reader.missing_success
 
     def state(self, task: int, env: int) -> NDArray[np.float64]:
         """The attribute ``state`` of the environment, where it has one made of numbers (Gymnasium's classic ones)."""
         self._check_open()
-        state = np.asarray(getattr(self._envs[task][env].unwrapped, "state", None))
+        try:
+            state = np.asarray(getattr(self._envs[task][env].unwrapped, "state", None))
+        except Exception:  # a property that is not there yet, a list of lists: nothing that can be drawn
+            return np.zeros(0)
         return state.astype(np.float64).reshape(-1) if state.dtype.kind in "fiu" else np.zeros(0)
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:
             if task.family != self._family:
                 raise ValueError(f"expected a task of family {self._family!r}, got {task.to_json()}")
+        self._reader.forget()
         if self._has_set_task:
-            for task, row in zip(tasks, self._envs, strict=True):
-                for env in row:
-                    env.get_wrapper_attr("set_task")(task.array)
+            for row, task in enumerate(tasks):
+                for column in range(self.envs_per_task):
+                    self._tell(row, column, task)
+
+    def _tell(self, row: int, column: int, task: Task) -> None:
+        """Call the `set_task` of one environment."""
+        try:
+            self._envs[row][column].get_wrapper_attr("set_task")(task.array)
+        except Exception as error:
+            where = f"env [{row}, {column}], task {task.to_json()}, set_task(array of {len(task.vector)})"
+            raise TaskError(f"{where}: {_in_words(error)}") from error
 
     def _reset(self, seeds: list[int], mask: Bool) -> Float:
         observation = np.zeros((*self.shape, *self.observation_space.shape), self.observation_space.dtype)
         for task, env in np.argwhere(mask):
-            seed = int(np.random.SeedSequence([seeds[task], int(env)]).generate_state(1)[0])
+            seed = int(np.random.SeedSequence([seeds[task], int(env)]).generate_state(1)[0]) & MAX_SEED
             options = None if self._has_set_task else {"task": self.tasks[task].array}
-            observation[task, env] = self._call(task, env, "reset", seed=seed, options=options)[0]
+            observation[task, env] = self._call_reset(task, env, seed=seed, options=options)
         return observation
+
+    def _call_reset(self, task: int, env: int, **given: Any) -> NDArray[Any]:
+        """The observation that one environment gives at its reset."""
+        try:
+            return self._reader.reset(self._envs[task][env].reset(**given))
+        except Exception as error:
+            raise EnvError(f"{self._called(task, env)}, reset: {_in_words(error)}{self._advice}") from error
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
         observation = np.zeros((*self.shape, *self.observation_space.shape), self.observation_space.dtype)
         reward, terminated, success = np.zeros(self.shape), np.zeros(self.shape, bool), np.zeros(self.shape, bool)
         for task, env in np.argwhere(active):
             i = (task, env)
-            observation[i], value, terminated[i], truncated, info = self._call(task, env, "step", action[i])
-            reward[i], success[i] = value, bool(info.get(self._success_key, False))
+            observation[i], reward[i], terminated[i], truncated, success[i] = self._call_step(task, env, action[i])
             if truncated:  # the env's own time limit came first: the episode ends here, but is not terminal
                 self._elapsed[i] = self.horizon - 1
         return observation, reward, terminated, success
 
-    def _call(self, task: int, env: int, name: str, *args: Any, **options: Any) -> Any:
-        """What a method of one environment returns. Some libraries' errors say nothing: assertions without a word."""
+    def _call_step(self, task: int, env: int, action: Any) -> tuple[NDArray[Any], float, bool, bool, bool]:
+        """Observation, reward, terminated, truncated and success that one environment gives."""
         try:
-            return getattr(self._envs[task][env], name)(*args, **options)
+            return self._reader.step(self._envs[task][env].step(action))
         except Exception as error:
-            when = "reset" if name == "reset" else f"step {self._elapsed[task, env]}"
-            said = f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__} without a message"
-            raise EnvError(f"{self._called(task, env)}, {when}: {said}{self._advice}") from error
+            where = f"{self._called(task, env)}, step {self._elapsed[task, env]}"
+            raise EnvError(f"{where}: {_in_words(error)}{self._beyond(action)}{self._advice}") from error
+
+    def _beyond(self, action: Any) -> str:
+        """What to know of an action outside its bounds, which may be why its step went wrong."""
+        space = self._envs[0][0].action_space
+        if not isinstance(space, gym.spaces.Box) or ((space.low <= action) & (action <= space.high)).all():
+            return ""
+        return f"; its action {action.tolist()} is outside its bounds, and {CLIP}"
 
     def _called(self, task: int, env: int) -> str:
         return f"env [{task}, {env}], task {self.tasks[task].to_json()}"
@@ -173,10 +233,39 @@ class SingleEnv(GymVectorEnv):
         pass
 
     def _reset(self, seeds: list[int], mask: Bool) -> Float:
-        return np.asarray(self._call(0, 0, "reset", seed=seeds[0])[0])[None, None]
+        return self._call_reset(0, 0, seed=seeds[0])[None, None]
 
     def _called(self, task: int, env: int) -> str:
         return f"{self._envs[task][env]}"
 
     def _close(self) -> None:
         pass
+
+
+def clipped_space(env: gym.Env[Any, Any]) -> Any:
+    """The action space of `env`; below a `ClipAction`, which has no bounds of its own, that to which it clips."""
+    layer: Any = env
+    while isinstance(layer, gym.Wrapper) and layer.action_space == env.action_space:
+        if isinstance(layer, gym.wrappers.ClipAction):
+            return layer.env.action_space
+        layer = layer.env
+    return env.action_space
+
+
+def look_alikes(env: gym.Env[Any, Any]) -> list[str]:
+    """Methods that may be meant to take a task, of an environment and its wrappers that have no `set_task`."""
+    if env.has_wrapper_attr("set_task"):
+        return []
+    layers: list[Any] = [env]
+    while isinstance(layers[-1], gym.Wrapper):
+        layers.append(layers[-1].env)
+    named = [(type(layer), name) for layer in layers for name in dir(type(layer)) if LIKE_SET_TASK.fullmatch(name)]
+    return sorted({name for kind, name in named if callable(getattr(kind, name, None))})
+
+
+def _in_words(error: Exception) -> str:
+    """An error in one line. Some libraries' errors say nothing: assertions without a word."""
+    if isinstance(error, ReturnedError):
+        return str(error)
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else f"{type(error).__name__} without a message"

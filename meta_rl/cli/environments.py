@@ -87,11 +87,20 @@ def check_environment(name: str, split: str = "train") -> None:
     try:
         envs.check(distribution)
     except envs.ConformanceError as error:
-        raise RunError(f"{name}: {error}") from error
+        raise RunError(f"{name}: {error}{_place(error)}") from error
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename}:{frame.lineno}"
         raise RunError(f"{name}: raised {type(error).__name__} in {frame.name} ({place}): {error}") from error
+
+
+def _place(error: BaseException) -> str:
+    """The line that raised the cause of `error`, if it is the user's; else empty."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    own = Path(frame.filename).is_relative_to(Path(envs.__file__).parent)
+    return "" if own else f" (in {frame.name}, {frame.filename}:{frame.lineno})"
 
 
 def find(name: str, split: str) -> envs.TaskDistribution:

@@ -47,6 +47,8 @@ class Environments:
 
     def __init__(self, config: TrainConfig) -> None:
         self._config, self._distribution = config, envs.make(config.env, "train")
+        if wrong := envs.misfit(self._distribution.observation_space, self._distribution.action_space):
+            raise ConfigError(f"--env: {config.env}: {wrong}")
         known = self._distribution.knows_mean_reward
         if config.algorithm.needs_mean_reward and not known:
             raise ConfigError(

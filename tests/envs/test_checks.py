@@ -11,6 +11,7 @@ import pytest
 import envs
 from envs.api import FlatVectorEnv, NonFiniteError, Task, TaskDistribution, TaskVectorEnv
 from envs.checks import CHECKS, ConformanceError, _Case, _play, check
+from envs.trainable import DEMANDS, narrow_bounds, unheard_tasks, unknown_success
 from envs.vector import GymDistribution
 
 # -- a correct distribution with everything that can go wrong: noise, two families, termination, float32 -----------
@@ -110,8 +111,8 @@ GOOD = {
     "walk": Walk,
     "navigation": lambda: envs.make("navigation", horizon=30),
     "pendulum": lambda: GymDistribution("pendulum", Pendulum, lambda rng: rng.uniform(0.5, 2, 1), horizon=20),
-    "bandit": lambda: GymDistribution("bandit", Bandit, lambda rng: rng.random(3), horizon=8),
-    "one step": lambda: GymDistribution("bandit", Bandit, lambda rng: rng.random(3), horizon=1),
+    "bandit": lambda: GymDistribution("bandit", Bandit, lambda rng: rng.random(3), horizon=8, success_key=None),
+    "one step": lambda: GymDistribution("bandit", Bandit, lambda rng: rng.random(3), horizon=1, success_key=None),
     "ml1 native": lambda: envs.make("metaworld/ml1-reach-v3", horizon=12, engine="native"),
     "ml1 reference": lambda: envs.make("metaworld/ml1-reach-v3", horizon=12, engine="reference"),
     "ml1 test": lambda: envs.make("metaworld/ml1-reach-v3", "test", horizon=500),
@@ -176,6 +177,9 @@ DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "the environment's horizon is 15, the distribution's 20": {"horizon": 20},
     "deterministic is claimed": {"deterministic": True},
     "knows_mean_reward is True, which is not": {"knows_mean_reward": True},
+    r"observation_space must be flat, \(n,\), got a Box of shape \(2, 2\).*FlattenObservation": {
+        "observation_space": gym.spaces.Box(-1, 1, (2, 2))
+    },
 }
 CLEAN = Walk()
 
@@ -422,6 +426,31 @@ class TwistedWalk(WalkEnv):
         return TwistedFlat(self)
 
 
+class DeafWalk(WalkEnv):
+    """Draws its noise and its rewards without a look at the task."""
+
+    def _set_tasks(self, tasks):
+        super()._set_tasks(tasks)
+        self.slope = np.ones((self.num_tasks, 1))
+
+
+class NarrowWalk(WalkEnv):
+    def _step(self, action, active):
+        if (action[active] > 1).any():
+            raise IndexError(int(action.max()))
+        return super()._step(action, active)
+
+
+class RootWalk(WalkEnv):
+    def _step(self, action, active):
+        observation, reward, *flags = super()._step(action, active)
+        return observation, np.where(action[..., 0] < -1, np.nan, reward), *flags
+
+
+class SilentWalk(WalkEnv):
+    missing_success = "nobody said whether it was met"
+
+
 ENVIRONMENTS: list[tuple[str, type[WalkEnv]]] = [
     (r"reward must be a numpy array float64 \(2, 2\), got float32", TypedWalk),
     (r"observation must be a numpy array float32 \(2, 2, 2\), got float64", WideWalk),
@@ -455,6 +484,10 @@ ENVIRONMENTS: list[tuple[str, type[WalkEnv]]] = [
     (r"flat\(\) must give the same numbers", TwistedWalk),
     ("step before the first reset must be refused", EagerWalk),
     ("closing twice must be fine, but raised RuntimeError", CloseOnceWalk),
+    ("8 pairs of tasks gave the same episodes", DeafWalk),
+    (r"outside its bounds, \[3.0\], raised IndexError: 3", NarrowWalk),
+    (r"outside its bounds, \[-3.0\], gave NaN or infinity.*ClipAction", RootWalk),
+    ("nobody said", SilentWalk),
 ]
 
 
@@ -522,6 +555,19 @@ def test_every_check_is_provoked_by_something_here() -> None:
             check(distribution)
         provoked.update(entry.name for entry in caught.traceback)
     assert {one.__name__ for one in CHECKS} <= provoked
+
+
+@pytest.mark.parametrize(
+    ("env_class", "made"),
+    [(WalkEnv, None), (DeafWalk, unheard_tasks), (NarrowWalk, narrow_bounds), (SilentWalk, unknown_success)],
+)
+def test_each_demand_is_made_of_one_environment_here(env_class: type[WalkEnv], made: Any) -> None:
+    case = _Case(broken_environment(env_class), 0)
+    assert [one for one in DEMANDS if one(case)] == ([made] if made else [])
+
+
+def test_one_task_alone_need_not_be_told_from_others() -> None:
+    check(envs.FixedTask(GOOD["pendulum"](), Task("pendulum", (1.0,))))
 
 
 def test_a_conformance_error_is_an_assertion_error_and_environments_are_closed() -> None:

@@ -177,7 +177,7 @@ def test_unusable_spaces_are_refused(which: str) -> None:
     class Binary(Line):
         action_space = gym.spaces.MultiBinary(3)
 
-    with pytest.raises(TypeError, match=f"{which} space must be"):
+    with pytest.raises(TypeError, match=f"line: {which}_space must be a Box"):
         lines({"observation": Dictionary, "action": Binary}[which])
 
 
@@ -226,3 +226,95 @@ def test_an_error_keeps_its_own_words() -> None:
         env.reset([0])
         with pytest.raises(EnvError, match=r"step 0: IndexError: index 1 is out of bounds"):
             env.step(np.full((1, 1), 6))
+
+
+class Pearl(gym.Wrapper):
+    """Takes its task under another name."""
+
+    def reset_task(self, vector: np.ndarray) -> None:
+        self.unwrapped.payoffs = vector
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (
+            type("Camel", (Arms,), {"setTask": lambda self, v: None, "set_goal": lambda self, v: None}),
+            "setTask, set_goal",
+        ),
+        (lambda: Pearl(Arms()), "reset_task"),
+        (lambda: gym.wrappers.ClipReward(Pearl(Arms()), 0, 1), "reset_task"),
+    ],
+)
+def test_what_looks_like_set_task_is_named(make: Callable[[], gym.Env], names: str) -> None:
+    with pytest.warns(UserWarning, match=rf"^arms: no set_task, so .* reset\(options=.*; never called: {names}$"):
+        GymDistribution("arms", make, lambda rng: rng.random(2), 3)
+
+
+def test_seeds_fit_in_31_bits_and_those_that_did_are_as_they_were() -> None:
+    made: list[Line] = []
+
+    def make() -> Line:
+        made.append(Line())
+        return made[-1]
+
+    with lines(make).make(20, 2) as env:
+        env.set_tasks(gains(*[1.0] * 20))
+        env.reset(range(20))
+    got = [one.seeds[0] for one in made[1:]]
+    whole = [int(np.random.SeedSequence([task, i]).generate_state(1)[0]) for task in range(20) for i in range(2)]
+    assert got == [seed % 2**31 for seed in whole]
+    assert sum(a == b for a, b in zip(got, whole, strict=True)) == sum(seed < 2**31 for seed in whole) > 10
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        (lambda self, v: v["goal"], IndexError),
+        (lambda self, v: 1 / 0, ZeroDivisionError),
+        (lambda self, v: (_ for _ in ()).throw(ValueError("above\n1")), ValueError),
+    ],
+)
+def test_errors_inside_set_task_have_their_place(broken: Any, error: type[Exception]) -> None:
+    with lines(type("Broken", (Line,), {"set_task": broken})).make(1, 2) as env:
+        place = (
+            rf'^env \[0, 0\], task {{"family": "line", "vector": \[2.0\]}}, set_task\(array of 1\): {error.__name__}: .'
+        )
+        with pytest.raises(EnvError, match=place) as caught:
+            env.set_tasks(gains(2.0))
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ValueError)  # a task that cannot be held, as the contract has it
+    assert isinstance(caught.value.__cause__, error)
+
+
+@pytest.mark.parametrize("drawn", [0.5, None, "left", [[0.5]], {"goal": 0.5}, [0.5, "far"]])
+def test_a_sampler_that_gives_no_numbers_is_refused(drawn: Any) -> None:
+    distribution = GymDistribution("line", Line, lambda rng: drawn, 10)
+    with pytest.raises(EnvError, match=r"^line: sample_vector gave .*; valid: a list of numbers, like \[0.5\]$"):
+        distribution.sample(np.random.default_rng(0), 1)
+
+
+def test_an_action_outside_its_bounds_is_shown_where_a_step_goes_wrong() -> None:
+    class Bounded(Line):
+        def step(self, action: np.ndarray) -> Any:
+            assert self.action_space.contains(action), "no such action"
+            return super().step(action)
+
+    with lines(Bounded).make(1, 1) as env:
+        env.set_tasks(gains(1.0))
+        env.reset([0])
+        with pytest.raises(EnvError, match=r"no such action.*; its action \[1.5\] is outside its bounds.*ClipAction"):
+            env.step(np.full((1, 1, 1), 1.5, np.float32))
+    clipped = lines(lambda: gym.wrappers.ClipAction(Bounded()))
+    assert clipped.action_space == Bounded.action_space  # the bounds to which it clips: those of random agents
+    with clipped.make(1, 1) as env:
+        env.set_tasks(gains(1.0))
+        start = env.reset([0])
+        moved = env.step(np.full((1, 1, 1), 1.5, np.float32)).observation - start
+    np.testing.assert_allclose(moved, 1.0)
+
+
+@pytest.mark.parametrize("state", [property(lambda self: 1 / 0), [[1], [1, 2]], "words", None, {"x": 1}])
+def test_a_state_that_is_not_made_of_numbers_counts_as_none(state: Any) -> None:
+    with lines(type("Stated", (Line,), {"state": state})).make(1, 1) as env:
+        assert env.state(0, 0).shape == (0,)

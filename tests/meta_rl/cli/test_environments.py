@@ -11,8 +11,10 @@ from envs import registry
 from meta_rl.cli import main
 
 MODULE = """
+import gymnasium
 import numpy as np
 import envs
+from envs.vector import GymDistribution
 from envs.navigation import Navigation
 
 good = Navigation(horizon=20)
@@ -28,6 +30,37 @@ class Broken(Good):
 class Raising(Good):
     def make(self, num_tasks, envs_per_task):
         raise ZeroDivisionError("by nothing")
+
+class Spring(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-10, 10, (2,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+    def set_task(self, vector):
+        self.goal = vector[0]
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.random(2, np.float32), {}
+    def step(self, action):
+        return self.np_random.random(2, np.float32), float(self.goal), False, False, {"success": False}
+
+class Lost(Spring):
+    def set_task(self, vector):
+        self.goal = vector["goal"]
+
+class OldStep(Spring):
+    def step(self, action):
+        return *super().step(action)[:3], {}
+
+class Matrix(Spring):
+    action_space = gymnasium.spaces.Box(-1, 1, (2, 3))
+
+class IsSuccess(Spring):
+    def step(self, action):
+        return *super().step(action)[:4], {"is_success": False}
+
+def tasks(cls):
+    return lambda: GymDistribution("mine", cls, lambda rng: rng.random(1), 5)
+
+spring, lost, old_step, matrix, is_success = map(tasks, (Spring, Lost, OldStep, Matrix, IsSuccess))
 
 def explode():
     raise KeyError("no")
@@ -71,7 +104,7 @@ def test_speed_is_measured_on_demand(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_check_passes_listed_and_own_distributions(module: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("bandit/k5-n10", f"{module}:good", f"{module}:Good"):
+    for name in ("bandit/k5-n10", f"{module}:good", f"{module}:Good", f"{module}:spring"):
         assert main(["envs", "check", name]) == 0
         assert capsys.readouterr().out == f"{name}: keeps the contract\n"
     assert main(["envs", "check", "tabular", "--split", "test"]) == 0
@@ -82,6 +115,11 @@ def test_check_passes_listed_and_own_distributions(module: str, capsys: pytest.C
     [
         ("Broken", 1, "sample gave other tasks for the same rng: it must draw from nothing but rng"),
         ("Raising", 1, "raised ZeroDivisionError in make ("),
+        ("lost", 1, ", set_task(array of 1): IndexError: only integers"),
+        ("lost", 1, ".py:35)"),  # its own line, not that of the caller
+        ("old_step", 1, "step 0: returned 4 values; gymnasium's step returns 5: observation, reward, "),
+        ("matrix", 2, "mine: action_space must be flat, (n,), got a Box of shape (2, 3)"),
+        ("is_success", 1, "keys seen: 'is_success'"),
         ("explode", 2, "raised KeyError: 'no'"),
         ("god", 2, "has no 'god'; closest: good"),
         ("number", 2, "is a int; valid: an envs.TaskDistribution"),
