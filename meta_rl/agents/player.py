@@ -97,7 +97,8 @@ class Player:
         rng = generator(self._seed, Purpose.TEST_NOISE, stage=self._stage)
         noise = draw_noise(rng, self._learner.policy, 1, episodes, env.horizon)
         actor = self._learner.actor(self._adapted)
-        seeds = [integer(self._seed, Purpose.TEST_ENV, task=k, stage=2 * self._stage + 1) for k in range(episodes)]
+        derived = (integer(self._seed, Purpose.TEST_ENV, task=k, stage=2 * self._stage + 1) for k in range(episodes))
+        seeds = [seed % 2**31 for seed in derived]  # simulators in C++ often keep a seed in 31 bits
         recorded = join_rollouts([rollout(env, actor, noise[:, k : k + 1], seeds[k : k + 1]) for k in range(episodes)])
         self._look_at(recorded.observation)
         self._adapted = self._learner.adapt(self._adapted, self._learner.prepare(self._adapted, recorded), actor)

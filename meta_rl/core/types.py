@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,8 @@ class Rollout(NamedTuple):
     (`envs.TaskVectorEnv.mean_reward`); else `reward`."""
     discarded: tuple[str, ...] = ()
     """Problem of each episode that was left out because of a NaN from the environment; it has no valid step. """
+    missing_success: str = ""
+    """Why `success` is unknown, in a sentence (see `envs.TaskVectorEnv.missing_success`); empty: it is known."""
 
     @property
     def returns(self) -> NDArray[np.float64]:
@@ -57,6 +59,12 @@ class Rollout(NamedTuple):
     def env_steps(self) -> int:
         """Number of valid steps."""
         return int(self.valid.sum())
+
+
+def missing_in_all(sentences: Iterable[str]) -> str:
+    """Why success is unknown in several rollouts: the first of `sentences`; empty as soon as one is."""
+    every = list(sentences)
+    return every[0] if all(every) else ""
 
 
 class Batch(NamedTuple):

@@ -57,13 +57,13 @@ def compare_runs(runs: Sequence[Evaluated]) -> Comparison:
     return Comparison(
         kind=kind,
         headline=record.headline,
-        names=record.names,
+        names=[name for name in record.names if all(name in run.record.names for run in runs)],
         env=first.config.env,
         tasks=record.tasks,
         versions=record.versions,
         groups={label: _summarise(mine, kind, judged) for label, mine in groups.items()},
         task_distribution=record.task_distribution,
-        has_success=record.has_success,
+        has_success=all(run.record.has_success for run in runs),
         episodes=kind.judged_on(first),
         baselines=record.baselines,
     )

@@ -7,6 +7,7 @@ themselves stay beside it, so the next curve only does what is new.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,13 @@ class Point:
     evaluation: str
     record: Record
 
-    def scores(self) -> list[dict[str, Score]]:
-        """The scores by name and way, in words, before adaptation and after it; only the first where nothing was
-        adapted."""
+    def scores(self, names: Sequence[str]) -> list[dict[str, Score]]:
+        """The scores called `names` by name and way, in words, before adaptation and after it; only the first where
+        nothing was adapted."""
         record, words = self.record, ways_in_words(self.record.ways)
         ends = (record.stages[0], *record.stages[1:][-1:])
         return [
-            {f"{name}{word}": stage.scores[way][name] for name in record.names for way, word in words.items()}
+            {f"{name}{word}": stage.scores[way][name] for name in names for way, word in words.items()}
             for stage in ends
         ]
 
@@ -62,6 +63,12 @@ class Curve:
     protocol: EvaluateConfig
     damaged: list[int]
     points: list[Point]
+
+    @property
+    def names(self) -> list[str]:
+        """The scores that all points have: success may be unknown at some."""
+        records = [point.record for point in self.points]
+        return [name for name in records[0].names if all(name in record.names for record in records)]
 
     @property
     def acts(self) -> bool:
@@ -133,7 +140,7 @@ def curve_table(curve: Curve) -> str:
     """The curve in Markdown: a row per checkpoint."""
     rows = []
     for point in curve.points:
-        stages = point.scores()
+        stages = point.scores(curve.names)
         counters = [str(point.record.iteration), *([f"{point.record.train_env_steps:,}"] if curve.acts else [])]
         rows.append([*counters, *(show(_name(name), stage[name]) for name in stages[0] for stage in stages)])
     heads = ["iteration", *(["env steps"] if curve.acts else [])]
@@ -162,7 +169,7 @@ def plot_curve(curve: Curve, path: Path) -> None:
 
     records = [point.record for point in curve.points]
     xs = [record.train_env_steps if curve.acts else record.iteration for record in records]
-    curves = [point.scores() for point in curve.points]  # [point][stage][name]
+    curves = [point.scores(curve.names) for point in curve.points]  # [point][stage][name]
     names = list(curves[0][0])
     titles = list(dict.fromkeys(map(_name, names)))
     size = (4.5 * len(titles), 3.6)

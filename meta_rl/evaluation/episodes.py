@@ -22,7 +22,7 @@ from meta_rl.algorithms.base import MetaLearner
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.interface import Interface
 from meta_rl.core.seeding import Purpose, generator
-from meta_rl.core.types import Adapted, Rollout
+from meta_rl.core.types import Adapted, Rollout, missing_in_all
 from meta_rl.core.weights import Weights
 from meta_rl.evaluation.scores import MODE, SAMPLED, Score, Stage, Values
 from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
@@ -62,6 +62,8 @@ class Evaluation:
         practice_returns: of the episodes with sampled actions that were adapted on, ``[task, step, episode]``; for a
             learner with a memory the learning curve of a trial.
         env_steps: env steps that the evaluation took.
+        missing_success: why success is unknown, in a sentence: nothing was solved then, and it means nothing. Empty:
+            it is known, or the tasks have none.
     """
 
     tasks: list[Task]
@@ -71,6 +73,7 @@ class Evaluation:
     sampled_solved: NDArray[np.bool_]
     practice_returns: NDArray[np.float64]
     env_steps: int
+    missing_success: str = ""
 
     def stages(self) -> list[Stage]:
         """Per stage and way the mean success and return over tasks, each with a 95 % stratified-bootstrap interval, the
@@ -107,12 +110,14 @@ class _Judged:
 
     def __init__(self, *shape: int) -> None:
         self.returns, self.solved, self.env_steps = np.zeros(shape), np.zeros(shape, bool), 0
+        self.missing: list[str] = []
 
     def put(self, played: Rollout, kept: Sequence[int], tasks: Sequence[int], stage: int) -> None:
         """Store the rows `kept` of `played` as results of `tasks`, in the same order."""
         # [kept, episode] each
         self.returns[tasks, stage], self.solved[tasks, stage] = played.returns[kept], played.solved[kept]
         self.env_steps += int(played.valid[kept].sum())  # of [kept, episode, time]
+        self.missing.append(played.missing_success)
 
 
 def evaluate(
@@ -198,6 +203,7 @@ def evaluate(
         sampled_solved=by_sample.solved[positions],
         practice_returns=practice_returns[positions],
         env_steps=env_steps + by_mode.env_steps + by_sample.env_steps,
+        missing_success=missing_in_all([*by_mode.missing, *by_sample.missing]),
     )
 
 

@@ -176,8 +176,8 @@ class Recorder:
             self._episodes[position, stage] = {
                 "observation": np.concatenate([rollout.observation[row], last[row]], 1),
                 **{name: getattr(rollout, name)[row] for name in ARRAYS[1:-1]},
-                # [episode, time, state] of each turn, one after another.
-                "state": np.concatenate([np.stack([np.stack(now[i]) for now in moments], 1) for moments in turns]),
+                # [time][episode], the episodes of each turn after those of the one before.
+                "state": _stack_states([[s for moments in turns for s in moments[t][i]] for t in range(length)]),
             }
 
     def recording(self, about: dict[str, Any], evaluation: Evaluation) -> Recording:
@@ -196,6 +196,14 @@ class Recorder:
         every = len(evaluation.tasks) > len(positions)
         tasks = [evaluation.tasks[position] for position in positions] if every else evaluation.tasks
         return Recording(about, positions, tasks, **{name: gather(name) for name in ARRAYS})
+
+
+def _stack_states(states: Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """States ``[time][episode]`` as an array ``[episode, time, state]``. One whose length changes is no state of the
+    simulation (a log, say, that happens to be called so), and is left out."""
+    if len({len(state) for moment in states for state in moment}) > 1:
+        return np.zeros((len(states[0]), len(states), 0))
+    return np.stack([np.stack(moment) for moment in states], 1)
 
 
 def record(
@@ -225,7 +233,7 @@ def record(
             raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
     recorder, seen = Recorder(), replace(protocol, judge_sampled=False)  # which nobody looks at
     evaluation = evaluate(agent.learner, agent.weights, distribution, seen, chosen, recorder, tasks)
-    return recorder.recording(about(agent, protocol, distribution), evaluation)
+    return recorder.recording(about(agent, protocol, distribution, evaluation), evaluation)
 
 
 def training_tasks(agent: Agent) -> list[Task]:
@@ -247,7 +255,9 @@ def first_of_each(families: Sequence[str], most: int) -> list[int]:
     return chosen
 
 
-def about(agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution) -> dict[str, Any]:
+def about(
+    agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution, evaluation: Evaluation
+) -> dict[str, Any]:
     """`Recording.about`."""
     return {
         "recipe": agent.config.recipe,
@@ -257,5 +267,5 @@ def about(agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution
         "split": distribution.split,
         "protocol": to_dict(protocol),
         "memory": not agent.learner.episodes_at_once,
-        "has_success": distribution.has_success,
+        "has_success": distribution.has_success and not evaluation.missing_success,
     }

@@ -185,6 +185,7 @@ class Episodes(NamedTuple):
     batch: MetaBatch
     env_steps: int = 0
     measured: tuple[()] = ()
+    missing_success: str = ""
 
     def describe(self) -> dict[str, float]:
         """No sampling metrics."""

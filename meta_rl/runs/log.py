@@ -121,7 +121,7 @@ class Display:
 
     def __init__(self, iterations: int, done: int, success: bool, console: Console | None = None) -> None:
         self._console = console or _Console(highlight=False, soft_wrap=True)
-        self._iterations, self._success = iterations, success
+        self._iterations, self._success, self._told = iterations, success, False
         self._shown, self._refused = 0, Counter[Refusal]()
         self._progress = Progress(
             BarColumn(20),
@@ -145,6 +145,12 @@ class Display:
             reasons = [f"{one.words} ({n}; see {one.options})" for one, n in self._refused.most_common()]
             count = f"{self._refused.total()} of {self._shown} updates were refused"
             self._console.print(f"{count}: {', '.join(reasons)}")
+
+    def tell(self, sentence: str) -> None:
+        """Print the first `sentence` that this is called with, if any, and nothing more."""
+        if sentence and not self._told:
+            self._told = True
+            self._console.print(sentence)
 
     def show(self, row: Row, timing: Row) -> None:
         """One iteration's numbers; stages are numbered by the adaptation steps behind them.
@@ -175,6 +181,7 @@ def _describe(row: Row, timing: Row, success: bool) -> str:
     def span(group: str, digits: int) -> str:
         return " -> ".join(f"{row[f'{group}/stage_{k}']:.{digits}f}" for k in stages)
 
+    success = success and "success/stage_0" in row  # it may be unknown
     words = [f"return {span('return', 1)}", *([f"success {span('success', 2)}"] if success else [])]
     words += [f"{row['env_steps']:,.0f} env steps", f"{timing['time/env_steps_per_second']:,.0f} env-steps/s"]
     return " | ".join(words)

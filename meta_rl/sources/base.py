@@ -21,7 +21,7 @@ from meta_rl.algorithms.base import MetaLearner
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.threads import one_thread
-from meta_rl.core.types import MetaBatch
+from meta_rl.core.types import MetaBatch, missing_in_all
 from meta_rl.core.weights import Weights
 from meta_rl.sources.collect import BeforeStep, Envs, Shard, Streams, envs_per_task, make_envs, sample_shard
 
@@ -45,6 +45,11 @@ class Sampled(Protocol):
     @property
     def measured(self) -> Sequence[Moments]:
         """Statistics of each task's observations, in the order of the tasks; none where they are not normalised."""
+        ...
+
+    @property
+    def missing_success(self) -> str:
+        """Why its tasks' success is unknown, in a sentence; empty: it is known, or there is none to know."""
         ...
 
     def describe(self) -> dict[str, float]:
@@ -163,4 +168,5 @@ def join_shards(shards: Sequence[Shard]) -> Shard:
         sum(s.env_steps for s in shards),
         discarded,
         tuple(moments for shard in shards for moments in shard.measured),
+        missing_in_all(shard.missing_success for shard in shards),
     )

@@ -17,7 +17,7 @@ from meta_rl.core import normaliser
 from meta_rl.core.interface import to_env
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator, integer
-from meta_rl.core.types import MetaBatch, Rollout
+from meta_rl.core.types import MetaBatch, Rollout, missing_in_all
 from meta_rl.core.weights import Weights
 
 BeforeStep = Callable[[int, int, NDArray[Any]], None]
@@ -120,8 +120,9 @@ def rollout(
 
 def join_rollouts(rollouts: Sequence[Rollout]) -> Rollout:
     """Rollouts of the same tasks and horizon as one, side by side on the axis of environments."""
-    *arrays, discarded = zip(*rollouts, strict=True)
-    return Rollout._make([*(np.concatenate(parts, 1) for parts in arrays), sum(discarded, ())])
+    *arrays, discarded, missing = zip(*rollouts, strict=True)
+    joined = (np.concatenate(parts, 1) for parts in arrays)
+    return Rollout._make([*joined, sum(discarded, ()), missing_in_all(missing)])
 
 
 def _rollout(
@@ -189,7 +190,9 @@ def _rollout(
     last = current.astype(np.float32)
     mean = env.mean_reward(observation, to_env(env.action_space, action))
     mean_reward = reward if mean is None else np.where(valid, mean, 0).astype(np.float32)  # [task, env, time]
-    return Rollout(observation, action, reward, valid, success, terminated & ~lost, last, mean_reward, tuple(discarded))
+    ends = terminated & ~lost, last  # [task, env], [task, env, obs]
+    told = tuple(discarded), env.missing_success
+    return Rollout(observation, action, reward, valid, success, *ends, mean_reward, *told)
 
 
 def as_sent(recorded: Rollout, env: Envs) -> Rollout:
@@ -197,8 +200,10 @@ def as_sent(recorded: Rollout, env: Envs) -> Rollout:
     return recorded._replace(action=to_env(env.action_space, recorded.action))
 
 
-def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Environments that gave a NaN or an infinity, ``[task, env]``."""
+def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[Any]) -> NDArray[np.bool_]:
+    """Environments that gave a NaN or an infinity, or what is one as float32, which learners read; ``[task, env]``."""
+    with np.errstate(over="ignore"):
+        observation, reward = observation.astype(np.float32, copy=False), reward.astype(np.float32)
     if np.isfinite(observation).all() and np.isfinite(reward).all():
         return np.zeros(env.shape, bool)
     # [task, env, *obs] -> [task, env, n] -> [task, env]
@@ -225,15 +230,18 @@ class Shard(NamedTuple):
     """Problem of each episode that was left out."""
     measured: tuple[Moments, ...] = ()
     """Statistics of each task's observations; none where they are not normalised."""
+    missing_success: str = ""
+    """Why `solved` is unknown (see `meta_rl.core.types.Rollout`); empty: it is known."""
 
     def describe(self) -> dict[str, float]:
-        """Mean return and success rate of each stage (named by the adaptation steps before it), and how many episodes
-        were left out."""
+        """Mean return and success rate (where it is known) of each stage, named by the adaptation steps before it, and
+        how many episodes were left out."""
         row: dict[str, float] = {}
         for stage in range(self.returns.shape[1]):
             kept = np.isfinite(self.returns[:, stage])  # [task, env]: NaN marks an episode that was left out
             row[f"return/stage_{stage}"] = float(self.returns[:, stage][kept].mean())  # over [kept]
-            row[f"success/stage_{stage}"] = float(self.solved[:, stage][kept].mean())
+            if not self.missing_success:
+                row[f"success/stage_{stage}"] = float(self.solved[:, stage][kept].mean())
         row["guard/discarded_episodes"] = float(len(self.discarded))
         return row
 
@@ -279,6 +287,7 @@ def sample_shard(
         sum(r.env_steps for r in rollouts),
         tuple(problem for r in rollouts for problem in r.discarded),
         normaliser.measure([(r.observation, r.valid) for r in rollouts]) if weights.statistics else (),
+        missing_in_all(r.missing_success for r in rollouts),
     )
 
 

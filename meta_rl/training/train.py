@@ -117,7 +117,7 @@ def _train(
                 finished = state.copy()
                 try:
                     with stop.abandonable():
-                        row, timing = train_iteration(state, source, updater, device)
+                        row, timing = train_iteration(state, source, updater, device, display.tell)
                 except Stopped:
                     state = finished
                     break
@@ -163,12 +163,21 @@ def dump(run_dir: Path, row: Row, state: TrainState) -> Path:
 
 
 def train_iteration(
-    state: TrainState, source: Source, learner: MetaLearner | FewShotLearner | Shared, device: torch.device
+    state: TrainState,
+    source: Source,
+    learner: MetaLearner | FewShotLearner | Shared,
+    device: torch.device,
+    tell: Say = lambda sentence: None,
 ) -> tuple[Row, Row]:
-    """One iteration; changes `state` and returns the row of metrics and the row of timings."""
+    """One iteration; changes `state` and returns the row of metrics and the row of timings.
+
+    Args:
+        tell: is given why success is unknown, or an empty line.
+    """
     started, restarts = time.perf_counter(), source.restarts
     shard = source.sample(state.weights.cpu(), state.iteration)
     sampled = time.perf_counter()
+    tell(shard.missing_success)
     metrics = learner.meta_update(state, to_device(shard.batch, device))
     if shard.measured:  # of use from the next iteration on: this one acted and learned by those it began with
         state.statistics = normaliser.merged(state.statistics, shard.measured)

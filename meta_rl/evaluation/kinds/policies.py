@@ -57,7 +57,9 @@ class PolicyKind:
         distribution = open_distribution(agent, split)
         recorder = Recorder(replayed(distribution, protocol)) if record else None
         evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, spectator=recorder)
-        played = recorder.recording(about(agent, protocol, distribution), evaluation) if recorder else None
+        if evaluation.missing_success:
+            say(f"{agent.config.env}: {evaluation.missing_success}")
+        played = recorder.recording(about(agent, protocol, distribution, evaluation), evaluation) if recorder else None
         stock = None
         if protocol.stock_goals:
             from meta_rl.evaluation.metaworld import stock_evaluation
@@ -71,7 +73,7 @@ class PolicyKind:
             "values": evaluation.values(),
             "families": [task.family for task in evaluation.tasks],
             "vectors": [list(task.vector) for task in evaluation.tasks],
-            "has_success": distribution.has_success,
+            "has_success": distribution.has_success and not evaluation.missing_success,
             "deterministic_episodes": distribution.deterministic,
             "env_steps": evaluation.env_steps,
             "practice_returns": evaluation.practice_returns.mean(0).tolist(),
@@ -170,9 +172,9 @@ class PolicyKind:
 
 
 def stage_values(row: Row) -> list[float]:
-    """Returns, then successes, of the stages in a row of metrics."""
+    """Returns, then successes, of the stages in a row of metrics; 0 where it has no success."""
     stages = range(sum(key.startswith("return/stage_") for key in row))
-    return [row[f"{group}/stage_{stage}"] for group in ("return", "success") for stage in stages]
+    return [row.get(f"{group}/stage_{stage}", 0.0) for group in ("return", "success") for stage in stages]
 
 
 def _protocol(record: Record) -> str:

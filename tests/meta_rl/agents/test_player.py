@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -159,6 +160,50 @@ def test_what_cannot_be_adapted_to_is_refused() -> None:
     for bad in ("episodes", "steps", "horizon"):
         with pytest.raises(ConfigError, match=f"{bad}: must be at least 1, got 0"):
             player.adapt(lone, **{bad: 0})
+
+
+class Returning(gym.Env[Any, Any]):
+    """Has the spaces of navigation and returns what it is told to; keeps its seeds in 31 bits."""
+
+    def __init__(self, at_reset: Any, at_step: Any = None) -> None:
+        navigation = envs.make("navigation")
+        self.observation_space, self.action_space = navigation.observation_space, navigation.action_space
+        self.at_reset, self.at_step = at_reset, at_step
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        struct.pack("i", seed)
+        return self.at_reset
+
+    def step(self, action: Any) -> Any:
+        return self.at_step
+
+
+HERE = np.zeros(2)
+
+
+@pytest.mark.parametrize(
+    ("at_reset", "at_step", "said"),
+    [
+        (HERE, None, "reset: returned an array .*: the API of gym before 0.26"),
+        ((HERE[:1], {}), None, r"reset: the observation has shape \(1,\)"),
+        ((["a", "b"], {}), None, "reset: the observation is .* holds no numbers"),
+        ((HERE, {}), (HERE, 0.0, False, {}), "step 0: returned 4 values"),
+        ((HERE, {}), (HERE[:, None], 0.0, False, False, {}), r"step 0: the observation has shape \(2, 1\)"),
+        ((HERE, {}), (HERE, HERE, False, False, {}), r"step 0: the reward has shape \(2,\)"),
+        ((HERE, {}), (HERE, 0.0, False, False, None), "step 0: info is None"),
+    ],
+)
+def test_what_an_environment_returns_is_read_exactly(at_reset: Any, at_step: Any, said: str) -> None:
+    player = agent_for("maml-trpo", "navigation").player()
+    for use in (player.play, player.adapt):
+        with pytest.raises(envs.EnvError, match=said):
+            use(Returning(at_reset, at_step))
+
+
+def test_seeds_of_practice_fit_in_31_bits() -> None:
+    env = Returning((HERE, {}), (HERE, np.array([0.5]), np.bool_(True), False, {}))
+    for seed in range(4):  # of two episodes each, half of them above
+        agent_for("maml-trpo", "navigation").player(seed=seed).adapt(env)
 
 
 def test_meta_worlds_own_environment_without_a_task_and_past_its_end() -> None:

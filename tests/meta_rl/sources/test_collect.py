@@ -168,6 +168,30 @@ def test_a_plain_environment_is_judged_as_any_other() -> None:
     assert not recorded.valid.any()
 
 
+@pytest.mark.parametrize("what", ["observation", "reward"])
+@pytest.mark.parametrize("value", [1e39, -1e300, np.inf])
+def test_what_float32_cannot_hold_is_not_finite(what: str, value: float) -> None:
+    class Large(Broken):
+        def step(self, action: Any) -> Any:
+            return (
+                np.full(1, value if what == "observation" else 0.0),
+                value if what == "reward" else 0.0,
+                False,
+                False,
+                {},
+            )
+
+    distribution = GymDistribution("large", Large, lambda rng: [rng.random()], 4)
+    with distribution.make(1, 2) as env:
+        env.set_tasks([Task("large", (0.5,))])
+        with pytest.raises(NonFiniteError, match="step 0"):
+            rollout(env, Echo(), None, [0])
+        recorded = rollout(env, Echo(), None, [0], discard=True)
+    assert len(recorded.discarded) == 2
+    assert np.isfinite(recorded.observation).all()
+    assert not recorded.reward.any()
+
+
 class Unborn(NavigationVectorEnv):
     """At reset one of the environments has no observation."""
 
