@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.config import RECIPES, TrainConfig, settled
 from meta_rl.core import normaliser
 from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.interface import Interface, Space, Spaces
@@ -202,7 +202,7 @@ def make_learner(config: TrainConfig, distribution: Spaces) -> MetaLearner:
     )
     if isinstance(policy, nn.Module):
         functional.require_learnable(policy)
-    learner: Any = _load(recipe.learner)(config.algorithm, policy)
+    learner: Any = _load(recipe.learner)(settled(config).algorithm, policy)
     learner.interface = Interface.of(distribution)
     return learner  # type: ignore[no-any-return]
 

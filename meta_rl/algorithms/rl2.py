@@ -45,7 +45,6 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.threads import thread_map
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors, select_rows
 from meta_rl.core.weights import Weights
-from meta_rl.errors import ConfigError
 from meta_rl.maths import losses, returns
 from meta_rl.maths.gradient_step import Adam
 from meta_rl.maths.schedules import following, linear
@@ -109,10 +108,6 @@ class Rl2:
 
     def __init__(self, config: Rl2Config, policy: RecurrentPolicy) -> None:
         self.config, self.policy = config, policy
-        for option in ("reward_everywhere", "act_on_rewards"):
-            if getattr(config, option) and not config.reward_coef:
-                name = option.replace("_", "-")
-                raise ConfigError(f"--{name}: without --reward-coef above 0 no rewards are expected")
         if config.reward_coef:
             policy.add_reward_head(config.act_on_rewards, config.reward_everywhere)
 

@@ -35,7 +35,16 @@ from meta_rl.cli.options import (
     option_names,
     take_option,
 )
-from meta_rl.config import RECIPES, EvaluateConfig, TrainConfig, check_choice, default_config, load_config, validate
+from meta_rl.config import (
+    RECIPES,
+    EvaluateConfig,
+    TrainConfig,
+    check_choice,
+    check_protocol,
+    default_config,
+    load_config,
+    validate,
+)
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.runs.folder import check_start, find_iteration, holds_run, iterations, numbers_in_words, results_dir
@@ -109,7 +118,7 @@ def evaluate_command(argv: list[str]) -> int:
     check_data(config, data)
     protocol = parse_options(EvaluateConfig, config.evaluate, rest, "meta-rl evaluate")
     check_split(config.env, split)
-    validate(replace_evaluate(config, protocol))
+    protocol = check_protocol(replace_evaluate(config, protocol)).evaluate
     if wanted == EVERY:
         iterations(run_dir)  # refuses a run without a checkpoint
         from meta_rl.evaluation.curve import evaluate_kept
@@ -211,7 +220,7 @@ def record_command(argv: list[str]) -> int:
     iteration, rest = take_iteration(run_dir, argv[1:])
     default = RecordConfig(iteration=iteration, evaluate=config.evaluate)
     options = parse_options(RecordConfig, default, rest, "meta-rl record")
-    validate(replace_evaluate(config, options.evaluate))
+    check_protocol(replace_evaluate(config, options.evaluate))
     from meta_rl.handover.record import record_run
 
     record_run(run_dir, options)
@@ -356,8 +365,13 @@ def parse_train(argv: list[str]) -> TrainConfig:
     know_own(default.env, take_option(argv, "--env", "")[0], Path(file).parent if file else None)
     about = "Train, or resume, then evaluate on held-out tasks. --config FILE takes the defaults from a dumped config."
     config = parse_options(TrainConfig, default, argv, "meta-rl train", about)
-    validate(config)
-    return config
+    if file and config.recipe != default.recipe:
+        check_choice("recipe", config.recipe, RECIPES)
+        raise ConfigError(
+            f"recipe: {file} holds the settings of {default.recipe}, not of {config.recipe}; leave out one of the two, "
+            "or name a file of the same recipe"
+        )
+    return validate(config)
 
 
 def find_recipe(argv: list[str]) -> str:

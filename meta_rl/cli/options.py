@@ -33,7 +33,7 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """Show evaluated runs in one table, grouped by recipe, over their seeds."""
+    """Show evaluated runs in one table, over their seeds; runs with other settings are rows of their own."""
 
     runs: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN...")]] = ()
     """Run directories; of few-shot runs also tables (.json) that an earlier comparison wrote."""

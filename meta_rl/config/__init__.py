@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from meta_rl.config.base import NetworkConfig as NetworkConfig
     from meta_rl.config.base import Recipe as Recipe
     from meta_rl.config.base import check_choice as check_choice
+    from meta_rl.config.checks import check_protocol as check_protocol
     from meta_rl.config.checks import validate as validate
     from meta_rl.config.codec import RESUMABLE_CHANGES as RESUMABLE_CHANGES
     from meta_rl.config.codec import changed_fields as changed_fields
+    from meta_rl.config.codec import fixed_fields as fixed_fields
     from meta_rl.config.codec import from_dict as from_dict
     from meta_rl.config.codec import load_config as load_config
+    from meta_rl.config.codec import settings as settings
     from meta_rl.config.codec import to_dict as to_dict
+    from meta_rl.config.codec import with_plain_values as with_plain_values
+    from meta_rl.config.codec import without_places as without_places
     from meta_rl.config.fewshot import EpisodesConfig as EpisodesConfig
     from meta_rl.config.recipes.maml import MamlConfig as MamlConfig
     from meta_rl.config.recipes.maml import SupervisedMamlConfig as SupervisedMamlConfig
@@ -36,13 +41,25 @@ if TYPE_CHECKING:
     from meta_rl.config.recipes.table import RECIPES as RECIPES
     from meta_rl.config.recipes.table import register_recipe as register_recipe
     from meta_rl.config.train import TrainConfig as TrainConfig
+    from meta_rl.config.train import annealing_note as annealing_note
     from meta_rl.config.train import default_config as default_config
     from meta_rl.config.train import replace_paths as replace_paths
+    from meta_rl.config.train import settled as settled
 
 _NAMES = {
     "base": ("AlgorithmConfig", "EvaluateConfig", "NetworkConfig", "Recipe", "check_choice"),
-    "checks": ("validate",),
-    "codec": ("RESUMABLE_CHANGES", "changed_fields", "from_dict", "load_config", "to_dict"),
+    "checks": ("check_protocol", "validate"),
+    "codec": (
+        "RESUMABLE_CHANGES",
+        "changed_fields",
+        "fixed_fields",
+        "from_dict",
+        "load_config",
+        "settings",
+        "to_dict",
+        "with_plain_values",
+        "without_places",
+    ),
     "fewshot": ("EpisodesConfig",),
     "recipes.maml": ("MamlConfig", "SupervisedMamlConfig"),
     "recipes.meta_lstm": ("MetaLstmConfig",),
@@ -51,7 +68,7 @@ _NAMES = {
     "recipes.reptile": ("ReptileConfig", "SupervisedReptileConfig"),
     "recipes.rl2": ("Rl2Config",),
     "recipes.table": ("DEFAULTS", "RECIPES", "register_recipe"),
-    "train": ("TrainConfig", "default_config", "replace_paths"),
+    "train": ("TrainConfig", "annealing_note", "default_config", "replace_paths", "settled"),
 }
 """The modules, and what they have."""
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

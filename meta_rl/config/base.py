@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from meta_rl.config.bounds import (
     Layers,
@@ -18,12 +18,29 @@ from meta_rl.config.bounds import (
 from meta_rl.errors import ConfigError
 
 
+class Annealing(NamedTuple):
+    """Fields of an algorithm's config that say how its numbers change over the iterations."""
+
+    length: str
+    """The field with the number of iterations that it takes: None for all of the run, 0 for no annealing."""
+    factors: tuple[str, ...]
+    """The fields with what numbers are multiplied by at its end; at 1 they stay as they are."""
+
+
 @dataclass(frozen=True)
 class AlgorithmConfig:
     """Base of the algorithms' configs; each stands for itself."""
 
     shared_update: ClassVar[bool] = False
     """Whether several processes can share the meta-update: all that it computes from tasks must be means over them."""
+    annealing: ClassVar[Annealing | None] = None
+    """What is annealed, if anything can be."""
+
+    @property
+    def anneals(self) -> bool:
+        """Whether a number changes over the iterations, if they are many enough."""
+        factors = self.annealing.factors if self.annealing else ()
+        return any(getattr(self, name) != 1 for name in factors)
 
     @property
     def needs_mean_reward(self) -> bool:
@@ -108,6 +125,8 @@ class Recipe:
         policy: ``module:function`` that makes the policy.
         learns: what it learns from: an environment (rl), labelled examples of any kind (examples), or of classes only
             (classes).
+        defined_by: the settings that make it what its name says, by their dotted names: a value, or a `Bound` on it.
+            With others it is another recipe, or none.
     """
 
     learner: str
@@ -115,6 +134,7 @@ class Recipe:
     summary: str
     policy: str = "meta_rl.networks.policy:make_policy"
     learns: Literal["rl", "examples", "classes"] = "rl"
+    defined_by: Mapping[str, Any] = field(default_factory=dict)
 
 
 Rows = list[tuple[str, str, dict[str, Any]]]

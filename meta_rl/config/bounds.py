@@ -18,6 +18,14 @@ NOT_NEGATIVE = Bound(lambda x: x >= 0, "must be at least 0")
 AT_LEAST_ONE = Bound(lambda x: x >= 1, "must be at least 1")
 ABOVE_ZERO = Bound(lambda x: x > 0, "must be above 0")
 
+ZERO = Bound(lambda x: x == 0, "must be 0")
+
+
+def other_than(value: str) -> Bound:
+    """Condition that a choice is not `value`, which another recipe stands for."""
+    return Bound(lambda x: x != value, f"must be another than {value}")
+
+
 NonNegativeInt = Annotated[int, NOT_NEGATIVE]
 NonNegativeFloat = Annotated[float, NOT_NEGATIVE]
 PositiveInt = Annotated[int, AT_LEAST_ONE]
@@ -27,4 +35,5 @@ Layers = Annotated[
     tuple[int, ...], Bound(lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit")
 ]
 Steps = Annotated[tuple[int, ...], Bound(lambda x: all(steps >= 0 for steps in x), "must be 0 or more")]
+Length = Annotated[int | None, Bound(lambda x: x is None or x >= 0, "must be at least 0, or None for all of the run")]
 MemorySteps = Annotated[int, Bound(lambda x: x == 0 or x >= 3, "must be 0 or at least 3")]

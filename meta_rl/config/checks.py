@@ -3,28 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import math
 import typing
 from typing import Any
 
 import envs
-from meta_rl.config.base import check_choice
 from meta_rl.config.bounds import Bound
+from meta_rl.config.codec import with_plain_values
+from meta_rl.config.combinations import check_combinations
 from meta_rl.config.fewshot import closest_kind, parse_name
 from meta_rl.config.recipes.table import RECIPES
 from meta_rl.config.train import TrainConfig
 from meta_rl.errors import ConfigError
 
 
-def validate(config: TrainConfig) -> None:
-    """Refuse impossible settings.
+def validate(config: TrainConfig) -> TrainConfig:
+    """The config with plain values (see `meta_rl.config.with_plain_values`); refuses impossible settings.
 
     Raises:
         ConfigError: one line naming the option and what would be valid.
     """
-    check_choice("recipe", config.recipe, RECIPES)
+    config = check_protocol(config)
     families = _families(config.env)
+    check_combinations(config)
+    _check_recipe(config)
+    if config.meta_batch_size % len(families):
+        below = config.meta_batch_size // len(families) * len(families)
+        valid = " or ".join(str(n) for n in (below, below + len(families)) if n)
+        raise ConfigError(
+            f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
+            f"of {config.env}; closest: {valid}"
+        )
+    if config.shards > 1 or config.workers:
+        _check_workers(config)
+    if config.ray_address:
+        _check_ray(config)
+    if config.learners > 1:
+        _check_learners(config)
+    return config
+
+
+def check_protocol(config: TrainConfig) -> TrainConfig:
+    """The config with plain values; refuses what an evaluation of its run cannot do. How the run was trained is not
+    asked: it was.
+
+    Raises:
+        ConfigError: one line naming the option and what would be valid.
+    """
+    config = with_plain_values(config)
+    _families(config.env)  # refuses unknown tasks
     _check_match(config)
     _check_ranges(config)
     if config.evaluate.stock_goals > 50:
@@ -40,22 +69,33 @@ def validate(config: TrainConfig) -> None:
     low, high = config.fewshot.lowest_rating, config.fewshot.highest_rating
     if low >= high:
         raise ConfigError(f"--highest-rating: must be above --lowest-rating, {low}, got {high}")
-    expected = type(RECIPES[config.recipe].algorithm)
-    if type(config.algorithm) is not expected:
-        raise ConfigError(f"recipe: {config.recipe} takes a {expected.__name__}, got {config.algorithm}")
-    if config.meta_batch_size % len(families):
-        below = config.meta_batch_size // len(families) * len(families)
-        valid = " or ".join(str(n) for n in (below, below + len(families)) if n)
-        raise ConfigError(
-            f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
-            f"of {config.env}; closest: {valid}"
-        )
-    if config.shards > 1 or config.workers:
-        _check_workers(config)
-    if config.ray_address:
-        _check_ray(config)
-    if config.learners > 1:
-        _check_learners(config)
+    return config
+
+
+def _check_recipe(config: TrainConfig) -> None:
+    """Refuse settings that are not those of the recipe's name."""
+    contradictions = _contradictions(config, config.recipe)
+    if not contradictions:
+        return
+    mine = RECIPES[config.recipe]
+    others = [
+        name
+        for name, row in RECIPES.items()
+        if row.learner == mine.learner and row.learns == mine.learns and not _contradictions(config, name)
+    ]
+    hint = f"; a recipe of these settings: {', '.join(others)}" if others else ""
+    raise ConfigError(f"{contradictions[0]}, or it is not {config.recipe}{hint}")
+
+
+def _contradictions(config: TrainConfig, recipe: str) -> list[str]:
+    """What in `config` a recipe is not, each as the option with what it must be."""
+    found = []
+    for path, wanted in RECIPES[recipe].defined_by.items():
+        value: Any = functools.reduce(getattr, path.split("."), config)
+        bound = wanted if isinstance(wanted, Bound) else Bound(wanted.__eq__, f"must be {wanted}")
+        if not bound.fits(value):
+            found.append(f"{_option(path.rpartition('.')[2])}: {bound.problem}, got {value}")
+    return found
 
 
 def _check_workers(config: TrainConfig) -> None:

@@ -1,19 +1,23 @@
-"""Configs as JSON."""
+"""Configs as JSON, and the values that their fields take."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
+import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 import envs
 from meta_rl.config.base import check_choice
 from meta_rl.config.recipes.table import RECIPES
-from meta_rl.config.train import TrainConfig
+from meta_rl.config.train import TrainConfig, replace_paths
 from meta_rl.errors import ConfigError
 
 # Fields that may differ between a run and its resumption, because they do not change its numbers.
@@ -32,6 +36,9 @@ RESUMABLE_CHANGES = {
     "logger",
     "fewshot.data",  # the data itself may not: see `meta_rl.runs.recorded`
 }
+PLACES = ("run_dir", "start_from", "fewshot.data")
+"""Fields that say where something lies on this machine: a path will do, and ``~`` is the home folder."""
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
 _C = TypeVar("_C")
 
@@ -42,16 +49,19 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(cls: type[_C], values: Mapping[str, Any], path: str = "") -> _C:
-    """The inverse of `to_dict`, strict.
+    """The inverse of `to_dict`; takes what is meant as well (see `with_plain_values`), and nothing else.
 
     Raises:
         ConfigError: an unknown field or a value of the wrong type.
     """
     hints = typing.get_type_hints(cls)
     if cls is TrainConfig:  # which of the algorithms' configs it holds is the recipe's business
-        recipe = values.get("recipe", TrainConfig.recipe)
+        recipe = _convert(str, values.get("recipe", TrainConfig.recipe), "recipe")
         check_choice("recipe", recipe, RECIPES)
-        hints["algorithm"] = type(RECIPES[recipe].algorithm)
+        hints["algorithm"] = expected = type(RECIPES[recipe].algorithm)
+        found = values.get("algorithm")
+        if dataclasses.is_dataclass(found) and type(found) is not expected:
+            raise ConfigError(f"recipe: {recipe} takes a {expected.__name__}, got a {type(found).__name__}")
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:
@@ -61,23 +71,83 @@ def from_dict(cls: type[_C], values: Mapping[str, Any], path: str = "") -> _C:
     return cls(**arguments)
 
 
+def with_plain_values(config: _C) -> _C:
+    """The config with the values that JSON gives: a number of NumPy becomes one of Python, a whole float an integer
+    where one is asked for, a list a tuple, a path a text, ``~`` the home folder.
+
+    Raises:
+        ConfigError: a value is not of its field's type, in one line that names the field.
+    """
+    return from_dict(type(config), _fields(config))
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    """The fields of a config that are given to its class."""
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}
+
+
 def _convert(kind: Any, value: Any, path: str) -> Any:
+    """The value of a field of type `kind`."""
     if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise ConfigError(f"config: {path} must be an object, got {value!r}")
-        return from_dict(kind, value, f"{path}.")  # type: ignore[arg-type]
-    origin = typing.get_origin(kind)
+        return _convert_part(kind, value, path)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union) and type(None) in arguments:
+        return None if value is None else _convert(arguments[arguments[0] is type(None)], value, path)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()  # a number, if it has no dimensions
     if origin is Literal:
-        if value not in typing.get_args(kind):
-            raise ConfigError(f"config: {path} must be one of {', '.join(typing.get_args(kind))}, got {value!r}")
-        return value
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(typing.get_args(kind)[0], item, path) for item in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, types.GenericAlias) or type(value) is not kind:
-        raise ConfigError(f"config: {path} must be {kind}, got {value!r}")
+        if not isinstance(value, str) or value not in arguments:
+            raise ConfigError(f"config: {path} must be one of {', '.join(arguments)}, got {_shown(value)}")
+        return str(value)
+    if origin is tuple and isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return tuple(_convert(arguments[0], item, path) for item in value)
+    found = _plain(kind, value) if kind in _WORDS else value
+    if kind is str and path in PLACES:
+        found = _place(value)
+    if isinstance(kind, types.GenericAlias) or type(found) is not kind:
+        wanted = f"a list, each {_WORDS.get(arguments[0], 'a name')}" if origin is tuple else _WORDS.get(kind, kind)
+        raise ConfigError(f"config: {path} must be {wanted}, got {_shown(value)}")
+    return found
+
+
+def _convert_part(kind: Any, value: Any, path: str) -> Any:
+    """A config inside a config: of the very class, or as JSON has it."""
+    if type(value) is kind:
+        value = _fields(value)
+    elif dataclasses.is_dataclass(value) or isinstance(value, type):
+        name = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise ConfigError(f"config: {path} must be a {kind.__name__}, got a {name}")
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"config: {path} must be an object, got {_shown(value)}")
+    return from_dict(kind, value, f"{path}.")
+
+
+def _plain(kind: type, value: Any) -> Any:
+    """The same value as Python's own type `kind`; `value` itself if it is none."""
+    try:
+        if isinstance(value, bool | np.bool_):
+            return bool(value) if kind is bool else value
+        if kind is str and isinstance(value, str):
+            return str(value)
+        if isinstance(value, numbers.Integral) and kind is int:
+            return int(value)
+        if isinstance(value, numbers.Real) and (kind is float or (kind is int and float(value).is_integer())):
+            return kind(float(value))
+    except OverflowError:  # a number beyond those of floats
+        pass
     return value
+
+
+def _place(value: Any) -> Any:
+    """A path as text, with the home folder for ``~``."""
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    return os.path.expanduser(str(text)) if isinstance(text, str) else value
+
+
+def _shown(value: Any) -> str:
+    """A value on one line, cut where it is long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -97,18 +167,35 @@ def load_config(path: Path) -> TrainConfig:
     return from_dict(TrainConfig, values)
 
 
-def changed_fields(old: TrainConfig, new: TrainConfig) -> list[str]:
-    """Dotted names of fields that differ and may not differ when a run is resumed, as ``name: old -> new``."""
+def fixed_fields(config: TrainConfig) -> dict[str, Any]:
+    """The fields that may not differ when a run is resumed, as JSON has them, by their dotted names in order."""
 
-    def walk(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str) -> list[str]:
-        found: list[str] = []
-        for name in sorted(a.keys() | b.keys()):
-            if prefix + name in RESUMABLE_CHANGES or a.get(name) == b.get(name):
-                continue
-            if isinstance(a.get(name), dict) and isinstance(b.get(name), dict):
-                found += walk(a[name], b[name], f"{prefix}{name}.")
+    def walk(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in sorted(values.items()):
+            if isinstance(value, dict):
+                found |= walk(value, f"{prefix}{name}.")
             else:
-                found.append(f"{prefix}{name}: {a.get(name)} -> {b.get(name)}")
+                found[prefix + name] = value
         return found
 
-    return walk(to_dict(old), to_dict(new), "")
+    return walk({name: value for name, value in to_dict(config).items() if name not in RESUMABLE_CHANGES}, "")
+
+
+def settings(config: TrainConfig) -> dict[str, Any]:
+    """What runs that differ in their seeds alone have in common: `fixed_fields` but for the seed, for `PLACES`, which
+    say where something lies, and for the length of an annealing that changes nothing."""
+    algorithm, annealing = config.algorithm, config.algorithm.annealing
+    length = f"algorithm.{annealing.length}" if annealing and not algorithm.anneals else ""
+    return {name: value for name, value in fixed_fields(config).items() if name not in ("seed", length, *PLACES)}
+
+
+def without_places(config: TrainConfig) -> TrainConfig:
+    """The config as others may see it: where things lie on this machine is left out."""
+    return replace_paths(config, dict.fromkeys(PLACES, ""))
+
+
+def changed_fields(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """Dotted names of fields that differ and may not differ when a run is resumed, as ``name: old -> new``."""
+    a, b = fixed_fields(old), fixed_fields(new)
+    return [f"{name}: {a.get(name)} -> {b.get(name)}" for name in sorted(a | b) if a.get(name) != b.get(name)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from meta_rl.config.base import AlgorithmConfig, Recipe
 from meta_rl.config.bounds import NonNegativeInt, PositiveInt
@@ -102,11 +103,17 @@ TaskMap = Literal["auto", "vmap", "groups", "loop"]
 """How the tasks of a meta-batch are adapted together."""
 
 
-def examples_recipe(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+def examples_recipe(
+    learner: str, algorithm: AlgorithmConfig, summary: str, defined_by: Mapping[str, Any] | None = None
+) -> Recipe:
     """The row of a recipe that learns from labelled examples of any kind."""
-    return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_network", "examples")
+    network = "meta_rl.networks.fewshot:make_network"
+    return Recipe(learner, algorithm, f"few-shot: {summary}", network, "examples", defined_by or {})
 
 
-def classes_recipe(learner: str, algorithm: AlgorithmConfig, summary: str) -> Recipe:
+def classes_recipe(
+    learner: str, algorithm: AlgorithmConfig, summary: str, defined_by: Mapping[str, Any] | None = None
+) -> Recipe:
     """The row of a recipe that learns to tell classes apart."""
-    return Recipe(learner, algorithm, f"few-shot: {summary}", "meta_rl.networks.fewshot:make_embedding", "classes")
+    network = "meta_rl.networks.fewshot:make_embedding"
+    return Recipe(learner, algorithm, f"few-shot: {summary}", network, "classes", defined_by or {})

@@ -97,3 +97,26 @@ def replace_paths(config: _C, changes: Mapping[str, Any]) -> _C:
         new = replace_paths(getattr(config, head), {rest: value}) if rest else value
         config = dataclasses.replace(config, **{head: new})  # type: ignore[type-var]
     return config
+
+
+def settled(config: TrainConfig) -> TrainConfig:
+    """The config with the length of its annealing, which lasts as long as the run unless told otherwise."""
+    algorithm, annealing = config.algorithm, config.algorithm.annealing
+    if not (annealing and algorithm.anneals and config.iterations and getattr(algorithm, annealing.length) is None):
+        return config
+    return replace_paths(config, {f"algorithm.{annealing.length}": config.iterations})
+
+
+def annealing_note(config: TrainConfig) -> str:
+    """A sentence on annealing that takes more or fewer iterations than the run has; empty if it takes as many, or if
+    nothing is annealed."""
+    algorithm, annealing, last = config.algorithm, config.algorithm.annealing, config.iterations
+    length = getattr(algorithm, annealing.length) if annealing and algorithm.anneals else None
+    if not annealing or not length or length == last:
+        return ""
+    what = f"annealing takes {length} iterations (--{annealing.length.replace('_', '-')})"
+    if length > last:
+        return f"{what}, of which this run has {last}"
+    factors = {name.replace("_", "-"): getattr(algorithm, name) for name in annealing.factors}
+    ends = ", ".join(f"--{name} {factor:g}" for name, factor in factors.items() if factor != 1)
+    return f"{what}, this run {last}: from iteration {length} on all is as at its end ({ends})"

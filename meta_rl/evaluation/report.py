@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from meta_rl.agents.agent import load
-from meta_rl.config import EvaluateConfig, load_config, to_dict
+from meta_rl.config import EvaluateConfig, check_protocol, load_config, to_dict
 from meta_rl.errors import Say
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.kinds.table import kind_of
@@ -66,6 +67,7 @@ def evaluate_and_record(
     """As `evaluate_run`, with a recording of the episodes that a page shows; None where none was asked for, and for
     labelled examples, which have no episodes."""
     agent = load(run_dir, iteration, data)
+    protocol = check_protocol(replace(agent.config, evaluate=protocol)).evaluate
     say(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
     found, played = kind_of(agent.config).judge(agent, protocol, split, say, record)
     evaluation = Record(

@@ -10,9 +10,9 @@ RATE_FACTOR, LOWEST_RATE, HIGHEST_RATE = 1.5, 1e-5, 1e-2
 """Factor by which a learning rate follows the KL divergence, and the range that it stays in; see `following`."""
 
 
-def linear(start: float, factor: float, iteration: int, length: int) -> float:
+def linear(start: float, factor: float, iteration: int, length: int | None) -> float:
     """A number that goes from `start` to ``factor * start`` over `length` iterations, and is constant after; `length`
-    0: always `start`."""
+    0 or None: always `start`."""
     done = min(iteration / length, 1.0) if length else 0.0
     return start * (1 - done + done * factor)
 

@@ -8,11 +8,12 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from meta_rl.config import RECIPES, TrainConfig, changed_fields, load_config, replace_paths
+from meta_rl.config import RECIPES, TrainConfig, changed_fields, load_config, replace_paths, settled
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.runs.durable import json_bytes, replace_durably
 
@@ -97,6 +98,14 @@ def of_iteration(path: Path, iteration: int | None) -> Path:
     return path if iteration is None else path.with_name(f"{path.stem}-{iteration:08d}{path.suffix}")
 
 
+def began_with(folder: Path) -> dict[str, Any]:
+    """The record of the agent that a run, or that of an exported agent, began with; empty if it began with none."""
+    path = folder / (MANIFEST if is_exported(folder) else "environment.json")
+    found = json.loads(path.read_text()) if path.exists() else {}
+    start: dict[str, Any] = found.get("about", found).get("start", {})
+    return start
+
+
 def check_start(config: TrainConfig) -> None:
     """Refuse a folder to start from that holds no agent, or one that has learned from something else. A run with a
     checkpoint of its own does not look there any more.
@@ -122,11 +131,24 @@ def check_start(config: TrainConfig) -> None:
                           f"agent that has learned {kinds[mine]}")  # fmt: skip
 
 
+def as_begun(config: TrainConfig) -> TrainConfig:
+    """The config with what a run settles when it begins (see `meta_rl.config.settled`): as the run in its folder has
+    recorded it, else for a new run."""
+    recorded, annealing = config.path / "config.json", config.algorithm.annealing
+    if annealing and recorded.exists():
+        begun = load_config(recorded).algorithm
+        length = getattr(begun, annealing.length) if type(begun) is type(config.algorithm) else None
+        if getattr(config.algorithm, annealing.length) is None:
+            config = replace_paths(config, {f"algorithm.{annealing.length}": length})
+    return settled(config)
+
+
 def holds_run(config: TrainConfig) -> bool:
     """Whether the run directory of `config` already holds this very run.
 
     Raises:
-        ConfigError: it holds an exported agent, or a run with another config, naming what changed.
+        ConfigError: it holds an exported agent, or a run with another config, naming what changed, or one that has
+            more iterations already.
     """
     folder = config.path
     if is_exported(folder):
@@ -134,11 +156,18 @@ def holds_run(config: TrainConfig) -> bool:
     recorded = folder / "config.json"
     if not recorded.exists():
         return False
-    changed = changed_fields(load_config(recorded), config)
+    begun = replace(load_config(recorded), iterations=config.iterations)
+    changed = changed_fields(settled(begun), as_begun(config))
     if changed:
         raise ConfigError(
             f"--run-dir: {folder} holds a run with another config ({'; '.join(changed)}); "
             "repeat its options or choose another folder"
+        )
+    done = max((int(path.name) for path in kept(folder / "checkpoints")), default=0)
+    if config.iterations < done:
+        raise ConfigError(
+            f"--iterations: {folder} has {done} iterations already, got {config.iterations}; valid: {done} or more, or "
+            "another --run-dir"
         )
     return True
 

@@ -12,7 +12,7 @@ import torch
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.base import MetaLearner
 from meta_rl.algorithms.supervised import FewShotLearner
-from meta_rl.config import TrainConfig, to_dict, validate
+from meta_rl.config import TrainConfig, annealing_note, to_dict, validate
 from meta_rl.core import normaliser
 from meta_rl.core.interface import INTERFACE
 from meta_rl.core.state import TrainState
@@ -20,7 +20,7 @@ from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError, Say, Stopped
 from meta_rl.runs import checkpoint, durable
 from meta_rl.runs.durable import CheckpointError
-from meta_rl.runs.folder import absolute_data, has_checkpoint, holds_run, open_run, versions, write_json
+from meta_rl.runs.folder import absolute_data, as_begun, has_checkpoint, holds_run, open_run, versions, write_json
 from meta_rl.runs.log import Display, Row, RunLog, note_resume
 from meta_rl.runs.loggers import check_loggers, open_loggers
 from meta_rl.runs.own import remember
@@ -48,11 +48,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
             gradients that are not finite three times in a row, ...
         Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
     """
-    fork_server.leave_if_imported_again()
-    config = absolute_data(config)
-    validate(config)
-    if config.learners > 1:
-        fork_server.require_processes("--learners", 1)
+from meta_rl.runs.folder import absolute_data, as_begun, has_checkpoint, holds_run, open_run, versions, write_json
     check_loggers(config.logger)
     device = select_device(config.device)
     problem = open_problem(config)
@@ -104,6 +100,8 @@ def _train(
             note_resume(run_dir, state.iteration, torch.get_num_threads())
             mention_threads(run_dir, torch.get_num_threads(), say)
     remember(run_dir, config.env)
+    if state.iteration < config.iterations and (note := annealing_note(config)):
+        say(note)
     move_state(state, device)
     loggers = open_loggers(config, run_dir, state.iteration)
     with (

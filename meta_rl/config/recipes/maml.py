@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
-from meta_rl.config.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from meta_rl.config.bounds import (
+    ABOVE_ZERO,
+    AT_LEAST_ONE,
+    ZERO,
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    other_than,
+)
 from meta_rl.config.fewshot import TaskMap, examples_recipe
 
 
@@ -86,43 +96,91 @@ class SupervisedMamlConfig(AlgorithmConfig):
 _MAML = "meta_rl.algorithms.maml:Maml"
 _SUPERVISED_MAML = "meta_rl.algorithms.maml:SupervisedMaml"
 
+
+def _by(inner_steps: Any = AT_LEAST_ONE, **settings: Any) -> dict[str, Any]:
+    """Settings of the algorithm that define a recipe."""
+    return {f"algorithm.{name}": value for name, value in {**settings, "inner_steps": inner_steps}.items()}
+
+
+_PLAIN = {"first_order": False, "learn_inner_lr": False}
+"""Second order, with one step size."""
+_NOT_DICE = other_than("dice")
+
 RECIPES = {
     "maml-trpo": Recipe(
-        _MAML, MamlConfig(), "MAML, second order, low-variance curvature, TRPO outer step (Finn et al. 2017)"
+        _MAML,
+        MamlConfig(),
+        "MAML, second order, low-variance curvature, TRPO outer step (Finn et al. 2017)",
+        defined_by=_by(outer_step="trpo", inner_loss=_NOT_DICE, **_PLAIN),
     ),
-    "fomaml-trpo": Recipe(_MAML, MamlConfig(first_order=True), "first-order MAML, TRPO outer step"),
+    "fomaml-trpo": Recipe(
+        _MAML,
+        MamlConfig(first_order=True),
+        "first-order MAML, TRPO outer step",
+        defined_by=_by(outer_step="trpo", first_order=True, learn_inner_lr=False),
+    ),
     "maml-dice-trpo": Recipe(
-        _MAML, MamlConfig(inner_loss="dice"), "MAML with unbiased second derivatives (Foerster et al. 2018)"
+        _MAML,
+        MamlConfig(inner_loss="dice"),
+        "MAML with unbiased second derivatives (Foerster et al. 2018)",
+        defined_by=_by(outer_step="trpo", inner_loss="dice", **_PLAIN),
     ),
-    "maml-ppo": Recipe(_MAML, MamlConfig(outer_step="ppo"), "MAML, clipped outer objective, Adam"),
-    "maml-vpg": Recipe(_MAML, MamlConfig(outer_step="vpg"), "MAML, policy-gradient outer step, Adam"),
+    "maml-ppo": Recipe(
+        _MAML,
+        MamlConfig(outer_step="ppo"),
+        "MAML, clipped outer objective, Adam",
+        defined_by=_by(outer_step="ppo", inner_kl_coef=ZERO),
+    ),
+    "maml-vpg": Recipe(
+        _MAML,
+        MamlConfig(outer_step="vpg"),
+        "MAML, policy-gradient outer step, Adam",
+        defined_by=_by(outer_step="vpg"),
+    ),
     "promp": Recipe(
         _MAML,
         MamlConfig(outer_step="ppo", clip_eps=0.3, inner_kl_coef=5e-4),
         "ProMP: low-variance curvature, clipped outer objective, KL penalty (Rothfuss et al. 2019)",
+        defined_by=_by(outer_step="ppo", inner_kl_coef=ABOVE_ZERO),
     ),
     "metasgd-trpo": Recipe(
-        _MAML, MamlConfig(learn_inner_lr=True), "MAML-TRPO with a learned step size per parameter (Li et al. 2017)"
+        _MAML,
+        MamlConfig(learn_inner_lr=True),
+        "MAML-TRPO with a learned step size per parameter (Li et al. 2017)",
+        defined_by=_by(outer_step="trpo", learn_inner_lr=True),
     ),
     "multitask-trpo": Recipe(
         _MAML,
         MamlConfig(inner_steps=0),
         "baseline: one policy trained on all tasks by TRPO without adaptation; adapted only at test time",
+        defined_by=_by(outer_step="trpo", inner_steps=0),
     ),
     "multitask-ppo": Recipe(
         _MAML,
         MamlConfig(inner_steps=0, outer_step="ppo"),
         "baseline: the same, trained by PPO",
+        defined_by=_by(outer_step="ppo", inner_steps=0),
     ),
-    "maml": examples_recipe(_SUPERVISED_MAML, SupervisedMamlConfig(), "MAML, second order (Finn et al. 2017)"),
-    "fomaml": examples_recipe(_SUPERVISED_MAML, SupervisedMamlConfig(first_order=True), "first-order MAML"),
+    "maml": examples_recipe(
+        _SUPERVISED_MAML, SupervisedMamlConfig(), "MAML, second order (Finn et al. 2017)", _by(**_PLAIN)
+    ),
+    "fomaml": examples_recipe(
+        _SUPERVISED_MAML,
+        SupervisedMamlConfig(first_order=True),
+        "first-order MAML",
+        _by(first_order=True, learn_inner_lr=False),
+    ),
     "metasgd": examples_recipe(
-        _SUPERVISED_MAML, SupervisedMamlConfig(learn_inner_lr=True), "MAML with learned step sizes (Li et al. 2017)"
+        _SUPERVISED_MAML,
+        SupervisedMamlConfig(learn_inner_lr=True),
+        "MAML with learned step sizes (Li et al. 2017)",
+        _by(learn_inner_lr=True),
     ),
     "pretrained": examples_recipe(
         _SUPERVISED_MAML,
         SupervisedMamlConfig(inner_steps=0),
         "baseline: one network for all tasks; adapted in tests only",
+        _by(inner_steps=0),
     ),
 }
 

@@ -50,20 +50,28 @@ RECIPES = {
         "meta_rl.algorithms.prototypical:Prototypical", MetricConfig(), "prototypical networks (Snell et al. 2017)"
     ),
     "matching": classes_recipe(
-        "meta_rl.algorithms.matching:Matching", MatchingConfig(), "matching networks (Vinyals et al. 2016)"
+        "meta_rl.algorithms.matching:Matching",
+        MatchingConfig(),
+        "matching networks (Vinyals et al. 2016)",
+        {"algorithm.full_context": False},
     ),
     "matching-fce": classes_recipe(
-        "meta_rl.algorithms.matching:Matching", MatchingConfig(full_context=True), "the same, full-context embeddings"
+        "meta_rl.algorithms.matching:Matching",
+        MatchingConfig(full_context=True),
+        "the same, full-context embeddings",
+        {"algorithm.full_context": True},
     ),
     "siamese": classes_recipe(
         "meta_rl.algorithms.siamese:Siamese",
         SiameseConfig(),
         "Siamese networks, contrastive loss (Hadsell et al. 2006)",
+        {"algorithm.pair_loss": "contrastive"},
     ),
     "siamese-koch": classes_recipe(
         "meta_rl.algorithms.siamese:Siamese",
         SiameseConfig(pair_loss="koch"),
         "Siamese networks, weighted L1 and cross-entropy (Koch et al. 2015)",
+        {"algorithm.pair_loss": "koch"},
     ),
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
-from meta_rl.config.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from meta_rl.config.base import AlgorithmConfig, Annealing, Recipe, Rows
+from meta_rl.config.bounds import Fraction, Length, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from meta_rl.config.fewshot import TaskMap, examples_recipe
 
 
@@ -15,6 +15,7 @@ class ReptileConfig(AlgorithmConfig):
     """Reptile (see `meta_rl.algorithms.reptile`). ``--meta-batch-size 1`` is the serial version."""
 
     shared_update: ClassVar[bool] = True
+    annealing: ClassVar[Annealing] = Annealing("meta_lr_iterations", ("final_meta_lr",))
 
     inner_lr: PositiveFloat = 0.1
     """Step size of the adaptation."""
@@ -36,8 +37,8 @@ class ReptileConfig(AlgorithmConfig):
     """Interpolation step (sgd), or Adam's step size."""
     final_meta_lr: NonNegativeFloat = 1.0
     """Factor on meta-lr that is reached linearly after meta-lr-iterations."""
-    meta_lr_iterations: NonNegativeInt = 0
-    """Length of the annealing; 0: none."""
+    meta_lr_iterations: Length = None
+    """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
     discount: Fraction = 0.99
     """Discount factor of the returns."""
     gae_lambda: Fraction = 1.0
@@ -47,6 +48,8 @@ class ReptileConfig(AlgorithmConfig):
 @dataclass(frozen=True)
 class SupervisedReptileConfig(AlgorithmConfig):
     """Reptile on labelled examples (see `meta_rl.algorithms.reptile`)."""
+
+    annealing: ClassVar[Annealing] = Annealing("meta_lr_iterations", ("final_meta_lr",))
 
     inner_lr: PositiveFloat = 1e-3
     """Step size of the adaptation."""
@@ -62,8 +65,8 @@ class SupervisedReptileConfig(AlgorithmConfig):
     """Interpolation step (sgd), or Adam's step size."""
     final_meta_lr: NonNegativeFloat = 0.0
     """Factor on meta-lr that is reached linearly after meta-lr-iterations."""
-    meta_lr_iterations: NonNegativeInt = 0
-    """Length of the annealing; 0: none."""
+    meta_lr_iterations: Length = None
+    """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
     task_map: TaskMap = "auto"
     """Tasks computed together, as for MAML."""
 
@@ -102,7 +105,6 @@ DEFAULTS: Rows = [
             "iterations": 10000,
             "fewshot.train_shots": 10,
             "evaluate.adaptation_steps": 50,
-            "algorithm.meta_lr_iterations": 10000,
         },
     ),
     # Three times the published step sizes, by validation classes: for runs of so few iterations (published: 100,000).
@@ -122,7 +124,6 @@ DEFAULTS: Rows = [
             "algorithm.inner_steps": 5,
             "fewshot.train_shots": 50,
             "algorithm.meta_lr": 0.3,
-            "algorithm.meta_lr_iterations": 20000,
             "iterations": 20000,
             "evaluate.adaptation_steps": 10,
         },

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
-from meta_rl.config.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from meta_rl.config.base import AlgorithmConfig, Annealing, Recipe, Rows
+from meta_rl.config.bounds import Fraction, Length, NonNegativeFloat, PositiveFloat, PositiveInt, other_than
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,9 @@ class Rl2Config(AlgorithmConfig):
     """RL^2: a recurrent policy trained by PPO over whole trials (see `meta_rl.algorithms.rl2`)."""
 
     shared_update: ClassVar[bool] = True
+    annealing: ClassVar[Annealing] = Annealing(
+        "learning_rate_iterations", ("final_learning_rate", "final_entropy_coef", "final_gae_bias")
+    )
 
     discount: Fraction = 0.99
     """Discount factor, also across the episodes of a trial."""
@@ -26,8 +29,8 @@ class Rl2Config(AlgorithmConfig):
     """Step size of Adam; with target-kl its initial value."""
     final_learning_rate: NonNegativeFloat = 1.0
     """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
-    learning_rate_iterations: NonNegativeInt = 0
-    """Length of the annealing; 0: none."""
+    learning_rate_iterations: Length = None
+    """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
     epochs: PositiveInt = 10
     """Passes over the batch per iteration."""
     minibatches: PositiveInt = 1
@@ -77,9 +80,13 @@ _RECURRENT = "meta_rl.networks.recurrent:make_recurrent_policy"
 
 RECIPES = {
     "rl2": Recipe(
-        _RL2, Rl2Config(), "RL^2: an LSTM that remembers its episodes, trained by PPO (Duan et al. 2016)", _RECURRENT
+        _RL2,
+        Rl2Config(),
+        "RL^2: an LSTM that remembers its episodes, trained by PPO (Duan et al. 2016)",
+        _RECURRENT,
+        defined_by={"network.cell": other_than("gru")},
     ),
-    "rl2-gru": Recipe(_RL2, Rl2Config(), "the same with a GRU", _RECURRENT),
+    "rl2-gru": Recipe(_RL2, Rl2Config(), "the same with a GRU", _RECURRENT, defined_by={"network.cell": "gru"}),
 }
 
 
@@ -192,7 +199,6 @@ DEFAULTS: Rows = [
                 "algorithm.gae_lambda": 0.3,  # as in the paper
                 "algorithm.learning_rate": 3e-3,
                 "algorithm.final_learning_rate": 0.1,
-                "algorithm.learning_rate_iterations": 300,  # give --learning-rate-iterations with --iterations
                 "algorithm.entropy_coef": 1e-2,
                 "algorithm.final_entropy_coef": 0.1,
                 "evaluate.adaptation_steps": 1,
@@ -220,7 +226,6 @@ DEFAULTS: Rows = [
                     "algorithm.final_entropy_coef": 0.0,
                     "algorithm.final_gae_bias": 0.05,
                     "algorithm.learning_rate": 5e-3,
-                    "algorithm.learning_rate_iterations": 2500,
                     "algorithm.final_learning_rate": 0.05,
                     "algorithm.epochs": 2,
                     "algorithm.minibatches": 10,
@@ -239,7 +244,6 @@ DEFAULTS: Rows = [
                 "algorithm.epochs": 2,
                 "algorithm.minibatches": 10,
                 "algorithm.gae_lambda": 0.7,
-                "algorithm.learning_rate_iterations": 1000,
                 "algorithm.entropy_coef": 0.04,
                 "algorithm.final_entropy_coef": 0.0,
                 "algorithm.final_gae_bias": 0.0,

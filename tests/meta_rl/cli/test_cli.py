@@ -104,7 +104,7 @@ BAD = {
     "train --config missing.json": ["--config", "missing.json"],
     "train --config broken.json": ["--config", "not JSON"],
     "train --config unknown.json": ["'sed'", "closest: seed"],
-    "train --config wrong.json": ["seed", "int"],
+    "train --config wrong.json": ["seed", "a whole number"],
     "train --config list.json": ["--config", "list.json"],
     "train --config bytes.json": ["--config", "bytes.json"],
     "train --config .": ["--config", "directory"],
