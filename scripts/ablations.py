@@ -14,6 +14,8 @@ from typing import Any
 
 from jobs import SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
 
+from meta_rl.core.files import with_ending
+
 # row -> what differs from the defaults
 RL2 = {
     "defaults": "",
@@ -134,9 +136,9 @@ def main(arguments: list[str]) -> None:
     command = shlex.join(["python", "scripts/ablations.py", *arguments])
     out = Path(f"results/ablations-{options.name}")
     out.parent.mkdir(exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps({"command": command, "rows": found}, indent=1) + "\n")
+    with_ending(out, ".json").write_text(json.dumps({"command": command, "rows": found}, indent=1) + "\n")
     about = f"{recipe}, {shlex.join(common)}; success, fully adapted, on 20 unseen goals. One change each."
-    out.with_suffix(".md").write_text("\n".join([about, "", *lines, "", f"Command: `{command}`", ""]))
+    with_ending(out, ".md").write_text("\n".join([about, "", *lines, "", f"Command: `{command}`", ""]))
     sys.exit(1 if failed else 0)
 
 

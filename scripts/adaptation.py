@@ -22,6 +22,7 @@ import envs
 import meta_rl
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import replace_paths
+from meta_rl.core.files import with_ending
 from meta_rl.core.seeding import Purpose
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.episodes import evaluate
@@ -127,8 +128,8 @@ def main() -> None:
     print("\n".join(lines))
     if options.out:
         command = shlex.join(["python", *sys.argv])
-        Path(options.out).with_suffix(".md").write_text("\n".join([*lines, "", f"Command: `{command}`", ""]))
-        Path(options.out).with_suffix(".json").write_text(json.dumps({"command": command, "rows": rows}, indent=1))
+        with_ending(Path(options.out), ".md").write_text("\n".join([*lines, "", f"Command: `{command}`", ""]))
+        with_ending(Path(options.out), ".json").write_text(json.dumps({"command": command, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

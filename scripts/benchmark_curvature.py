@@ -25,6 +25,7 @@ import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.maml import Maml
 from meta_rl.cli.commands import parse_train
+from meta_rl.core.files import with_ending
 from meta_rl.core.types import MetaBatch, Params, map_tensors
 from meta_rl.maths import trust_region
 from meta_rl.runs.folder import versions
@@ -109,5 +110,5 @@ def main(arguments: list[str]) -> None:
                 print(lines[-1], flush=True)
         source.close()
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(options.out, ".md").write_text("\n".join(lines) + "\n")

@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from meta_rl.core.files import with_ending
+
 # case -> (name of the distribution, tasks, envs per task)
 CASES = {
     "pick-place": ("metaworld/ml1-pick-place-v3", 16, 4),
@@ -339,9 +341,9 @@ def write(record: dict[str, Any], cases: list[str], out: Path) -> None:
 
     record["versions"] = versions()
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(out, ".json").write_text(json.dumps(record, indent=1) + "\n")
     text = [f"Command: `python {record['command']}` on {record['cores']} cores, random actions.", ""]
-    out.with_suffix(".md").write_text("\n".join(text + [table(case, record[case]) for case in cases]))
+    with_ending(out, ".md").write_text("\n".join(text + [table(case, record[case]) for case in cases]))
     import matplotlib
 
     matplotlib.use("Agg")
@@ -355,7 +357,7 @@ def write(record: dict[str, Any], cases: list[str], out: Path) -> None:
         axis.invert_yaxis()
         axis.tick_params(labelsize=7)
         axis.set(title=f"{case}, {record[case]['envs']} envs", xlabel="env-steps/s")
-    figure.savefig(out.with_suffix(".png"))
+    figure.savefig(with_ending(out, ".png"))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import numpy as np
 from benchmark_locomotion import CASES, draw_actions
 
 import envs
+from meta_rl.core.files import with_ending
 from meta_rl.evaluation import markdown
 from meta_rl.runs.folder import versions
 
@@ -104,5 +105,5 @@ def main(arguments: list[str]) -> None:
     ]
     print("\n".join(text))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text("\n".join(text) + "\n")
+    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(options.out, ".md").write_text("\n".join(text) + "\n")

@@ -32,6 +32,7 @@ from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.maml import Groups, Maml, MamlBase
 from meta_rl.algorithms.rl2 import Rl2
 from meta_rl.cli.commands import parse_train
+from meta_rl.core.files import with_ending
 from meta_rl.core.types import MetaBatch, Params, Rollout, map_tensors, to_device
 from meta_rl.evaluation import markdown
 from meta_rl.runs.folder import versions
@@ -166,5 +167,5 @@ def main(arguments: list[str]) -> None:
         lines += ["", "*floor*: a recurrent learner's matrix products alone, at the rate of large square ones."]
     lines += ["", f"Peak of resident memory over all cases: {peak:.1f} GB."]
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(options.out, ".md").write_text("\n".join(lines) + "\n")

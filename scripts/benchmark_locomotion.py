@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from meta_rl.core.files import with_ending
+
 # case -> (our name, gymnasium's and EnvPool's name, motors, largest action)
 CASES = {
     "half-cheetah": ("cheetah-dir@v5", "HalfCheetah-v5", 6, 1.0),
@@ -171,12 +173,12 @@ def write(record: dict[str, Any], out: Path) -> None:
 
     record["versions"] = versions()
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(out, ".json").write_text(json.dumps(record, indent=1) + "\n")
     # The path of another interpreter is this machine's business.
     command = record["command"].partition(" --envpool-python")[0]
     setting = f"{record['envs']} environments, {record['threads']} threads, {record['cores']} cores, random actions"
     text = [f"Command: `python {command}`; {setting}.", ""]
-    out.with_suffix(".md").write_text("\n".join(text + [table(*item) for item in record["cases"].items()]))
+    with_ending(out, ".md").write_text("\n".join(text + [table(*item) for item in record["cases"].items()]))
     import matplotlib
 
     matplotlib.use("Agg")
@@ -190,7 +192,7 @@ def write(record: dict[str, Any], out: Path) -> None:
         axis.barh([name.replace("_", " ") for name in medians], list(medians.values()), color=colours)
         axis.invert_yaxis()
         axis.set(title=case, xlabel="env-steps/s")
-    figure.savefig(out.with_suffix(".png"))
+    figure.savefig(with_ending(out, ".png"))
 
 
 if __name__ == "__main__":

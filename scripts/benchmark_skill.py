@@ -30,6 +30,7 @@ import envs
 from meta_rl import load
 from meta_rl.cli.commands import parse_train
 from meta_rl.config import RECIPES, TrainConfig, check_choice
+from meta_rl.core.files import with_ending
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.episodes import evaluate
@@ -136,9 +137,9 @@ def write(record: dict[str, Any], out: Path) -> None:
         f"{record['torch_threads']} torch threads; evaluation is not counted."
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(out, ".json").write_text(json.dumps(record, indent=1) + "\n")
     text = [f"Command: `python {record['command']}`. {about}", "", *table(record), ""]
-    out.with_suffix(".md").write_text("\n".join(text))
+    with_ending(out, ".md").write_text("\n".join(text))
 
 
 def main(arguments: list[str]) -> None:

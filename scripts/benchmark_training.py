@@ -24,6 +24,7 @@ import torch
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.cli.commands import parse_train
+from meta_rl.core.files import with_ending
 from meta_rl.runs.folder import versions
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
@@ -115,8 +116,8 @@ def main(arguments: list[str]) -> None:
         lines.append("")
         print("\n".join(lines[-10:]), flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text("\n".join(lines))
+    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(options.out, ".md").write_text("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ import torch
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config
+from meta_rl.core.files import with_ending
 from meta_rl.core.weights import Weights
 from meta_rl.runs.folder import versions
 from meta_rl.sources.base import Plan, Source
@@ -233,8 +234,8 @@ def main(arguments: list[str]) -> None:
     text = report(record, bench.plan, heading)
     print(text)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    options.out.with_suffix(".md").write_text(text)
+    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(options.out, ".md").write_text(text)
 
 
 if __name__ == "__main__":

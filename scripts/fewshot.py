@@ -17,6 +17,8 @@ from pathlib import Path
 
 from jobs import Job, run_all
 
+from meta_rl.core.files import with_ending
+
 METRIC = {"prototypical": 2000, "matching": 4000, "matching-fce": 4000, "siamese": 2000, "siamese-koch": 2000}
 FEW_WAYS = {"maml": 12000, "fomaml": 6000, "reptile-supervised": 20000, "meta-lstm": 4000, **METRIC}
 MORE_SHOTS = FEW_WAYS | {"maml": 4000, "fomaml": 3000, "reptile-supervised": 10000, "meta-lstm": 1000}
@@ -36,7 +38,6 @@ LONG = ["--shown-steps", "0", "1"]
 MORE_UPDATES = ["--meta-batch-size", "8"]
 """Published: 16; with so few iterations more updates learn more."""
 OPTIONS = [
-    ("reptile-supervised", "*", ["--meta-lr-iterations", "{iterations}"]),
     ("*", "omniglot-5way-5shot", LONG),
     ("*", "omniglot-20way-1shot", LONG),
     ("maml", "omniglot-20way-1shot", MORE_UPDATES),
@@ -50,7 +51,7 @@ def make_job(env: str, recipe: str, iterations: int, seed: int, device: str) -> 
     options = ["--env", env, "--device", device]
     for recipes, tasks, more in OPTIONS:
         if fnmatchcase(recipe, recipes) and fnmatchcase(env, tasks):
-            options += [option.format(iterations=iterations) for option in more]
+            options += more
     return Job(recipe, options, iterations, seed, Path("runs/fewshot") / env / f"{recipe}_s{seed}")
 
 
@@ -71,23 +72,23 @@ def main() -> None:
         from meta_rl.studies.one_shot import error_table, one_shot_error
 
         found = [one_shot_error(load(run)) for run in options.runs]
-        out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+        with_ending(out, ".json").write_text(json.dumps(found, indent=1) + "\n")
         command = shlex.join(["python", "scripts/fewshot.py", *sys.argv[1:]])
-        out.with_suffix(".md").write_text(f"{error_table(found)}\n\nCommand: `{command}`\n")
+        with_ending(out, ".md").write_text(f"{error_table(found)}\n\nCommand: `{command}`\n")
         print(error_table(found))
         return
     if options.name == "sinusoid-fits":
         from meta_rl import load
         from meta_rl.studies.sinusoid_fits import plot_fits
 
-        plot_fits([load(run) for run in options.runs], 3, out.with_suffix(".png"))
+        plot_fits([load(run) for run in options.runs], 3, with_ending(out, ".png"))
         return
     rows = {r: n for r, n in EXPERIMENTS[options.name].items() if not options.only or r in options.only}
     seeds = range(options.seeds)
     jobs = [make_job(options.name, recipe, n, seed, options.device) for seed in seeds for recipe, n in rows.items()]
     if run_all(jobs, options.jobs):
         sys.exit(1)
-    standing = out.with_suffix(".json")
+    standing = with_ending(out, ".json")
     earlier = [str(standing)] if options.only and standing.exists() else []
     paths = [str(job.path) for job in jobs]
     command = [sys.executable, "-m", "meta_rl.cli", "compare", *paths, *earlier, "--out", str(out)]

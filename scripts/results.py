@@ -23,14 +23,12 @@ class Experiment:
         seeds: runs of each recipe.
         rows: recipe -> its budget in env steps, and its options. Untrained runs are made as the first one.
         begins: recipe -> the row whose runs it begins with, and which spends a part of its budget.
-        annealed: recipes whose step shrinks to a tenth over their iterations.
     """
 
     env: str
     seeds: int
     rows: dict[str, tuple[int, list[str]]]
     begins: dict[str, str] = field(default_factory=dict)
-    annealed: list[str] = field(default_factory=list)
 
     def iterations(self, recipe: str, scale: float = 1.0) -> int:
         """Iterations that the budget of `recipe` allows."""
@@ -70,7 +68,8 @@ for family, (maml, reptile, rl2) in {
 STOCK = ["--stock-goals", "10"]
 EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo", "rl2"), (20 * MILLION, STOCK)))
 for name in ("push", "ml10"):
-    EXPERIMENTS[name].annealed.append("rl2")
+    budget, options = EXPERIMENTS[name].rows["rl2"]
+    EXPERIMENTS[name].rows["rl2"] = (budget, [*options, "--final-learning-rate", "0.1"])  # over its iterations
 # A gradient step wants 20 episodes of its task; there are but two directions to run in, so that more than two tasks of
 # each add little. RL2: 100 trials of two episodes, as in its preset; speeds are learned faster with ten minibatches and
 # a shorter view of the future.
@@ -100,8 +99,6 @@ def make_jobs(experiment: Experiment, folder: Path, first: int, seeds: int, scal
         recipe = main if row == "untrained" else row
         iterations = 0 if row == "untrained" else experiment.iterations(recipe, scale)
         options = ["--env", experiment.env, *experiment.rows[recipe][1], "--device", "cpu", "--test-tasks", "0"]
-        if row in experiment.annealed:
-            options += ["--learning-rate-iterations", str(iterations), "--final-learning-rate", "0.1"]
         before = experiment.begins.get(row)
         for seed in seeds_of(folder, row, range(first, first + seeds)):
             start = ["--start-from", str(folder / f"{before}_s{seed}")] if before else []

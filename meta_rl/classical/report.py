@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from meta_rl.classical.protocol import TableRow, play_trials
+from meta_rl.core.files import with_ending
 
 PUBLISHED_TASKS = 1000
 """Tasks behind every number of the paper."""
@@ -59,7 +60,7 @@ def as_line(result: dict[str, Any]) -> str:
 def write_results(results: list[dict[str, Any]], command: str, out: Path) -> None:
     """Write `out`.json and `out`.md: the numbers, the command that made them, and notes."""
     record = {"command": command, "results": results}
-    out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    with_ending(out, ".json").write_text(json.dumps(record, indent=1) + "\n")
     lines = [_NOTES, f"Command: `{command}`", ""]
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in results:  # bandits and MDPs have agents of their own, hence tables of their own
@@ -67,7 +68,7 @@ def write_results(results: list[dict[str, Any]], command: str, out: Path) -> Non
     for group in groups.values():
         lines += [*_wide(group), ""]
     lines += ["| env | episodes | agent | constant | tasks | ours | published | ratio | sigmas |", "|---" * 9 + "|"]
-    out.with_suffix(".md").write_text("\n".join([*lines, *map(as_line, results)]) + "\n")
+    with_ending(out, ".md").write_text("\n".join([*lines, *map(as_line, results)]) + "\n")
 
 
 def _wide(results: list[dict[str, Any]]) -> list[str]:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_rl.config import default_config
+from meta_rl.core.files import with_ending
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.forms import read_stage, write_scores, write_stage
+from meta_rl.evaluation.grouping import by_recipe, group_runs
 from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.kinds.table import Kind, kind_of
 from meta_rl.evaluation.record import Evaluated, evaluated
@@ -28,7 +29,8 @@ from meta_rl.runs.folder import write_json
 
 
 def compare(run_dirs: Sequence[str | Path]) -> Comparison:
-    """Summary of evaluated runs, grouped by recipe (runs that have not begun to learn form the group ``untrained``).
+    """Summary of evaluated runs, in groups of those that differ in their seeds alone. A group is called by its recipe
+    (``untrained`` if its runs have not begun to learn) and, where there are several of a recipe, by what differs.
 
     Returns:
         Per group its seeds, what training took, and per adaptation step the mean of every score over seeds and tasks
@@ -36,7 +38,8 @@ def compare(run_dirs: Sequence[str | Path]) -> Comparison:
         interquartile mean of the return; in every way in which all runs were judged by equally many episodes.
     Raises:
         ConfigError: a run has no evaluation; runs are of two kinds, or were evaluated on different tasks or for a
-            different number of episodes; or those of one recipe had different numbers of adaptation episodes.
+            different number of episodes; those of one recipe had different numbers of adaptation episodes; or runs of
+            one config and seed have different numbers.
     """
     return compare_runs(evaluated(run_dirs))
 
@@ -46,13 +49,11 @@ def compare_runs(runs: Sequence[Evaluated]) -> Comparison:
     first = runs[0]
     kind, record = kind_of(first.config), first.record
     _require_same(runs, kind.judged_on)
-    groups: dict[str, list[Evaluated]] = {}
-    for run in runs:
-        groups.setdefault(_label(run), []).append(run)
-    for mine in groups.values():
+    for mine in by_recipe(runs).values():
         _require_same(
             mine, lambda run: [(stage.steps, kind.practice(run.record, stage)) for stage in run.record.stages]
         )
+    groups = group_runs(runs)
     judged = _ways(runs)
     return Comparison(
         kind=kind,
@@ -67,13 +68,6 @@ def compare_runs(runs: Sequence[Evaluated]) -> Comparison:
         episodes=kind.judged_on(first),
         baselines=record.baselines,
     )
-
-
-def _label(run: Evaluated) -> str:
-    """The group of a run: its recipe, unless it has not begun to learn."""
-    recipe, env = run.config.recipe, run.config.env
-    learned = run.record.iteration > 0 or default_config(recipe, env).iterations == 0  # random never learns
-    return recipe if learned else "untrained"
 
 
 def _require_same(runs: Sequence[Evaluated], key: Callable[[Evaluated], object]) -> None:
@@ -171,7 +165,7 @@ def write_comparison(comparison: Comparison, out: Path, command: str) -> None:
         summary, comparison_table(comparison), out, command, lambda path: comparison.kind.plot(comparison, path)
     )
     if any(group.training_curves for group in comparison.groups.values()):
-        replace_durably(out.with_suffix(".csv"), _curves(comparison).encode())
+        replace_durably(with_ending(out, ".csv"), _curves(comparison).encode())
 
 
 def _write_group(kind: Kind, group: Group) -> dict[str, Any]:
@@ -205,11 +199,11 @@ def write_summary(summary: dict[str, Any], text: str, out: Path, command: str, d
     """``OUT.json`` (summary) and ``OUT.md`` (text), both with the command that makes them, and what `draw` draws in
     ``OUT.png`` (if matplotlib is installed)."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(out.with_suffix(".json"), {"command": command, **summary})
-    replace_durably(out.with_suffix(".md"), f"{text}\n\nCommand: `{command}`\n".encode())
+    write_json(with_ending(out, ".json"), {"command": command, **summary})
+    replace_durably(with_ending(out, ".md"), f"{text}\n\nCommand: `{command}`\n".encode())
     try:
         import matplotlib
     except ImportError:
         return
     matplotlib.use("Agg")
-    draw(out.with_suffix(".png"))
+    draw(with_ending(out, ".png"))

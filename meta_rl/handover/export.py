@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meta_rl.agents import bundle
 from meta_rl.agents.agent import interface_of, load_state
-from meta_rl.config import load_config, replace_paths
+from meta_rl.config import load_config, without_places
 from meta_rl.core.interface import INTERFACE
 from meta_rl.errors import ConfigError, RunError, Say
 from meta_rl.evaluation.record import evaluations, files, read_evaluation
@@ -101,8 +101,7 @@ def export(
     evaluated = next(evaluations(run_dir, state.iteration), None)
     replay_name = f"replay{replay.suffix}" if replay else ""
     card = model_card(run_dir, config, agent, evaluated, replay_name, name)
-    # Where its run, its start and its data lay on this machine is nobody else's business.
-    handed = replace_paths(config, {"run_dir": "", "start_from": "", "fewshot.data": ""})
+    handed = without_places(config)
     try:
         bundle.write_bundle(out, handed, agent)
         for left in (headline.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here

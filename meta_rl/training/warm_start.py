@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_rl.agents.agent import Agent, load
-from meta_rl.config import TrainConfig
+from meta_rl.config import TrainConfig, to_dict, without_places
 from meta_rl.core.interface import Interface
 from meta_rl.core.state import TrainState
 from meta_rl.core.weights import Weights, adopt
@@ -57,4 +57,5 @@ def begin_with(state: TrainState, agent: Agent) -> dict[str, Any]:
     state.params, state.shared, state.statistics = agent.weights
     state.env_steps = agent.env_steps
     about = {"recipe": agent.config.recipe, "env": agent.config.env, "seed": agent.config.seed}
-    return about | {"iteration": agent.iteration, "env_steps": agent.env_steps}
+    about |= {"iteration": agent.iteration, "env_steps": agent.env_steps}
+    return about | {"config": to_dict(without_places(agent.config))}

@@ -21,13 +21,13 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one recipe with several seeds.
+    """Runs that differ in their seeds alone (see `meta_rl.evaluation.grouping`).
 
     Attributes:
         seeds: of the runs, in the order of all lists below.
         iterations: of training.
         stages: over seeds and tasks.
-        train_env_steps: of a policy.
+        train_env_steps: of a policy; the mean over seeds, where episodes may end early.
         protocol: of a policy.
         stock_success_by_seed: what Meta-World's own evaluator found of a policy; None where it was not asked.
         training_curves: of policies ``[seed][iteration]``: env steps, the return of each stage, then the success of
@@ -58,7 +58,7 @@ class Comparison:
     Attributes:
         headline: the way of judging that counts.
         names: the scores that the tasks have, the most telling first.
-        groups: by recipe; runs that have not begun to learn form the group ``untrained``.
+        groups: by label, see `meta_rl.evaluation.grouping.group_runs`.
         episodes: what the runs share, see `judged_on` of its kind; of few-shot runs what determines the episodes.
         baselines: scores of closed-form predictors on few-shot episodes, by label.
     """

@@ -21,7 +21,7 @@ from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.scores import INDUCTIVE, TRANSDUCTIVE, Column, Record, Score, Stage
 from meta_rl.fewshot.published import PUBLISHED
-from meta_rl.runs.log import read_rows
+from meta_rl.runs.log import training_seconds
 
 
 class ExamplesKind:
@@ -83,13 +83,12 @@ class ExamplesKind:
 
     def group(self, runs: Sequence[Evaluated]) -> dict[str, Any]:
         """What training took and where, and what was published."""
-        timed = [read_rows(run.folder / "timing.jsonl") for run in runs]
         recorded = runs[0].folder / "environment.json"
         began = json.loads(recorded.read_text()) if recorded.exists() else {}
         config = runs[0].config
         return {
             "device": began.get("device", config.device),  # earlier versions did not write it
-            "train_seconds": [sum(row["time/iteration"] for row in rows) for rows in timed],
+            "train_seconds": [training_seconds(run.folder, run.record.iteration) for run in runs],
             "published": PUBLISHED.get((config.recipe, config.env)),
         }
 

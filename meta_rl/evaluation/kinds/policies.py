@@ -128,13 +128,11 @@ class PolicyKind:
 
     def group(self, runs: Sequence[Evaluated]) -> dict[str, Any]:
         """Env steps, protocol, Meta-World's own number and the curves of training."""
-        first = runs[0].record
-        rows = [read_rows(run.folder / "metrics.jsonl") for run in runs]
         return {
-            "train_env_steps": first.train_env_steps,
-            "protocol": first.protocol,
+            "train_env_steps": round(float(np.mean([run.record.train_env_steps for run in runs]))),
+            "protocol": runs[0].record.protocol,
             "stock_success_by_seed": [run.record.stock["success"] if run.record.stock else None for run in runs],
-            "training_curves": [[[row["env_steps"], *stage_values(row)] for row in mine] for mine in rows],
+            "training_curves": [_curve(run) for run in runs],
         }
 
     def title(self, comparison: Comparison) -> str:
@@ -169,6 +167,12 @@ class PolicyKind:
     def plot(self, comparison: Comparison, path: Path) -> None:
         """Draw training curves, and adaptation on test tasks."""
         plots.plot_policies(comparison, path)
+
+
+def _curve(run: Evaluated) -> list[list[float]]:
+    """Env steps and `stage_values` of each iteration up to the one that was judged; the run may have gone on."""
+    rows = [row for row in read_rows(run.folder / "metrics.jsonl") if row["iteration"] <= run.record.iteration]
+    return [[row["env_steps"], *stage_values(row)] for row in rows]
 
 
 def stage_values(row: Row) -> list[float]:

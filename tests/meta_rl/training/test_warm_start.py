@@ -13,7 +13,7 @@ import torch
 
 from meta_rl.agents.agent import load
 from meta_rl.cli import main
-from meta_rl.config import RECIPES, TrainConfig, default_config, replace_paths
+from meta_rl.config import RECIPES, TrainConfig, default_config, replace_paths, to_dict, without_places
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
 from meta_rl.handover.export import export
@@ -132,7 +132,8 @@ def test_the_run_remembers_where_it_came_from(sources: Callable[..., Path], tmp_
     about = json.loads((tmp_path / "run" / "environment.json").read_text())
     steps = final(source).env_steps
     expected = {"recipe": "multitask-trpo", "env": "navigation", "seed": 3, "iteration": 2, "env_steps": steps}
-    assert about["start"] == expected
+    assert about["start"] == {**expected, "config": to_dict(without_places(load(source).config))}
+    assert str(source) not in json.dumps(about)
     train(small("maml-trpo", tmp_path / "plain", iterations=0), quiet)
     assert "start" not in json.loads((tmp_path / "plain" / "environment.json").read_text())
 
