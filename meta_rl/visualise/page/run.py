@@ -33,7 +33,6 @@ def gather(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     kind, rows = PAGES[RECIPES[config.recipe].learns], read_rows(run.folder / "metrics.jsonl")
     stages, charted = kind.stage_names(shown), kind.charted(record)
     return {
-        "tab": run.folder.name,
         "eyebrow": f"{config.recipe}, seed {config.seed}",
         "headline": config.env,
         "lede": kind.lede(run, stages),

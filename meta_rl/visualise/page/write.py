@@ -37,6 +37,8 @@ def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: 
     """
     replays = Replays()
     runs = [gather(one, replays, say) for one in shown]
+    for run, tab in zip(runs, tabs([one.run.folder for one in shown]), strict=True):
+        run["tab"] = tab
     opened = [
         {"parts": run.pop("replays", {}), "names": run["stage_names"], "opened": run.pop("opened", 0)} for run in runs
     ]
@@ -49,6 +51,20 @@ def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: 
         page = _render(runs, together, data).encode()
     replace_durably(out, page)
     return out
+
+
+def tabs(folders: Sequence[Path]) -> list[str]:
+    """What the tabs of runs are called: their folders, each with as many of the folders above it as tell them apart. A
+    folder that is named twice is counted."""
+    parts = [folder.resolve().parts for folder in folders]
+
+    def called(mine: tuple[str, ...]) -> str:
+        others = [other for other in parts if other != mine]
+        long_enough = (n for n in range(1, len(mine) + 1) if all(other[-n:] != mine[-n:] for other in others))
+        return "/".join(mine[-next(long_enough, len(mine)) :])
+
+    names = [called(mine) for mine in parts]
+    return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
 
 
 def _together(comparison: Comparison) -> dict[str, Any]:
