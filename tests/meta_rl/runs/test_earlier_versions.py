@@ -34,7 +34,12 @@ RUNS: dict[str, tuple[str, dict[str, Any], str]] = {
     "meta-lstm": ("sinusoid-5shot", {}, "rule."),
     "reptile-supervised": (
         "sinusoid-5shot",
-        {"algorithm.task_map": "vmap", "algorithm.inner_optimizer": "adam", "algorithm.meta_optimizer": "adam"},
+        {
+            "algorithm.task_map": "vmap",
+            "algorithm.inner_optimizer": "adam",
+            "algorithm.meta_optimizer": "adam",
+            "algorithm.meta_lr_iterations": 20000,  # as it was recorded
+        },
         "inner_optimizer.",
     ),
     "rl2": ("navigation", {}, ""),
