@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meta_rl.agents import bundle
 from meta_rl.agents.agent import interface_of, load_state
-from meta_rl.config import load_config, without_places
+from meta_rl.config import load_config, replace_paths, without_places
 from meta_rl.core.interface import INTERFACE
 from meta_rl.errors import ConfigError, RunError, Say
 from meta_rl.evaluation.record import evaluations, files, read_evaluation

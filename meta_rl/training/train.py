@@ -48,7 +48,10 @@ def train(config: TrainConfig, say: Say = print) -> Path:
             gradients that are not finite three times in a row, ...
         Stopped: SIGINT or SIGTERM came; a checkpoint holds all finished iterations.
     """
-from meta_rl.runs.folder import absolute_data, as_begun, has_checkpoint, holds_run, open_run, versions, write_json
+    fork_server.leave_if_imported_again()
+    config = as_begun(absolute_data(validate(config)))
+    if config.learners > 1:
+        fork_server.require_processes("--learners", 1)
     check_loggers(config.logger)
     device = select_device(config.device)
     problem = open_problem(config)

@@ -117,7 +117,7 @@ def test_a_recipe_of_ones_own_says_what_defines_it(monkeypatch: pytest.MonkeyPat
     try:
         config = default_config("mine", "navigation")
         assert validate(config) == config
-        with pytest.raises(ConfigError, match="--steps: must be 3, got 4, or it is not mine; .*: mine-long"):
+        with pytest.raises(ConfigError, match=r"--steps: must be 3, got 4, or it is not mine; .*: mine-long"):
             validate(replace_paths(config, {"algorithm.steps": 4}))
     finally:
         for name in ("mine", "mine-long"):

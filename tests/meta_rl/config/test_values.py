@@ -116,7 +116,7 @@ def test_a_run_from_python_is_loaded_and_judged(tiny: Callable[..., TrainConfig]
     protocol = EvaluateConfig(test_tasks=np.int64(2), adaptation_episodes=2.0)  # type: ignore[arg-type]
     record = evaluate_run(run, protocol, quiet)
     assert record.protocol["test_tasks"] == record.tasks == 2
-    with pytest.raises(ConfigError, match="evaluate.test_tasks must be a whole number, got 2.5"):
+    with pytest.raises(ConfigError, match=r"evaluate\.test_tasks must be a whole number, got 2\.5"):
         evaluate_run(run, EvaluateConfig(test_tasks=2.5), quiet)  # type: ignore[arg-type]
 
 
@@ -161,7 +161,7 @@ VALUES = st.one_of(
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(paths_of(DEFAULT)), VALUES, min_size=1, max_size=2))
 def test_any_value_is_converted_or_refused(changes: dict[str, Any]) -> None:
-    """What comes out is plain: JSON gives it back, and converting it again changes nothing. A number keeps its value."""
+    """What comes out is plain: JSON gives it back, and converting it again changes nothing. Numbers keep their value."""
     inner = sorted(changes.items(), key=lambda item: -item[0].count("."))  # a part that is replaced has no fields
     try:
         config = with_plain_values(replace_paths(DEFAULT, dict(inner)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def reptile(folder: Path, iterations: int, **changes: Any) -> TrainConfig:
 def distances(run: Path) -> list[float]:
     """How far the parameters moved in each iteration."""
     states = [load_checkpoint(path).params for path in sorted((run / "checkpoints").iterdir())]
-    return [sum(float((b[n] - a[n]).norm()) for n in a) for a, b in zip(states, states[1:], strict=False)]
+    return [sum(float((b[n] - a[n]).norm()) for n in a) for a, b in pairwise(states)]
 
 
 def recorded(run: Path) -> Any:
@@ -100,7 +101,7 @@ def test_a_run_that_goes_on_keeps_the_length_it_began_with_and_says_so(tmp_path:
     ends = "from iteration 2 on all is as at its end (--final-meta-lr 0)"
     assert line == f"annealing takes 2 iterations (--meta-lr-iterations), this run 4: {ends}"
     assert distances(folder)[-1] == 0
-    with pytest.raises(ConfigError, match="algorithm.meta_lr_iterations: 2 -> 4"):
+    with pytest.raises(ConfigError, match=r"algorithm\.meta_lr_iterations: 2 -> 4"):
         holds_run(reptile(folder, 4, **{"algorithm.meta_lr_iterations": 4}))
 
 
