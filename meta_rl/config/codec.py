@@ -179,7 +179,8 @@ def fixed_fields(config: TrainConfig) -> dict[str, Any]:
                 found[prefix + name] = value
         return found
 
-    return walk({name: value for name, value in to_dict(config).items() if name not in RESUMABLE_CHANGES}, "")
+    found = walk(to_dict(config), "")
+    return {name: v for name, v in found.items() if not {name, name.partition(".")[0]} & RESUMABLE_CHANGES}
 
 
 def settings(config: TrainConfig) -> dict[str, Any]:

@@ -161,7 +161,7 @@ VALUES = st.one_of(
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(paths_of(DEFAULT)), VALUES, min_size=1, max_size=2))
 def test_any_value_is_converted_or_refused(changes: dict[str, Any]) -> None:
-    """What comes out is plain: JSON gives it back, and converting it again changes nothing. Numbers keep their value."""
+    """The result is plain: JSON gives it back, and converting it again changes nothing. Numbers stay as they are."""
     inner = sorted(changes.items(), key=lambda item: -item[0].count("."))  # a part that is replaced has no fields
     try:
         config = with_plain_values(replace_paths(DEFAULT, dict(inner)))
