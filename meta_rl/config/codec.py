@@ -173,14 +173,15 @@ def fixed_fields(config: TrainConfig) -> dict[str, Any]:
     def walk(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, value in sorted(values.items()):
+            if prefix + name in RESUMABLE_CHANGES:
+                continue
             if isinstance(value, dict):
                 found |= walk(value, f"{prefix}{name}.")
             else:
                 found[prefix + name] = value
         return found
 
-    found = walk(to_dict(config), "")
-    return {name: v for name, v in found.items() if not {name, name.partition(".")[0]} & RESUMABLE_CHANGES}
+    return walk(to_dict(config), "")
 
 
 def settings(config: TrainConfig) -> dict[str, Any]:
