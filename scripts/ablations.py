@@ -25,6 +25,7 @@ RL2 = {
     "heads-read-memory-only": "--head-hidden --critic-hidden",
     "clock": "--clock-steps 500",
     "mean-bound": "--mean-bound 1",
+    "success-bonus": "--success-bonus 10",
     "rate-follows-kl": "--target-kl 0.015",
     "tells-rewards": "--reward-coef 3 --reward-everywhere True",
     # Judged after as many episodes as they were trained on, as the others are.

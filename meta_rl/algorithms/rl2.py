@@ -24,6 +24,7 @@ trials optimises:
   these predictions: `meta_rl.networks.reward_head`.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
   same gradient on average, by the tower rule, and less variance. The network goes on reading the reward received.
+* With `success_bonus` r has a bonus at every step at which the goal is met. The network does not read that either.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Episode(NamedTuple):
     action: Tensor
     reward: Tensor
     earned: Tensor
-    """The reward that losses use: the one received, or with `learn_from_means` its mean."""
+    """The reward that losses use: the one received, or with `learn_from_means` its mean; with `success_bonus` more
+    where the goal is met."""
     done: Tensor
     """float: 1 at the last valid step."""
     weight: Tensor
@@ -136,6 +138,7 @@ class Rl2:
         observation, action, reward = map(from_numpy, (rollout.observation, rollout.action, rollout.reward))
         observation = normaliser.normalise_observation(adapted.weights.statistics, observation)
         earned = from_numpy(rollout.mean_reward) if self.config.learn_from_means else reward
+        earned = earned + self.config.success_bonus * from_numpy(rollout.success)
         return Episode(observation, action, reward, earned, last_steps(valid).float(), valid.float())
 
     def adapt(self, adapted: Remembered, support: Episode, actor: RecurrentActor) -> Remembered:

@@ -47,6 +47,11 @@ class AlgorithmConfig:
         """Whether tasks have to know the mean of their rewards."""
         return False
 
+    @property
+    def needs_success(self) -> bool:
+        """Whether tasks have to have goals that can be met."""
+        return False
+
 
 @dataclass(frozen=True)
 class NetworkConfig:

@@ -54,6 +54,8 @@ class Environments:
             raise ConfigError(
                 f"--learn-from-means: {config.env} does not know the mean of its rewards; valid here: False"
             )
+        if config.algorithm.needs_success and not self._distribution.has_success:
+            raise ConfigError(f"--success-bonus: {config.env} has no goal that can be met; valid here: 0")
         self.learner: MetaLearner = make_learner(config, self._distribution)
         self.interface = Interface.of(self._distribution, self._distribution.horizon)
         self.has_success = self._distribution.has_success

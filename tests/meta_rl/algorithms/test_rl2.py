@@ -24,7 +24,7 @@ from meta_rl.config import EvaluateConfig, NetworkConfig, Rl2Config, TrainConfig
 from meta_rl.core import parallel
 from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
-from meta_rl.core.types import Batch, MetaBatch, Params
+from meta_rl.core.types import Batch, MetaBatch, Params, Rollout
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.metaworld import Telling, stock_evaluation
 from meta_rl.networks.recurrent import make_recurrent_policy
@@ -326,6 +326,45 @@ def test_learning_from_means_is_learning_from_rewards_without_their_noise() -> N
         moments = Moments.empty().update(rest, played.weight)
         torch.testing.assert_close(rows.target, ((rest - moments.mean) / moments.std).float())
         torch.testing.assert_close(rows.earned, 0.5 * played.earned)
+
+
+@pytest.mark.parametrize("bonus", [0.0, 3.0])
+def test_a_goal_that_is_met_pays_a_bonus_to_the_losses_alone(bonus: float) -> None:
+    """Here the goal is met in the second half of an episode: advantages and values are of rewards with the bonus, and
+    what the network reads is the reward received."""
+    network = NetworkConfig(hidden=(7, 6))
+    learner = Rl2(
+        Rl2Config(success_bonus=bonus, discount=1.0, reward_scale=0.5),
+        make_recurrent_policy(OBSERVATION, CONTINUOUS, network, seed=0),
+    )
+    weights = learner.init().weights
+    rng, shape = np.random.default_rng(0), (2, 1, 4)  # [task, env, time]
+    reward = rng.normal(size=shape).astype(np.float32)
+    success = np.broadcast_to([False, False, True, True], shape).copy()
+    observation = rng.normal(size=(*shape, *OBSERVATION.shape)).astype(np.float32)
+    rollout = Rollout(
+        observation,
+        rng.normal(size=(*shape, *CONTINUOUS.shape)).astype(np.float32),
+        reward,
+        np.ones(shape, bool),
+        success,
+        np.zeros(shape[:2], bool),
+        observation[:, :, -1],
+        reward,
+        (),
+    )
+    episode = learner.prepare(learner.start(weights, 2), rollout)
+    expected = torch.from_numpy(reward) + bonus * torch.tensor([0.0, 0.0, 1.0, 1.0])
+    torch.testing.assert_close(episode.earned, expected)
+    assert torch.equal(episode.reward, torch.from_numpy(reward))
+    played = learner.trials(MetaBatch((episode,), episode))
+    plain = Rl2(Rl2Config(reward_scale=0.5), learner.policy)
+    unpaid = plain.prepare(plain.start(weights, 2), rollout)
+    assert torch.equal(played.inputs, plain.trials(MetaBatch((unpaid,), unpaid)).inputs)
+    rest = played.earned.double().flip(1).cumsum(1).flip(1)  # with lambda 1: what the rest of the trial earns
+    moments = Moments.empty().update(rest, played.weight)
+    rows = learner.rows(weights.params, played, Moments.empty(), 1.0)[0]
+    torch.testing.assert_close(rows.target.reshape(rest.shape), ((rest - moments.mean) / moments.std).float())
 
 
 def numbered(lengths: list[int], first: int = 0) -> tuple[TrialRows, Trials]:
