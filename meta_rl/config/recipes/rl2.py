@@ -65,8 +65,8 @@ class Rl2Config(AlgorithmConfig):
     """Learn from the mean reward of each action, if the environment knows it, not from the one received: the same
     gradient on average, with less noise. The network still reads the reward received."""
     success_bonus: NonNegativeFloat = 0.0
-    """Added to the reward of every step at which the goal is met, for the losses alone: the network does not read it and
-    evaluations do not count it. For rewards that hardly tell a goal that is met from one that is nearly met."""
+    """Added to the reward of every step at which the goal is met, for the losses alone: the network does not read it,
+    and evaluations do not count it. For rewards that hardly tell a goal that is met from one that is nearly met."""
     max_grad_norm: NonNegativeFloat = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: PositiveFloat = 1.0
