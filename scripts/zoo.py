@@ -17,6 +17,7 @@ from meta_rl.evaluation import markdown
 from meta_rl.evaluation.forms import write_record
 from meta_rl.evaluation.record import read_evaluation, read_record_file
 from meta_rl.evaluation.scores import RATES
+from meta_rl.evaluation.words import command_line
 from meta_rl.runs.folder import MANIFEST, RESULTS
 
 MEGABYTE = 1_000_000
@@ -76,7 +77,7 @@ def plan(runs: list[Path]) -> dict[str, Path]:
         if RECIPES[config.recipe].learns != "rl":
             raise ConfigError(f"RUN: {run} has learned from labelled examples; the zoo holds agents that act")
         if record.split != "test":
-            raise ConfigError(f"RUN: {run} was evaluated on {record.split} tasks; run: meta-rl evaluate {run}")
+            raise ConfigError(f"RUN: {run} was evaluated on {record.split} tasks; run: {command_line('evaluate', run)}")
         if name in planned:
             raise ConfigError(f"RUN: {planned[name]} and {run} are both {name}; name one of them")
         planned[name] = run
@@ -98,7 +99,7 @@ def add(run: Path, folder: Path) -> None:
         if record.iteration != iteration:
             raise ConfigError(
                 f"RUN: {run} was evaluated after {record.iteration} iterations and has {iteration} by now; run: "
-                f"meta-rl evaluate {run}"
+                f"{command_line('evaluate', run)}"
             )
         (made / "evaluation.json").write_text(json.dumps(write_record(record), separators=(",", ":")) + "\n")
         check_sizes(Path(place))
@@ -125,7 +126,7 @@ def row(folder: Path) -> list[str]:
         scores[1] if len(scores) > 1 else "",
         (manifest["about"].get("commit") or "")[:9],
         f"{size(folder):.1f} MB",
-        f"`meta-rl evaluate zoo/{folder.name}`",
+        f"`{command_line('evaluate', f'zoo/{folder.name}')}`",
     ]
 
 

@@ -90,12 +90,13 @@ def train_command(argv: list[str]) -> int:
     check_start(config)
     from meta_rl.cli.showing import evaluate_with_page  # torch comes in here, after the checks
     from meta_rl.evaluation.report import is_evaluated
+    from meta_rl.evaluation.words import command_line
     from meta_rl.training.train import train
 
     run_dir = train(config)
     if is_evaluated(run_dir, config.evaluate):
         print((run_dir / "report.md").read_text())
-        print(f"{run_dir} was evaluated before; once more: meta-rl evaluate {run_dir}")
+        print(f"{run_dir} was evaluated before; once more: {command_line('evaluate', run_dir)}")
         print(f"report: {run_dir / 'report.html'}")
     else:
         record = evaluate_with_page(run_dir, config.evaluate)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meta_rl.config.checks import validate as validate
     from meta_rl.config.codec import RESUMABLE_CHANGES as RESUMABLE_CHANGES
     from meta_rl.config.codec import changed_fields as changed_fields
+    from meta_rl.config.codec import dotted as dotted
     from meta_rl.config.codec import fixed_fields as fixed_fields
     from meta_rl.config.codec import from_dict as from_dict
     from meta_rl.config.codec import load_config as load_config
@@ -52,6 +53,7 @@ _NAMES = {
     "codec": (
         "RESUMABLE_CHANGES",
         "changed_fields",
+        "dotted",
         "fixed_fields",
         "from_dict",
         "load_config",

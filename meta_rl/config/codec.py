@@ -8,7 +8,7 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -170,18 +170,20 @@ def load_config(path: Path) -> TrainConfig:
 def fixed_fields(config: TrainConfig) -> dict[str, Any]:
     """The fields that may not differ when a run is resumed, as JSON has them, by their dotted names in order."""
 
-    def walk(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in sorted(values.items()):
-            if prefix + name in RESUMABLE_CHANGES:
-                continue
-            if isinstance(value, dict):
-                found |= walk(value, f"{prefix}{name}.")
-            else:
-                found[prefix + name] = value
-        return found
+    return dotted(to_dict(config), RESUMABLE_CHANGES)
 
-    return walk(to_dict(config), "")
+
+def dotted(values: Mapping[str, Any], left: Collection[str] = (), prefix: str = "") -> dict[str, Any]:
+    """The values in nested dictionaries by their dotted names in order, without those named in `left`."""
+    found: dict[str, Any] = {}
+    for name, value in sorted(values.items()):
+        if prefix + name in left:
+            continue
+        if isinstance(value, dict):
+            found |= dotted(value, left, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
 
 
 def settings(config: TrainConfig) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from meta_rl.evaluation.grouping import by_recipe, group_runs
 from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.kinds.table import Kind, kind_of
 from meta_rl.evaluation.record import Evaluated, evaluated
-from meta_rl.evaluation.scores import Score, Stage, baseline_cells, cells, head_cells
+from meta_rl.evaluation.scores import Score, Shower, Stage, baseline_cells, cells, head_cells, show
 from meta_rl.fewshot.published import caution
 from meta_rl.maths.statistics import interquartile_mean
 from meta_rl.runs.durable import replace_durably
@@ -132,18 +132,19 @@ def join_earlier(comparison: Comparison, table: Path) -> Comparison:
     return replace(comparison, groups=dict(sorted((groups | comparison.groups).items())))
 
 
-def comparison_tables(comparison: Comparison) -> list[Table]:
-    """The comparison as cells: the scores of every group and stage, and what its kind has beside them."""
+def comparison_tables(comparison: Comparison, shower: Shower = show) -> list[Table]:
+    """The comparison as cells: the scores of every group and stage as `shower` says them, and what its kind has beside
+    them."""
     kind, columns, several = comparison.kind, comparison.kind.columns(comparison), len(comparison.ways) > 1
     words = {way: f", {way}" if several else "" for way in comparison.ways}
     before, after = kind.heads
-    rows = [[*before, *head_cells(comparison.stages[0], columns, words), *after]]
+    rows = [[*before, *head_cells(comparison.stages[0], columns, words, shower), *after]]
     for label, group in comparison.groups.items():
         for stage in group.stages:
             left, right = kind.cells(label, group, stage)
-            rows.append([*left, *cells(stage, columns), *right])
+            rows.append([*left, *cells(stage, columns, shower), *right])
     for label, scores in comparison.baselines.items():
-        rows.append([label, *[""] * (len(before) - 1), *baseline_cells(scores, columns), *("" for _ in after)])
+        rows.append([label, *[""] * (len(before) - 1), *baseline_cells(scores, columns, shower), *("" for _ in after)])
     return [Table(kind.title(comparison), rows), *kind.further(comparison)]
 
 

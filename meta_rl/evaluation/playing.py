@@ -18,6 +18,7 @@ from meta_rl.evaluation.episodes import test_tasks
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks
 from meta_rl.evaluation.scores import MODE
+from meta_rl.evaluation.words import command_line
 
 REPLAYED = 60
 """Test tasks that can be replayed on a page, all its runs together."""
@@ -57,7 +58,8 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
         return Shown(run, {})
     agent, found = load(run.folder), run.record
     if agent.iteration != found.iteration:
-        raise ConfigError(f"RUN: {run.folder} has gone on since its evaluation; run: meta-rl evaluate {run.folder}")
+        command = command_line("evaluate", run.folder)
+        raise ConfigError(f"RUN: {run.folder} has gone on since its evaluation; run: {command}")
     protocol = from_dict(EvaluateConfig, found.protocol)
     test = open_distribution(agent, found.split)
     chosen = replayed(test, protocol, max(1, REPLAYED // share))

@@ -13,6 +13,7 @@ from meta_rl.config import RECIPES, TrainConfig, load_config
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.forms import read_record, write_record
 from meta_rl.evaluation.scores import Record
+from meta_rl.evaluation.words import command_line
 from meta_rl.runs.folder import results_dir, write_json
 
 
@@ -85,10 +86,10 @@ def read_evaluation(run_dir: Path) -> Record:
     """
     path = evaluation_path(run_dir)
     if not path.exists():
-        raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: meta-rl evaluate {run_dir}")
+        raise ConfigError(f"RUN: {run_dir} has no evaluation.json; run: {command_line('evaluate', run_dir)}")
     record = read_record_file(path)
     if record is None:
-        raise ConfigError(f"RUN: {path} is of an earlier version; run: meta-rl evaluate {run_dir}")
+        raise ConfigError(f"RUN: {path} is of an earlier version; run: {command_line('evaluate', run_dir)}")
     return record
 
 

@@ -25,6 +25,7 @@ from meta_rl.config import EvaluateConfig, to_dict
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import Evaluation, evaluate, test_tasks
+from meta_rl.evaluation.words import StageNames
 from meta_rl.sources.base import Plan
 
 ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated", "state")
@@ -61,10 +62,12 @@ class Recording:
 
     def stage_name(self, stage: int) -> str:
         """A stage in words."""
-        if self.about["memory"]:
-            return f"episode {stage * self.about['protocol']['adaptation_episodes'] + 1} of the trial"
-        steps = f"after {stage} adaptation step" + ("s" if stage > 1 else "")
-        return steps if stage else "before adaptation"
+        return self.stage_names.name(stage)
+
+    @property
+    def stage_names(self) -> StageNames:
+        """What the stages are called."""
+        return StageNames(self.about["memory"], self.about["protocol"]["adaptation_episodes"])
 
     def track(self, task: int, stage: int) -> Track:
         """The first episode of a task and stage, for a scene."""

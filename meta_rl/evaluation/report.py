@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from meta_rl.evaluation.kinds.table import kind_of
 from meta_rl.evaluation.record import Evaluated, files, read_record_file, write_record_file
 from meta_rl.evaluation.recording import Recording
 from meta_rl.evaluation.scores import Record, score_cells
+from meta_rl.evaluation.words import command_line
 from meta_rl.fewshot.published import caution
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.folder import versions
@@ -121,6 +121,6 @@ def report(run: Evaluated) -> str:
     ]
     for sentence in caution(config.env):
         lines += ["", sentence]
-    command = ["meta-rl", "train", "--config", str(run.folder / "config.json"), "--run-dir", "NEW_FOLDER"]
+    command = command_line("train", "--config", run.folder / "config.json", "--run-dir", "NEW_FOLDER")
     made_with = ", ".join(f"{name} {value}" for name, value in record.versions.items())
-    return "\n".join([*lines, "", f"Versions: {made_with}.", "", f"Again: `{shlex.join(command)}`", ""])
+    return "\n".join([*lines, "", f"Versions: {made_with}.", "", f"Again: `{command}`", ""])

@@ -6,7 +6,7 @@ those are the *ways* of judging. A score has a name (``"success"``, ``"accuracy"
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,33 +172,50 @@ def ways_in_words(ways: Sequence[str]) -> dict[str, str]:
 def show(name: str, score: Score) -> str:
     """A score with its interval, and with the standard deviation over several seeds where the interval is normal."""
     if score.half is None:
-        form = ".1%" if name in RATES else ".2f"
+        form = "z.1%" if name in RATES else "z.2f"
         return f"{score.mean:{form}} ({score.low:{form}} to {score.high:{form}})"
-    unit, form, sign = (100, ".2f", " %") if name in RATES else (1, ".3f", "")
+    unit, form, sign = (100, "z.2f", " %") if name in RATES else (1, "z.3f", "")
     text = f"{unit * score.mean:{form}} +- {unit * score.half:{form}}{sign}"
     return f"{text}, sd {unit * score.seed_sd:{form}}" if len(score.by_seed) > 1 else text
 
 
+def show_below(name: str, score: Score) -> str:
+    """As `show`, in two lines: the mean, and below it the interval."""
+    if score.half is None:
+        form = "z.1%" if name in RATES else "z.2f"
+        return f"{score.mean:{form}}\n{score.low:{form}} to {score.high:{form}}"
+    unit, form, sign = (100, "z.2f", " %") if name in RATES else (1, "z.3f", "")
+    spread = f", sd {unit * score.seed_sd:{form}}" if len(score.by_seed) > 1 else ""
+    return f"{unit * score.mean:{form}}{sign}\n± {unit * score.half:{form}}{spread}"
+
+
+Shower = Callable[[str, Score], str]
+"""Says a score of a name: `show`, or `show_below`."""
 Column = tuple[str, str]
 """Name and way of a score."""
 
 
-def head_cells(stage: Stage, columns: Sequence[Column], words: Mapping[str, str]) -> list[str]:
-    """Heads of `columns` of scores; `words` name the ways."""
-    return [f"{name}{words[way]}{stage.scores[way][name].note}" for name, way in columns]
+def head_cells(stage: Stage, columns: Sequence[Column], words: Mapping[str, str], shower: Shower = show) -> list[str]:
+    """Heads of `columns` of scores; `words` name the ways. Intervals are told where `shower` has them."""
+    notes = [stage.scores[way][name].note for name, way in columns]
+    if shower is show_below:
+        notes = [f"\n{note.strip(' ()')}" if note else "" for note in notes]
+    return [f"{name}{words[way]}{note}" for (name, way), note in zip(columns, notes, strict=True)]
 
 
-def cells(stage: Stage, columns: Sequence[Column]) -> list[str]:
+def cells(stage: Stage, columns: Sequence[Column], shower: Shower = show) -> list[str]:
     """The scores of a stage under these heads."""
-    return [show(name, stage.scores[way][name]) for name, way in columns]
+    return [shower(name, stage.scores[way][name]) for name, way in columns]
 
 
-def baseline_cells(scores: Scores, columns: Sequence[Column]) -> list[str]:
+def baseline_cells(scores: Scores, columns: Sequence[Column], shower: Shower = show) -> list[str]:
     """The scores of a closed-form predictor under these heads: it answers in one way."""
-    return [show(name, scores[name]) for name, _ in columns]
+    return [shower(name, scores[name]) for name, _ in columns]
 
 
-def score_cells(record: Record, first: str, stages: Sequence[str], ways: Sequence[str]) -> list[list[str]]:
+def score_cells(
+    record: Record, first: str, stages: Sequence[str], ways: Sequence[str], shower: Shower = show
+) -> list[list[str]]:
     """A table of the scores at all stages, heads first.
 
     Args:
@@ -206,27 +223,33 @@ def score_cells(record: Record, first: str, stages: Sequence[str], ways: Sequenc
         stages: what each is called.
         ways: the ways of judging that are shown, side by side for every score. Of returns, the interquartile mean of
             the headline follows.
+        shower: says a score.
     Returns:
         Rows of equal length; those of closed-form predictors come last.
     """
     words, start = ways_in_words(ways), record.stages[0]
     columns = [(name, way) for name in record.names for way in ways]
     middle = [way for way in (record.headline,) if way in start.iqm]
-    rows = [[first, *head_cells(start, columns, words), *(f"return{words[way]}, IQM" for way in middle)]]
+    rows = [[first, *head_cells(start, columns, words, shower), *(f"return{words[way]}, IQM" for way in middle)]]
     for called, stage in zip(stages, record.stages, strict=True):
-        rows.append([called, *cells(stage, columns), *(f"{stage.iqm[way]:.2f}" for way in middle)])
-    return rows + [[label, *baseline_cells(scores, columns)] for label, scores in record.baselines.items()]
+        rows.append([called, *cells(stage, columns, shower), *(f"{stage.iqm[way]:z.2f}" for way in middle)])
+    return rows + [[label, *baseline_cells(scores, columns, shower)] for label, scores in record.baselines.items()]
 
 
-def family_cells(record: Record, heads: Sequence[str]) -> list[list[str]]:
-    """A table of each family's success at the first and the last stage, heads first; empty where there is but one
-    family, or no success."""
-    stages, words = (record.stages[0], record.stages[-1]), ways_in_words(record.ways)
-    families = list(stages[0].by_family[MODE]) if record.has_success else []
+def family_cells(record: Record, heads: Sequence[str], last: int = -1) -> list[list[str]]:
+    """A table of each family's mean scores at the first stage and at the one at `last`, heads first: success in every
+    way, the return by the headline. Empty where there is but one family."""
+    families = list(dict.fromkeys(record.families))
     if len(families) < 2:
         return []
-    columns = [stage.by_family[way] for way in words for stage in stages]
-    return [
-        ["family", *(f"{head}{word}" for word in words.values() for head in heads)],
-        *([family, *(f"{column[family]:.1%}" for column in columns)] for family in families),
-    ]
+    words = ways_in_words(record.ways)
+    columns = [(name, way) for name in record.names for way in (words if name in RATES else [record.headline])]
+    rows = [["family", *(f"{name} {head}{words[way]}" for name, way in columns for head in heads)]]
+    for family in families:
+        mine = [i for i, other in enumerate(record.families) if other == family]
+        row = [family]
+        for name, way in columns:
+            form = "z.1%" if name in RATES else "z.2f"
+            row += [f"{record.values[way][name][mine, stage].mean():{form}}" for stage in (0, last)]
+        rows.append(row)
+    return rows

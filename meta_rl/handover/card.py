@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 from meta_rl.agents.bundle import Bundle
 from meta_rl.config import RECIPES, TrainConfig
 from meta_rl.evaluation.record import Files
 from meta_rl.evaluation.scores import Record
+from meta_rl.evaluation.words import counted
 
 ACTING = """import meta_rl
 
@@ -55,9 +57,9 @@ def model_card(
         "",
         f"# {config.recipe} on {config.env}",
         "",
-        f"A meta-learned agent: {RECIPES[config.recipe].summary}. Trained for {agent.iteration:,} iterations, "
-        f"{agent.env_steps:,} env steps, seed {config.seed}. What a task is, is in `agent.json`; every option is in "
-        "`config.json`.",
+        f"A meta-learned agent: {RECIPES[config.recipe].summary}. Trained for {counted(agent.iteration, 'iteration')}, "
+        f"{counted(agent.env_steps, 'env step')}, seed {config.seed}. What a task is, is in `agent.json`; every "
+        "option is in `config.json`.",
         *([_show(replay)] if replay else []),
         "",
         "## Load it",
@@ -139,4 +141,4 @@ def _results(run_dir: Path, report: Path) -> str:
     if not report.exists():
         return "Not evaluated."
     body = report.read_text().partition("\n")[2].strip()
-    return body.replace(str(run_dir / "config.json"), "config.json") + "\n"
+    return body.replace(shlex.quote(str(run_dir / "config.json")), "config.json") + "\n"

@@ -20,6 +20,7 @@ from meta_rl.evaluation.kinds import plots
 from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.scores import INDUCTIVE, TRANSDUCTIVE, Column, Record, Score, Stage
+from meta_rl.evaluation.words import counted
 from meta_rl.fewshot.published import PUBLISHED
 from meta_rl.runs.log import training_seconds
 
@@ -52,8 +53,8 @@ class ExamplesKind:
         """Say what training took."""
         record = run.record
         return (
-            f"{record.iteration} iterations of {run.config.meta_batch_size} tasks in {seconds:,.0f} s; evaluated on "
-            f"{record.tasks} {record.split} episodes."
+            f"{counted(record.iteration, 'iteration')} of {counted(run.config.meta_batch_size, 'task')} in "
+            f"{seconds:,.0f} s; evaluated on {counted(record.tasks, f'{record.split} episode')}."
         )
 
     def remarks(self, record: Record) -> list[str]:

@@ -22,6 +22,7 @@ from meta_rl.evaluation.playing import replayed
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.recording import Recorder, Recording, about
 from meta_rl.evaluation.scores import MODE, SAMPLED, Column, Record, Score, Stage, family_cells
+from meta_rl.evaluation.words import counted
 from meta_rl.maths.statistics import bootstrap_interval
 from meta_rl.runs.log import Row, read_rows
 
@@ -86,19 +87,20 @@ class PolicyKind:
         record = run.record
         took = f" in {seconds:,.0f} s" if seconds else ""
         return (
-            f"{record.iteration} iterations, {record.train_env_steps:,} env steps of training{took}; evaluated on "
-            f"{record.tasks} {record.split} tasks, {record.env_steps:,} env steps."
+            f"{counted(record.iteration, 'iteration')}, {counted(record.train_env_steps, 'env step')} of "
+            f"training{took}; evaluated on {counted(record.tasks, f'{record.split} task')}, "
+            f"{counted(record.env_steps, 'env step')}."
         )
 
     def remarks(self, record: Record) -> list[str]:
         """Say what adaptation gains, in all and by family, and how it was judged."""
         before, after = (record.stages[i].scores[MODE] for i in (0, -1))
-        gain = f"return {before['return'].mean:.2f} -> {after['return'].mean:.2f}"
+        gain = f"return {before['return'].mean:z.2f} -> {after['return'].mean:z.2f}"
         if record.has_success:
             gain = f"success {before['success'].mean:.1%} -> {after['success'].mean:.1%}, {gain}"
         way = f" ({MODE})" if SAMPLED in record.ways else ""
         lines = ["", f"Before adaptation -> after: {gain}{way}."]
-        if families := family_cells(record, ["success before", "success after"]):
+        if families := family_cells(record, ["before", "after"]):
             lines += ["", *markdown.table(families)]
         if stock := record.stock:
             ours = f"{after['success'].mean:.1%} on {record.tasks} goals"
@@ -184,12 +186,13 @@ def stage_values(row: Row) -> list[float]:
 def _protocol(record: Record) -> str:
     """The protocol of an evaluation, in a sentence."""
     protocol = record.protocol
-    episodes = "1 episode" if record.deterministic_episodes else f"{protocol['evaluation_episodes']} episodes"
+    episodes = counted(1 if record.deterministic_episodes else protocol["evaluation_episodes"], "episode")
     sampled = (
         f" (the headline), and {protocol['evaluation_episodes']} with sampled actions, as many published tables have it"
     )
     return (
-        f"Protocol: {protocol['adaptation_episodes']} adaptation episodes per step with sampled actions, then "
+        f"Protocol: {counted(protocol['adaptation_episodes'], 'adaptation episode')} per step with sampled actions, "
+        + "then "
         + f"{episodes} with mode actions{sampled if SAMPLED in record.ways else ''}; "
         + ("success at any step of an episode; " if record.has_success else "")
         + "every task starts from the meta-parameters."

@@ -4,53 +4,56 @@ from __future__ import annotations
 
 from typing import Any
 
+from meta_rl.evaluation.gain import LESS_IS_BETTER, best, normal_gain
 from meta_rl.evaluation.playing import Shown
 from meta_rl.evaluation.record import Evaluated
-from meta_rl.evaluation.scores import INDUCTIVE, RATES, TRANSDUCTIVE, Record, every_way, score_cells, show
+from meta_rl.evaluation.scores import INDUCTIVE, RATES, TRANSDUCTIVE, Record, every_way, score_cells, show_below
+from meta_rl.evaluation.words import StageNames, counted
 from meta_rl.fewshot.published import caution
 from meta_rl.visualise.page.charts import Series
 from meta_rl.visualise.page.curves import Lines
-from meta_rl.visualise.page.tables import page_table, protocol_table
+from meta_rl.visualise.page.headline import share, stat, with_digits_of
+from meta_rl.visualise.page.tables import fact_table, page_table, words
 
 
 class ExamplesPage:
     """See `meta_rl.visualise.page.policies.PolicyPage`."""
 
-    def stage_names(self, shown: Shown) -> list[str]:
+    def names(self, shown: Shown) -> StageNames:
         """Adaptation steps."""
-        return [f"after {stage.steps} steps" for stage in shown.run.record.stages]
+        return StageNames()
 
-    def lede(self, run: Evaluated, stages: list[str]) -> str:
+    def lede(self, run: Evaluated, names: StageNames) -> str:
         """Say what training took and what was judged, and what to make of it."""
         record = run.record
-        took = f"{record.iteration} iterations of {run.config.meta_batch_size} tasks."
-        judged = f"Judged on {record.tasks} {record.split} episodes, the same for every learner."
+        took = f"{counted(record.iteration, 'iteration')} of {counted(run.config.meta_batch_size, 'task')}."
+        judged = f"Judged on {counted(record.tasks, f'{record.split} episode')}, the same for every learner."
         return " ".join([took, judged, *caution(run.config.env)])
 
-    def stats(self, record: Record) -> list[dict[str, str]]:
-        """The first two scores, inductive."""
-        first, last = record.stages[0], record.stages[-1]
-        stats = []
+    def stats(self, run: Evaluated, names: StageNames) -> list[dict[str, Any]]:
+        """The first two scores, inductive, at the first stage and at the last."""
+        record, stats = run.record, []
+        called = [names.name(stage.steps) for stage in record.stages]
         for name in record.names[:2]:
-            before, after = (stage.scores[INDUCTIVE][name] for stage in (first, last))
-            form = ".1%" if name in RATES else ".3f"
+            values = record.values[INDUCTIVE][name][..., 0]  # [episode, stage]
+            every = values.mean(0).tolist()
+            say = share if name in RATES else with_digits_of(*every)
+            gain = normal_gain(values[:, 0], values[:, -1]) if len(every) > 1 else None
+            note = [f"inductive, mean over {counted(len(values), 'episode')}"]
+            note.append(f"{called[0]}, then {called[-1]}" if gain else called[0])
+            if name in LESS_IS_BETTER:
+                note.append("less is better")
+            if (top := best(every, name)) not in (0, len(every) - 1):
+                note.append(f"best {called[top]}: {say(every[top])}")
             title = name.capitalize() if len(name) > 4 else name.upper()
-            shown = f"{show(name, before)}, then {show(name, after)}"
-            stats.append(
-                {
-                    "name": f"{title} after {first.steps} and {last.steps} steps",
-                    "before": f"{before.mean:{form}}",
-                    "after": f"{after.mean:{form}}",
-                    "note": f"inductive, mean over episodes +- 95 %: {shown}",
-                }
-            )
+            stats.append(stat(title, name, (every[0], every[-1]), gain, say, "; ".join(note) + "."))
         return stats
 
     def charted(self, record: Record) -> list[str]:
         """All scores."""
         return record.names
 
-    def lines(self, record: Record, name: str) -> Lines:
+    def lines(self, record: Record, name: str, names: StageNames) -> Lines:
         """A line for each way, with its interval as a band."""
         xs, styles = [stage.steps for stage in record.stages], {TRANSDUCTIVE: "before", INDUCTIVE: "after"}
         series = [
@@ -58,10 +61,25 @@ class ExamplesPage:
             for way, style in styles.items()
         ]
         legend = [(style, way) for way, style in styles.items()]
-        return Lines(series, legend, "test episodes, 95 % interval", len(xs) < 12)
+        return Lines(series, legend, "test episodes, 95 % interval", len(xs) < 12, names.axis)
 
-    def tables(self, record: Record, stages: list[str]) -> list[dict[str, Any]]:
-        """Scores at every stage and of baselines, and the protocol."""
-        steps = [str(stage.steps) for stage in record.stages]
-        numbers = page_table("Numbers", score_cells(record, "adaptation steps", steps, every_way(record.stages)))
-        return [numbers, protocol_table(record)]
+    def tables(self, run: Evaluated, names: StageNames) -> list[dict[str, Any]]:
+        """Scores at every stage and of baselines, the protocol, the data."""
+        record = run.record
+        called = [names.name(stage.steps) for stage in record.stages]
+        cells = score_cells(record, "stage", called, every_way(record.stages), show_below)
+        numbers = page_table("Numbers", cells, "± is the 95 % interval over episodes.")
+        protocol = fact_table("Protocol", protocol_of_examples(record))
+        return [numbers, protocol, fact_table("Data", words(record.task_distribution))]
+
+
+def protocol_of_examples(record: Record) -> list[list[str]]:
+    """What happened at the evaluation, in words."""
+    steps = [stage.steps for stage in record.stages]
+    rows = [["episodes", f"{counted(record.tasks, f'{record.split} episode')}, each a task of its own"]]
+    if steps[-1]:
+        scored = ", ".join(map(str, steps))
+        rows.append(["adaptation", f"{counted(steps[-1], 'step')} on the support; scored after {scored}"])
+    if "evaluation_seed" in record.protocol:
+        rows.append(["seed", f"{record.protocol['evaluation_seed']}, of the episodes; the same for every learner"])
+    return rows

@@ -4,117 +4,186 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_rl.config import TrainConfig
 from meta_rl.core.seeding import Purpose, generator
+from meta_rl.evaluation.gain import best, bootstrap_gain, within_families
 from meta_rl.evaluation.playing import Shown
 from meta_rl.evaluation.record import Evaluated
-from meta_rl.evaluation.scores import MODE, SAMPLED, Record, every_way, family_cells, score_cells
+from meta_rl.evaluation.scores import (
+    MODE,
+    SAMPLED,
+    Record,
+    Score,
+    every_way,
+    family_cells,
+    score_cells,
+    show_below,
+)
+from meta_rl.evaluation.words import StageNames, counted
 from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.visualise.page.charts import Series
 from meta_rl.visualise.page.curves import Lines
-from meta_rl.visualise.page.tables import page_table, protocol_table, words
+from meta_rl.visualise.page.headline import share, stat, with_digits_of
+from meta_rl.visualise.page.tables import fact_table, page_table, words
 
-PROTOCOL = (
-    "Adaptation episodes have sampled actions, judged ones mode actions. Every task starts from the meta-parameters; "
-    "every episode counts once."
-)
-BOTH = " The headline is that of mode actions; sampled ones are judged beside them, as many published tables have it."
-SUCCESS = " Success is success at any step of an episode."
+BOTH = "The headline is that of mode actions; sampled ones are judged beside them, as many published tables have it."
 STOCK = "Meta-World's evaluator counts the first episodes to finish, and successes finish early: it reads too high."
+SCALES = "Returns of different families are scaled alike: the lowest of each family is 0, its highest 1"
+MIXED = "A return here is the mean over families of different scale; see those of each family below."
 
 
 class PolicyPage:
     """A kind of learner on the page: its words, charts and tables."""
 
-    def stage_names(self, shown: Shown) -> list[str]:
+    def names(self, shown: Shown) -> StageNames:
         """Adaptation steps, or episodes of a trial."""
-        played = shown.played[shown.run.record.split].recording
-        return [played.stage_name(stage) for stage in range(played.stages)]
+        return shown.played[shown.run.record.split].recording.stage_names
 
-    def lede(self, run: Evaluated, stages: list[str]) -> str:
+    def lede(self, run: Evaluated, names: StageNames) -> str:
         """Say what training took, and what was judged when."""
         record = run.record
+        stages = list(dict.fromkeys(names.name(stage.steps) for stage in (record.stages[0], record.stages[-1])))
         return (
-            f"{record.iteration} iterations, {record.train_env_steps:,} env steps of training. Judged on "
-            f"{record.tasks} {record.split} tasks, each from the meta-parameters: {stages[0]}, and {stages[-1]}."
+            f"{counted(record.iteration, 'iteration')}, {counted(record.train_env_steps, 'env step')} of training. "
+            f"Judged on {counted(record.tasks, f'{record.split} task')}, each from the meta-parameters: "
+            f"{' and '.join(stages)}."
         )
 
-    def stats(self, record: Record) -> list[dict[str, str]]:
-        """Success, where the tasks have it, and the interquartile mean of the return."""
-        stats, stages = [], (record.stages[0], record.stages[-1])
+    def stats(self, run: Evaluated, names: StageNames) -> list[dict[str, Any]]:
+        """Success, where the tasks have it, and the interquartile mean of the return, at the first stage and at the
+        one that training aimed at."""
+        record = run.record
+        last = aimed_at(run.config, record)
+        stats = []
         if record.has_success:
-            before, after = (stage.scores[MODE]["success"] for stage in stages)
-            edges = [f"{score.low:.0%} to {score.high:.0%}" for score in (before, after)]
-            stats.append(
-                {
-                    "name": "Success",
-                    "before": f"{before.mean:.0%}",
-                    "after": f"{after.mean:.0%}",
-                    "note": f"mean over tasks; 95 % intervals {edges[0]}, then {edges[1]}" + _beside(record),
-                }
-            )
-        edges = [f"{low:,.1f} to {high:,.1f}" for low, high in _iqm_intervals(record)]
-        stats.append(
-            {
-                "name": "Return, interquartile mean",
-                "before": brief(stages[0].iqm[MODE]),
-                "after": brief(stages[1].iqm[MODE]),
-                "note": f"over tasks; 95 % intervals {edges[0]}, then {edges[1]}",
-            }
-        )
-        return stats
+            values = record.values[MODE]["success"].mean(-1)
+            stats.append(self._stat(record, names, "Success", "success", values, last, _mean))
+        returns, title = record.values[MODE]["return"].mean(-1), "Return, interquartile mean"
+        if several(record):
+            returns, title = within_families(returns, record.families), "Return within its family, interquartile mean"
+        return [*stats, self._stat(record, names, title, "return", returns, last, interquartile_mean)]
+
+    def _stat(
+        self,
+        record: Record,
+        names: StageNames,
+        title: str,
+        name: str,
+        values: NDArray[np.float64],
+        last: int,
+        statistic: Any,
+    ) -> dict[str, Any]:
+        """A large number of `values` ``[task, stage]``."""
+        every = [statistic(column) for column in values.T]
+        say = share if name == "success" else with_digits_of(*every)
+        gain = bootstrap_gain(values[:, 0], values[:, last], record.families, statistic) if last else None
+        top = best(every, name)
+        called = [names.name(stage.steps) for stage in record.stages]
+        aim = "" if last == len(every) - 1 else ", as many as in training"
+        note = [
+            f"{called[0]}, then {called[last]}{aim}" if last else called[0],
+            f"over {counted(record.tasks, 'task')}",
+        ]
+        if top not in (0, last):
+            note.append(f"highest {called[top]}: {say(every[top])}")
+        if name == "success" and SAMPLED in record.ways:
+            sampled = [share(record.values[SAMPLED][name][:, k].mean()) for k in sorted({0, last})]
+            note.append(f"with sampled actions {', then '.join(sampled)}")
+        scales = f" {SCALES}." if name == "return" and several(record) else ""
+        return stat(title, name, (every[0], every[last]), gain, say, f"{'; '.join(note)}.{scales}")
 
     def charted(self, record: Record) -> list[str]:
         """The return, which all tasks have, first."""
         return record.names[::-1]
 
-    def lines(self, record: Record, name: str) -> Lines:
+    def lines(self, record: Record, name: str, names: StageNames) -> Lines:
         """A thin line per task (success: per family), the mean bold, its interval as a band."""
         values, families = record.values[MODE][name].mean(-1), record.families  # [task, stage]
-        xs = [stage.steps for stage in record.stages]
+        xs = [names.along(stage.steps) for stage in record.stages]
+        scores, note = [stage.scores[MODE][name] for stage in record.stages], ""
         if name == "success":
             groups = dict.fromkeys(families)
             thin = {f: values[[g == f for g in families]].mean(0) for f in groups} if len(groups) > 1 else {}
         else:
+            if several(record):
+                values, note = within_families(values, families), f". {SCALES}"
+                scores = [_score(column, families, stage) for stage, column in enumerate(values.T)]
             thin = {f"{families[i]}, task {i}": row for i, row in enumerate(values)}
         series = [Series(xs, line.tolist(), "thin", label) for label, line in thin.items()]
-        scores = [stage.scores[MODE][name] for stage in record.stages]
         series.append(Series.of(xs, scores, "after", f"mean {name}"))
         what = "family" if name == "success" else "task"
         legend = [("after", "mean over tasks, 95 % interval"), *([("thin", f"one {what}")] if thin else [])]
-        return Lines(series, legend, f"{record.tasks} {record.split} tasks", True)
+        return Lines(series, legend, f"{counted(record.tasks, f'{record.split} task')}{note}", True, names.axis)
 
-    def tables(self, record: Record, stages: list[str]) -> list[dict[str, Any]]:
-        """Scores at every stage and by family, Meta-World's own number, the protocol."""
-        found = [page_table("Numbers", score_cells(record, "stage", stages, every_way(record.stages)))]
-        if families := family_cells(record, [stages[0], stages[-1]]):
-            found.append(page_table("Success by family", families))
+    def tables(self, run: Evaluated, names: StageNames) -> list[dict[str, Any]]:
+        """Scores at every stage and by family, Meta-World's own number, the protocol, the environment."""
+        record = run.record
+        last, called = aimed_at(run.config, record), [names.name(stage.steps) for stage in record.stages]
+        cells = score_cells(record, "stage", called, every_way(record.stages), show_below)
+        found = [page_table("Numbers", cells, MIXED if several(record) else "")]
+        if families := family_cells(record, [called[0], called[last]], last):
+            found.append(page_table("By family", families))
         if stock := record.stock:
             row = ["success", f"{record.stages[-1].scores[MODE]['success'].mean:.1%}", f"{stock['success']:.1%}"]
             heads = ["after adaptation", "ours", "Meta-World's own evaluator"]
             found.append(page_table("Beside the usual number", [heads, row], STOCK))
-        note = PROTOCOL + BOTH * (SAMPLED in record.ways) + SUCCESS * record.has_success
-        return [*found, protocol_table(record, words(record.task_distribution), note)]
+        protocol = fact_table("Protocol", protocol_rows(record, names), BOTH if SAMPLED in record.ways else "")
+        return [*found, protocol, fact_table("Environment", words(record.task_distribution))]
 
 
-def _iqm_intervals(record: Record) -> list[tuple[float, float]]:
-    """Intervals of the interquartile mean of the return, at the first and the last stage."""
-    returns = record.values[MODE]["return"].mean(-1)
-    return [
-        bootstrap_interval(
-            returns[:, stage], record.families, generator(0, Purpose.BOOTSTRAP, stage=stage), interquartile_mean
-        )
-        for stage in (0, -1 % returns.shape[1])
+def protocol_rows(record: Record, names: StageNames) -> list[list[str]]:
+    """What happened at the evaluation, in words."""
+    protocol, steps, families = record.protocol, record.stages[-1].steps, len(set(record.families))
+    practice = counted(names.episodes, "episode")
+    if not steps:
+        practice = "none"
+    elif names.memory:
+        practice = f"{counted(names.along(steps), 'episode')} with sampled actions, each remembered in those after it"
+    else:
+        practice = f"{practice} with sampled actions before each of {counted(steps, 'adaptation step')}"
+        practice = practice.replace("each of 1 adaptation step", "the adaptation step")
+    judged = f"{counted(record.values[MODE]['return'].shape[-1], 'episode')} with mode actions at each stage"
+    if record.deterministic_episodes:
+        judged += " (the environment is deterministic)"
+    if SAMPLED in record.ways:
+        judged += f", and {record.values[SAMPLED]['return'].shape[-1]} with sampled actions"
+    rows = [
+        ["tasks", counted(record.tasks, f"{record.split} task") + (f" of {families} families" if families > 1 else "")],
+        ["practice", practice],
+        ["judged by", judged],
+        ["begins with", "the meta-parameters, for every task anew"],
     ]
+    if record.has_success:
+        rows.append(["success", "at any step of an episode"])
+    if protocol.get("stock_goals"):
+        rows.append(
+            ["beside it", f"Meta-World's own evaluator on {counted(protocol['stock_goals'], 'goal')} per family"]
+        )
+    if "evaluation_seed" in protocol:
+        rows.append(["seed", f"{protocol['evaluation_seed']}, of tasks and noise; the same for all runs"])
+    return rows
 
 
-def _beside(record: Record) -> str:
-    """Success by sampled actions, where they were judged."""
-    if SAMPLED not in record.ways:
-        return ""
-    before, after = (record.stages[stage].scores[SAMPLED]["success"].mean for stage in (0, -1))
-    return f"; with sampled actions {before:.0%}, then {after:.0%}"
+def aimed_at(config: TrainConfig, record: Record) -> int:
+    """The stage of an evaluation that training aimed at: after as many adaptation steps as an update takes, if it has
+    any and they were judged; else the last one."""
+    steps = [stage.steps for stage in record.stages]
+    trained = getattr(config.algorithm, "inner_steps", 0)
+    return steps.index(trained) if trained and trained in steps else len(steps) - 1
 
 
-def brief(value: float) -> str:
-    """A return in large type."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.1f}"
+def several(record: Record) -> bool:
+    """Whether the tasks are of several families, whose returns have scales of their own."""
+    return len(set(record.families)) > 1
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean())
+
+
+def _score(values: NDArray[np.float64], families: list[str], stage: int) -> Score:
+    rng = generator(0, Purpose.BOOTSTRAP, stage=stage)
+    return Score(float(values.mean()), *bootstrap_interval(values, families, rng))

@@ -12,7 +12,7 @@ from meta_rl.visualise.page.curves import adaptation_chart, training_charts
 from meta_rl.visualise.page.examples import ExamplesPage
 from meta_rl.visualise.page.policies import PolicyPage
 from meta_rl.visualise.page.replay import Replays
-from meta_rl.visualise.page.tables import commands_to_repeat, robustness, versions_table
+from meta_rl.visualise.page.tables import commands_to_repeat, robustness, training_table, versions_table
 from meta_rl.visualise.page.watch import episodes
 
 PAGES: dict[str, PolicyPage | ExamplesPage] = {
@@ -31,18 +31,23 @@ def gather(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     """
     run, record, config = shown.run, shown.run.record, shown.run.config
     kind, rows = PAGES[RECIPES[config.recipe].learns], read_rows(run.folder / "metrics.jsonl")
-    stages, charted = kind.stage_names(shown), kind.charted(record)
+    names, charted = kind.names(shown), kind.charted(record)
     return {
         "eyebrow": f"{config.recipe}, seed {config.seed}",
         "headline": config.env,
-        "lede": kind.lede(run, stages),
-        "stats": kind.stats(record),
-        "stage_names": stages,
+        "lede": kind.lede(run, names),
+        "stats": kind.stats(run, names),
+        "stage_names": [names.name(stage.steps) for stage in record.stages],
         "charts": [
-            *(adaptation_chart(name, kind.lines(record, name)) for name in charted),
-            *training_charts(rows, charted),
+            *(adaptation_chart(name, kind.lines(record, name, names)) for name in charted),
+            *training_charts(rows, charted, names.memory),
         ],
-        "tables": [*kind.tables(record, stages), robustness(run.folder, rows), versions_table(record)],
-        "commands": commands_to_repeat(run.folder, record),
+        "tables": [
+            *kind.tables(run, names),
+            training_table(config),
+            robustness(run.folder, rows),
+            versions_table(record),
+        ],
+        "commands": commands_to_repeat(run),
         **episodes(shown, replays, say),
     }

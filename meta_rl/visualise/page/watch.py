@@ -10,6 +10,7 @@ from envs import NoDisplayError, TaskDistribution
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.playing import Played, Shown
 from meta_rl.evaluation.recording import Recording
+from meta_rl.evaluation.words import counted
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.page.replay import Replays
 
@@ -59,11 +60,12 @@ def _film(played: Recording, distribution: TaskDistribution) -> tuple[str | None
     pictures = side_by_side.frames(played, distribution.scene, rows, every)
     film = base64.b64encode(video.encode(pictures, max(2, min(20, distribution.horizon // 5)))).decode()
     which = ", ".join(str(played.positions[row]) for row in rows)
-    return (
-        film,
-        f"{played.about['split']} tasks {which}, of median improvement: {played.stage_name(0)}, "
-        f"{played.stage_name(played.stages - 1)}",
-    )
+    tasks = counted(len(rows), f"typical {played.about['split']} task")
+    improvement = "its improvement is the median" if len(rows) == 1 else "their improvement is the median"
+    if len(families) > 1:
+        improvement += " of each family"
+    stages = " and ".join(dict.fromkeys(played.stage_name(stage) for stage in (0, played.stages - 1)))
+    return film, f"{tasks} ({which}): {improvement}. Shown {stages}."
 
 
 def _ranges(recordings: Mapping[str, Played]) -> dict[str, tuple[float, float]]:
@@ -91,7 +93,7 @@ def _cell(name: str, played: Recording, row: int, stage: int, ends: tuple[float,
     shade = (value - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.5
     met = f", success {solved:.0%}" if played.solved.any() else ""
     where = f"{played.tasks[row].family}, {name} task {played.positions[row]}, {played.stage_name(stage)}"
-    return {"shade": f"{shade:.3f}", "solved": solved >= 0.5, "title": f"{where}: return {value:.2f}{met}"}
+    return {"shade": f"{shade:.3f}", "solved": solved >= 0.5, "title": f"{where}: return {value:z.2f}{met}"}
 
 
 def _replay(replays: Replays, played: Recording, distribution: TaskDistribution) -> list[dict[str, Any]]:

@@ -19,9 +19,12 @@ from meta_rl.errors import Say
 from meta_rl.evaluation import compare
 from meta_rl.evaluation.kinds.base import Comparison
 from meta_rl.evaluation.playing import Shown
+from meta_rl.evaluation.scores import show_below
+from meta_rl.evaluation.words import command_line, counted, wrapped
 from meta_rl.runs.durable import replace_durably
 from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.run import gather
+from meta_rl.visualise.page.tables import page_table
 
 LIMIT = 5_000_000
 """Bytes that a page may take; one that takes more goes without its videos."""
@@ -42,7 +45,7 @@ def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: 
     opened = [
         {"parts": run.pop("replays", {}), "names": run["stage_names"], "opened": run.pop("opened", 0)} for run in runs
     ]
-    together = _together(comparison) if comparison else None
+    together = _together(comparison, [one.run.folder for one in shown]) if comparison else None
     data = replays.data() | {"runs": opened}
     page = _render(runs, together, data).encode()
     if len(page) > LIMIT:
@@ -67,13 +70,11 @@ def tabs(folders: Sequence[Path]) -> list[str]:
     return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
 
 
-def _together(comparison: Comparison) -> dict[str, Any]:
-    """The tables of `meta-rl compare`, as cells."""
-    tables = [
-        {"title": title, "head": head, "rows": rows} for title, (head, *rows) in compare.comparison_tables(comparison)
-    ]
-    note = f"{comparison.tasks} test tasks each; over seeds and tasks, with 95 % intervals. Command: meta-rl compare"
-    return {"tables": tables, "note": note}
+def _together(comparison: Comparison, folders: Sequence[Path]) -> dict[str, Any]:
+    """The tables of `meta-rl compare`, as cells, and the command itself."""
+    tables = [page_table(title, cells) for title, cells in compare.comparison_tables(comparison, show_below)]
+    note = f"{counted(comparison.tasks, 'test task')} each; over seeds and tasks, with 95 % intervals."
+    return {"tables": tables, "note": note, "commands": [wrapped(command_line("compare", *folders))]}
 
 
 def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data: dict[str, Any]) -> str:
@@ -91,6 +92,7 @@ def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data:
         comparison=comparison,
         data=text,
         css=asset("page.css"),
+        dark=asset("dark.css"),
         page_js=asset("page.js"),
         replay_js=asset("replay.js"),
     )

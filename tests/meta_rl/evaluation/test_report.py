@@ -11,6 +11,7 @@ from envs import Task
 from meta_rl.evaluation.episodes import Evaluation
 from meta_rl.evaluation.report import report
 from meta_rl.evaluation.scores import Record, family_cells, score_cells
+from meta_rl.evaluation.words import StageNames
 from meta_rl.visualise.page.policies import PolicyPage
 from tests.meta_rl.evaluation.records import as_json, from_json, of_run, record_of
 
@@ -73,14 +74,23 @@ def test_both_ways_stand_side_by_side() -> None:
 
 def test_families_both_ways() -> None:
     assert family_cells(result(3), ["before", "after"]) == [
-        ["family", *(f"{when}, {way}" for way in HEADS for when in ("before", "after"))],
-        ["reach", "0.0%", "100.0%", "50.0%", "100.0%"],
-        ["push", "0.0%", "0.0%", "50.0%", "50.0%"],
+        [
+            "family",
+            *(f"success {when}, {way}" for way in HEADS for when in ("before", "after")),
+            *(f"return {when}, mode actions" for when in ("before", "after")),
+        ],
+        ["reach", "0.0%", "100.0%", "50.0%", "100.0%", "10.00", "10.00"],
+        ["push", "0.0%", "0.0%", "50.0%", "50.0%", "10.00", "10.00"],
     ]
 
 
 def test_tasks_without_success_have_returns_both_ways() -> None:
-    head = cells_of(result(3, has_success=False))[0]
+    without = result(3, has_success=False)
+    assert family_cells(without, ["before", "after"])[:2] == [
+        ["family", "return before, mode actions", "return after, mode actions"],
+        ["reach", "10.00", "10.00"],
+    ]
+    head = cells_of(without)[0]
     assert head[1:3] == [f"return, {way} (95 % interval)" for way in HEADS]
     assert not any("success" in cell for cell in head)
 
@@ -91,7 +101,7 @@ def test_mode_actions_alone(mode_alone: Record) -> None:
     cells = cells_of(mode_alone)
     assert cells[0] == ["stage", "success (95 % interval)", "return (95 % interval)", "return, IQM"]
     assert cells[2][1] == "50.0% (50.0% to 50.0%)"
-    assert family_cells(mode_alone, ["before", "after"])[1] == ["reach", "0.0%", "100.0%"]
+    assert family_cells(mode_alone, ["before", "after"])[1] == ["reach", "0.0%", "100.0%", "10.00", "10.00"]
 
 
 def test_the_protocol_says_what_the_headline_is(tmp_path: Path) -> None:
@@ -103,9 +113,9 @@ def test_the_protocol_says_what_the_headline_is(tmp_path: Path) -> None:
     assert mode_alone.count("sampled") == 1  # the adaptation episodes
 
 
-def test_so_does_the_page() -> None:
+def test_so_does_the_page(tmp_path: Path) -> None:
     both, mode_alone = (
-        {table["title"]: table for table in PolicyPage().tables(found, ["first", "last"])}
+        {table["title"]: table for table in PolicyPage().tables(of_run(found, tmp_path), StageNames())}
         for found in (result(3), old())
     )
     assert "The headline is that of mode actions" in both["Protocol"]["note"]

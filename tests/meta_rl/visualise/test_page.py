@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from meta_rl.cli.commands import parse_train
 from meta_rl.cli.showing import evaluate_with_page, report_page
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.evaluation import compare
+from meta_rl.evaluation.scores import show_below
 from meta_rl.training.train import train
 from meta_rl.visualise.page.write import LIMIT, _render, _together
 from tests.browser import browser, console_errors, requests, wait
@@ -147,18 +149,94 @@ def test_dragging_turns_the_camera(page: Any) -> None:
     assert (np.abs(first - pixels(page, ".stage")).max(-1) > 40).sum() > 500
 
 
+GROUND = "return getComputedStyle(document.body).backgroundColor"
+LIGHT, DARK = "rgb(246, 247, 249)", "rgb(13, 16, 23)"
+
+
+def system(page: Any, scheme: str) -> None:
+    """The system's colours become light or dark."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
 def test_light_and_dark(page: Any) -> None:
-    ground = "return getComputedStyle(document.body).backgroundColor"
-    light = page.execute_script(ground)
+    """The system decides, until a reader does; that choice is there after loading again."""
+    for scheme, ground in (("dark", DARK), ("light", LIGHT)):
+        system(page, scheme)
+        assert page.execute_script(GROUND) == ground
+        for selector in (
+            ".eyebrow",
+            ".lede",
+            ".stat h2",
+            ".stat .quiet",
+            ".change",
+            "td",
+            "th",
+            ".below",
+            "summary",
+            "pre",
+        ):
+            assert least_contrast(page, selector) >= 4.5, (scheme, selector)
     page.find_element("css selector", ".theme").click()
-    assert page.execute_script(ground) != light
+    assert page.execute_script(GROUND) == DARK
+    page.refresh()
+    wait(lambda: shown(page))
+    assert page.execute_script(GROUND) == DARK
     page.find_element("css selector", ".theme").click()
+    assert page.execute_script(GROUND) == LIGHT
+
+
+def least_contrast(page: Any, selector: str) -> float:
+    """The lowest contrast of text and ground among the elements, by the formula of WCAG 2."""
+    found: float = page.execute_script(
+        """
+        const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+        const light = (colour) => {
+          const even = (x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+          const [r, g, b] = numbers(colour).map((x) => even(x / 255));
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const ground = (element) => {
+          for (; element; element = element.parentElement) {
+            const colour = getComputedStyle(element).backgroundColor;
+            if ((numbers(colour)[3] ?? 1) > 0) return colour;
+          }
+        };
+        return Math.min(...[...document.querySelectorAll(arguments[0])].map((element) => {
+          const [a, b] = [light(getComputedStyle(element).color), light(ground(element))];
+          return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        }));
+        """,
+        selector,
+    )
+    return found
+
+
+def test_headings_go_down_one_level_at_a_time(page: Any) -> None:
+    levels = page.execute_script(
+        "return [...document.querySelectorAll('h1, h2, h3, h4')].map((h) => Number(h.tagName[1]))"
+    )
+    assert levels[0] == 1
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+
+
+def test_a_command_is_copied(page: Any) -> None:
+    page.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
+    (button, *_) = page.find_elements("css selector", ".copy")
+    button.click()
+    wait(lambda: button.text in ("Copied", "Selected"))
+    wait(lambda: button.text == "Copy")
+
+
+HIDDEN = """return [...document.querySelectorAll('.scroll')]
+    .filter((e) => e.clientWidth && e.scrollWidth > e.clientWidth).map((e) => e.getAttribute('aria-label'))"""
+"""Tables of which a part is out of sight."""
 
 
 def test_no_error_and_nothing_leaves_the_page(page: Any, report: Path) -> None:
     # The last test on the open page: everything above has happened by now.
     assert console_errors(page) == []
-    assert requests(page) == [report.as_uri()]
+    assert set(requests(page)) == {report.as_uri()}
 
 
 @pytest.mark.parametrize("width", [1280, 420])
@@ -167,6 +245,18 @@ def test_nothing_is_wider_than_the_window(report: Path, tmp_path: Path, width: i
         driver.get(report.as_uri())
         wait(lambda: shown(driver))
         assert driver.execute_script("return document.documentElement.scrollWidth") == width
+        for table in driver.find_elements("css selector", ".scroll"):
+            assert table.get_attribute("tabindex") == "0"
+            assert table.get_attribute("role") == "region"
+        hidden = driver.execute_script(HIDDEN)
+        assert set(hidden) <= ({"Numbers", "By family"} if width < 1000 else set())
+        ground = "return getComputedStyle(document.querySelector('.scroll')).backgroundAttachment"
+        assert (
+            driver.execute_script(ground) == "local, local, scroll, scroll"
+        )  # covers that move with the table, over shades that do not
+        assert driver.execute_script(
+            "return [...document.querySelectorAll('pre')].every((e) => e.scrollWidth <= e.clientWidth)"
+        )
 
 
 @pytest.fixture
@@ -196,19 +286,36 @@ def test_a_resumed_run_says_so(trained: Callable[[str], Path], tiny: Callable[..
     assert not (folder / "resumes.jsonl").exists()
     (folder / "checkpoints" / "00000002").rename(folder / "elsewhere")
     assert main([*TINY_OPTIONS, "--iterations", "2", "--run-dir", str(folder)]) == 0
-    assert "resumed from a checkpoint</td><td>1 times (after iteration 1)" in (folder / "report.html").read_text()
+    assert "resumed from a checkpoint</td><td>1 time (after iteration 1)" in (folder / "report.html").read_text()
 
 
 def test_several_runs_share_a_page(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    from selenium.webdriver import Keys
+
     out = tmp_path / "both.html"
     assert main(["report", str(trained("0")), str(trained("1")), "--out", str(out)]) == 0
     with browser(tmp_path / "profile") as driver:
         driver.get(out.as_uri())
         wait(lambda: shown(driver))
         assert "All runs together" in text(driver, ".comparison")
-        driver.find_element("css selector", '[data-tab="1"]').click()
-        visible = [run.is_displayed() for run in driver.find_elements("css selector", ".run")]
-        assert visible == [False, True]
+        assert driver.execute_script(HIDDEN) == []
+        tabs = driver.find_elements("css selector", "[role=tab]")
+        assert [tab.get_attribute("aria-controls") for tab in tabs] == ["run-0", "run-1"]
+
+        def opened() -> tuple[Any, ...]:
+            """Of each tab whether it is chosen, whether its run is seen, and whether the Tab key stops there."""
+            runs = driver.find_elements("css selector", ".run")
+            return tuple(
+                (tab.get_attribute("aria-selected"), run.is_displayed(), tab.get_attribute("tabindex") or "0")
+                for tab, run in zip(tabs, runs, strict=True)
+            )
+
+        first, other = ("true", True, "0"), ("false", False, "-1")
+        assert opened() == (first, other)
+        tabs[0].click()
+        for key, chosen in (("ARROW_RIGHT", 1), ("ARROW_LEFT", 0), ("ARROW_LEFT", 1), ("HOME", 0), ("END", 1)):
+            driver.switch_to.active_element.send_keys(getattr(Keys, key))
+            assert opened() == [(first, other), (other, first)][chosen]
         second = '.run[data-run="1"] [data-part="training"] .cell[data-task="2"]'
         driver.find_element("css selector", second).click()
         replay = driver.find_elements("css selector", "[data-replay]")[1]
@@ -317,27 +424,35 @@ def test_episodes_that_are_not_quite_the_evaluated_ones_are_told(
     assert sum("not quite the evaluated episodes" in line for line in said) == 1
 
 
+def tables_of(page: str) -> list[list[list[str]]]:
+    """The cells of every table of a page, in the lines that each has."""
+    found = re.findall(r"<table.*?>(.*?)</table>", page, re.DOTALL)
+    rows = [
+        [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", one)] for one in found
+    ]
+
+    def lines(cell: str) -> str:
+        return html.unescape(cell.replace('<span class="below">', "\n").replace("</span>", ""))
+
+    return [[[lines(cell) for cell in row] for row in one] for one in rows]
+
+
 def test_both_tables_of_a_comparison_are_on_the_page() -> None:
     """Scores, and Meta-World's own evaluator; every row has the cells that its head names."""
     compared = with_stock()
-    found = re.findall(r"<table>(.*?)</table>", _render([], _together(compared), {}), re.DOTALL)
-    rows = [[re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", one)] for one in found]
-    # The page escapes the apostrophe.
-    assert [[[html.unescape(cell) for cell in row] for row in one] for one in rows] == [
-        cells for _, cells in compare.comparison_tables(compared)
+    assert tables_of(_render([], _together(compared, [Path("a"), Path("b")]), {})) == [
+        cells for _, cells in compare.comparison_tables(compared, show_below)
     ]
 
 
-def test_few_shot_runs_are_compared_on_their_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_few_shot_runs_are_compared_on_their_page(tmp_path: Path) -> None:
     options = ["--iterations", "1", "--test-tasks", "3", "--adaptation-steps", "1", "--device", "cpu"]
     runs = [str(tmp_path / f"s{seed}") for seed in "01"]
     for seed, run in enumerate(runs):
         assert main(["train", "maml", "--env", "sinusoid-5shot", *options, "--seed", str(seed), "--run-dir", run]) == 0
     assert main(["report", *runs, "--out", str(tmp_path / "both.html")]) == 0
-    page = html.unescape((tmp_path / "both.html").read_text())
+    page = (tmp_path / "both.html").read_text()
     assert "All runs together" in page
-    capsys.readouterr()
-    assert main(["compare", *runs]) == 0
-    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| maml")]
-    assert len(rows) == 2
-    assert all(f"<td>{cell}</td>" in page for row in rows for cell in row)
+    ((_, cells),) = compare.comparison_tables(compare.compare(runs), show_below)
+    assert [row[0] for row in cells[1:3]] == ["maml", "maml"]
+    assert tables_of(page)[0] == cells
