@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 Say = Callable[[str], None]
 """Takes a line for the user, as `print` does."""
+Advance = Callable[[int], None]
+"""Is told that so many units of the work are done."""
 
 
 class ConfigError(ValueError):

@@ -11,7 +11,6 @@ import ctypes
 import dataclasses
 import inspect
 import io
-import os
 import re
 import shlex
 import signal
@@ -49,7 +48,6 @@ from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
 from meta_rl.runs.folder import check_start, find_iteration, holds_run, iterations, numbers_in_words, results_dir
 from meta_rl.runs.loggers import check_loggers, log_evaluation
-from meta_rl.runs.signals import BROKEN_PIPE
 
 EVERY = "all"
 """``--iteration`` of all that are kept."""
@@ -73,9 +71,6 @@ def run_command(command: str, rest: list[str]) -> int:
     except (ConfigError, envs.UnknownNameError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # `| head` has read enough; Python would complain again when it flushes at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + BROKEN_PIPE
     except (RunError, envs.EnvError, envs.NonFiniteError, envs.NoDisplayError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 1
@@ -89,15 +84,17 @@ def train_command(argv: list[str]) -> int:
     holds_run(config)  # refuses early; `train` asks again under its lock
     check_start(config)
     from meta_rl.cli.showing import evaluate_with_page  # torch comes in here, after the checks
-    from meta_rl.evaluation.report import is_evaluated
+    from meta_rl.evaluation.report import is_evaluated, say_again
     from meta_rl.evaluation.words import command_line
+    from meta_rl.runs.display import Display
     from meta_rl.training.train import train
 
     run_dir = train(config)
     if is_evaluated(run_dir, config.evaluate):
-        print((run_dir / "report.md").read_text())
-        print(f"{run_dir} was evaluated before; once more: {command_line('evaluate', run_dir)}")
-        print(f"report: {run_dir / 'report.html'}")
+        display = Display()
+        say_again(run_dir, display)
+        display(f"{run_dir} was evaluated before; once more: {command_line('evaluate', run_dir)}")
+        display.place("report", run_dir / "report.html")
     else:
         record = evaluate_with_page(run_dir, config.evaluate)
         log_evaluation(config.logger, run_dir, config, record.iteration, record.scalars())
@@ -284,14 +281,17 @@ def compare_command(argv: list[str]) -> int:
     from meta_rl.evaluation.record import evaluated
 
     evaluated(folders)  # refused before anything heavy is imported
-    from meta_rl.evaluation import compare
+    from meta_rl.evaluation import compare, markdown
+    from meta_rl.runs.display import Display
 
     comparison = compare.compare(folders)
     for table in tables:
         comparison = compare.join_earlier(comparison, table)
-    print(compare.comparison_table(comparison))
+    command = shlex.join(["meta-rl", "compare", *argv])
+    parts = [*compare.comparison_parts(comparison), compare.made_by(command)]
+    Display().document(parts, markdown.document(parts))
     if options.out:
-        compare.write_comparison(comparison, Path(options.out), shlex.join(["meta-rl", "compare", *argv]))
+        compare.write_comparison(comparison, Path(options.out), command)
     return 0
 
 

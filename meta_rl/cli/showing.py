@@ -18,6 +18,7 @@ from meta_rl.evaluation.record import evaluated, files
 from meta_rl.evaluation.recording import Recording, first_of_each, record
 from meta_rl.evaluation.report import evaluate_and_record
 from meta_rl.evaluation.scores import Record
+from meta_rl.runs.display import Display
 from meta_rl.runs.folder import of_iteration, results_dir
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig, ViewConfig
@@ -31,8 +32,9 @@ MOST = 4
 def evaluate_with_page(run_dir: Path, protocol: EvaluateConfig, say: Say = print) -> Record:
     """Evaluate the newest checkpoint of a run (see `meta_rl.evaluation.report.evaluate_run`), and write the page of it
     beside its report."""
-    record, played = evaluate_and_record(run_dir, protocol, say)
-    report_page([run_dir], files(run_dir).report.with_suffix(".html"), say, played)
+    display = Display.of(say)
+    record, played = evaluate_and_record(run_dir, protocol, display)
+    report_page([run_dir], files(run_dir).report.with_suffix(".html"), display, played)
     return record
 
 
@@ -45,10 +47,10 @@ def report_page(run_dirs: Sequence[Path], out: Path, say: Say = print, at_hand: 
     Raises:
         ConfigError: a run has no evaluation or has gone on since, or runs do not compare.
     """
-    runs = evaluated(run_dirs, "go on one page")
+    runs, display = evaluated(run_dirs, "go on one page"), Display.of(say)
     comparison = compare_runs(runs) if len(runs) > 1 else None
-    shown = [play(run, len(runs), say, at_hand) for run in runs]
-    say(f"report: {write_page(shown, out, say, comparison)}")
+    shown = [play(run, len(runs), display, at_hand) for run in runs]
+    display.place("report", write_page(shown, out, display, comparison))
     return out
 
 
@@ -73,15 +75,17 @@ def render_run(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:
     positions = choose(tasks, options)
     distribution.scene(tasks[positions[0]]).require_display()
     shown = ", ".join(map(str, positions))
-    say(f"playing iteration {agent.iteration} on {agent.config.env}, {options.split} tasks {shown}")
-    recording = record(agent, protocol, options.split, positions)
+    display = Display.of(say)
+    display(f"playing iteration {agent.iteration} on {agent.config.env}, {options.split} tasks {shown}")
+    recording = record(agent, protocol, options.split, positions, display=display)
     pictures = side_by_side.frames(recording, distribution.scene, range(len(positions)), options.every, options.width)
     out.parent.mkdir(exist_ok=True)
-    video.write_video(out, pictures, options.fps)
+    with display.bar("drawing", side_by_side.picture_count(recording, range(len(positions)), options.every)) as bar:
+        video.write_video(out, bar.over(pictures), options.fps)
     for i, task in enumerate(recording.tasks):
         before, after = recording.returns[i, 0, 0], recording.returns[i, -1, 0]
-        say(f"{task.family}, task {recording.positions[i]}: return {before:.2f} -> {after:.2f}")
-    say(f"video: {out}")
+        display(f"{task.family}, task {recording.positions[i]}: return {before:.2f} -> {after:.2f}")
+    display.place("video", out)
     return out
 
 

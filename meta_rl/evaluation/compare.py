@@ -24,6 +24,7 @@ from meta_rl.evaluation.record import Evaluated, evaluated
 from meta_rl.evaluation.scores import Score, Shower, Stage, baseline_cells, cells, head_cells, show
 from meta_rl.fewshot.published import caution
 from meta_rl.maths.statistics import interquartile_mean
+from meta_rl.runs.display import Part
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.folder import write_json
 
@@ -148,10 +149,16 @@ def comparison_tables(comparison: Comparison, shower: Shower = show) -> list[Tab
     return [Table(kind.title(comparison), rows), *kind.further(comparison)]
 
 
+def comparison_parts(comparison: Comparison) -> list[Part]:
+    """The comparison as a document: `comparison_tables`, one below the other."""
+    tables = comparison_tables(comparison)
+    parts = [part for title, cells in tables for part in (Part(title, role="bold"), Part(cells=cells))]
+    return [*parts, *map(Part, caution(comparison.env))]
+
+
 def comparison_table(comparison: Comparison) -> str:
-    """The comparison in Markdown: `comparison_tables`, one below the other."""
-    parts = ["\n".join([title, "", *markdown.table(cells)]) for title, cells in comparison_tables(comparison)]
-    return "\n\n".join([*parts, *caution(comparison.env)])
+    """The comparison in Markdown."""
+    return markdown.document(comparison_parts(comparison))
 
 
 def write_comparison(comparison: Comparison, out: Path, command: str) -> None:
@@ -196,12 +203,17 @@ def _curves(comparison: Comparison) -> str:
     return text.getvalue()
 
 
+def made_by(command: str) -> Part:
+    """The last line of a summary: what makes it."""
+    return Part(f"Command: `{command}`", role="command")
+
+
 def write_summary(summary: dict[str, Any], text: str, out: Path, command: str, draw: Callable[[Path], None]) -> None:
     """``OUT.json`` (summary) and ``OUT.md`` (text), both with the command that makes them, and what `draw` draws in
     ``OUT.png`` (if matplotlib is installed)."""
     out.parent.mkdir(parents=True, exist_ok=True)
     write_json(with_ending(out, ".json"), {"command": command, **summary})
-    replace_durably(with_ending(out, ".md"), f"{text}\n\nCommand: `{command}`\n".encode())
+    replace_durably(with_ending(out, ".md"), f"{text}\n\n{made_by(command).text}\n".encode())
     try:
         import matplotlib
     except ImportError:

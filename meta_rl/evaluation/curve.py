@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from meta_rl.evaluation.record import evaluations, files
 from meta_rl.evaluation.report import evaluate_run, is_of
 from meta_rl.evaluation.scores import Record, Score, show, ways_in_words
 from meta_rl.runs.checkpoint import CheckpointWarning
+from meta_rl.runs.display import Display, Part
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import iterations
 
@@ -92,10 +93,10 @@ def evaluate_kept(
         ConfigError: there is no checkpoint.
         CheckpointError: all of them are damaged.
     """
-    points, damaged = [], []
+    points, damaged, display = [], [], Display.of(say)
     for iteration, path in iterations(run_dir).items():
         try:
-            points.append(_point(run_dir, iteration, path, protocol, split, say, data))
+            points.append(_point(run_dir, iteration, path, protocol, split, display, data))
         except CheckpointError as error:
             damaged.append(iteration)
             warnings.warn(f"{error}; left out of the curve", CheckpointWarning, stacklevel=2)
@@ -103,24 +104,25 @@ def evaluate_kept(
         raise CheckpointError(f"no sound checkpoint in {run_dir}")
     config = load_config(run_dir / "config.json")
     curve = Curve(run_dir.name, config.recipe, config.env, config.seed, split, protocol, damaged, points)
-    text, out = curve_table(curve), files(run_dir, 0).evaluation.with_name("curve")
-    say(text)
+    parts, out = curve_parts(curve), files(run_dir, 0).evaluation.with_name("curve")
+    text = markdown.document(parts)
+    display.document(parts, text)
     write_summary(_json(curve), text, out, command, lambda picture: plot_curve(curve, picture))
-    say(f"curve: {out.with_suffix('.md')}")
+    display.place("curve", out.with_suffix(".md"))
     return curve
 
 
 def _point(
-    run_dir: Path, iteration: int, checkpoint: Path, protocol: EvaluateConfig, split: str, say: Say, data: str
+    run_dir: Path, iteration: int, checkpoint: Path, protocol: EvaluateConfig, split: str, display: Display, data: str
 ) -> Point:
     """The evaluation of one checkpoint, found or made."""
     for place, found in evaluations(run_dir, iteration):
         newer = place.evaluation.stat().st_mtime_ns >= checkpoint.stat().st_mtime_ns
         if newer and is_of(found, iteration, protocol, split):
-            say(f"iteration {iteration} was evaluated before: {place.evaluation}")
+            display(f"iteration {iteration} was evaluated before: {place.evaluation}")
             return Point(str(place.evaluation.relative_to(run_dir)), found)
-    say(f"evaluating iteration {iteration}, {split} tasks")
-    record = evaluate_run(run_dir, protocol, lambda _: None, split, iteration, data=data)
+    display(f"evaluating iteration {iteration}, {split} tasks")
+    record = evaluate_run(run_dir, protocol, replace(display, say=lambda _: None), split, iteration, data=data)
     return Point(str(files(run_dir, iteration).evaluation.relative_to(run_dir)), record)
 
 
@@ -136,8 +138,8 @@ def _json(curve: Curve) -> dict[str, Any]:
     return vars(curve) | {"protocol": to_dict(curve.protocol), "points": points}
 
 
-def curve_table(curve: Curve) -> str:
-    """The curve in Markdown: a row per checkpoint."""
+def curve_parts(curve: Curve) -> list[Part]:
+    """The curve as a document: a row per checkpoint."""
     rows = []
     for point in curve.points:
         stages = point.scores(curve.names)
@@ -146,15 +148,14 @@ def curve_table(curve: Curve) -> str:
     heads = ["iteration", *(["env steps"] if curve.acts else [])]
     heads += [f"{name}, {when}" for name in stages[0] for when in WHEN[: len(stages)]]
     last = curve.points[-1].record
-    lines = [
+    title = (
         f"{curve.recipe} on {curve.env}, seed {curve.seed}: kept checkpoints on {last.tasks} {curve.split} tasks, "
-        f"before and after adaptation (steps: {last.stages[-1].steps}); means with 95 % intervals",
-        "",
-        *markdown.table([heads, *rows]),
-    ]
+        f"before and after adaptation (steps: {last.stages[-1].steps}); means with 95 % intervals"
+    )
+    parts = [Part(title, role="bold"), Part(cells=[heads, *rows])]
     if curve.damaged:
-        lines += ["", f"Left out, because damaged: iteration {', '.join(map(str, curve.damaged))}."]
-    return "\n".join(lines)
+        parts.append(Part(f"Left out, because damaged: iteration {', '.join(map(str, curve.damaged))}."))
+    return parts
 
 
 def _name(column: str) -> str:

@@ -24,6 +24,7 @@ from meta_rl.core.interface import Interface
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.types import Adapted, Rollout, missing_in_all
 from meta_rl.core.weights import Weights
+from meta_rl.errors import Advance
 from meta_rl.evaluation.scores import MODE, SAMPLED, Score, Stage, Values
 from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.sources.collect import Envs, Streams, as_sent, envs_per_task, make_envs, rollout
@@ -128,6 +129,7 @@ def evaluate(
     chosen: Sequence[int] | None = None,
     spectator: Spectator | None = None,
     tasks: Sequence[Task] | None = None,
+    advance: Advance = lambda count: None,
 ) -> Evaluation:
     """Adaptation curves of `weights` (on the CPU) on the tasks of `distribution`, usually a test split.
 
@@ -136,6 +138,7 @@ def evaluate(
             which others are chosen.
         spectator: sees the episodes judged with mode actions.
         tasks: tasks to evaluate on; default: the protocol's test tasks.
+        advance: told of every so many (task, stage) that are judged.
     Raises:
         ConfigError: `distribution` has other spaces than the tasks that the learner was made for.
     """
@@ -184,6 +187,7 @@ def evaluate(
                 noise = sampling.action_noise(step, indices, noisy, learner.policy)
                 # From the same starts as with mode actions: only the noise of the actions tells the two apart.
                 by_sample.put(rollout(noisy, learner.actor(adapted), noise, seeds), kept, rows, step)
+            advance(len(rows))
             if practice is None or step == steps:
                 continue
             practice.set_tasks(chunk)

@@ -18,6 +18,7 @@ from meta_rl.algorithms.supervised import FewShotLearner, adapt_stepwise, per_ta
 from meta_rl.config import EvaluateConfig, TrainConfig
 from meta_rl.core.types import Examples, MetaBatch, map_tensors, to_device
 from meta_rl.core.weights import Weights
+from meta_rl.errors import Advance
 from meta_rl.evaluation.scores import INDUCTIVE, TRANSDUCTIVE, Score, Scores, Stage, Values
 from meta_rl.fewshot.tasks import TaskSet, fixed_episodes
 
@@ -60,9 +61,14 @@ def evaluate_fewshot(
     config: TrainConfig,
     protocol: EvaluateConfig,
     split: str = "test",
+    advance: Advance = lambda count: None,
 ) -> FewShotEvaluation:
     """Adaptation curves of `weights` on the fixed episodes of `tasks`, on the device of the run where it is there: on
-    another one, scores differ by rounding."""
+    another one, scores differ by rounding.
+
+    Args:
+        advance: told of every so many episodes that are judged.
+    """
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
     weights = map_tensors(lambda x: x.to(device), weights)
     last = protocol.adaptation_steps
@@ -74,6 +80,7 @@ def evaluate_fewshot(
             rows[way].append(scores)
         for label, prediction in tasks.baselines(batch).items():
             baselines.setdefault(label, []).append(score_answers(tasks, learner.policy.kind, prediction, batch.query))
+        advance(len(batch.query.observation))
     return FewShotEvaluation(
         points,
         {way: {name: v[..., None] for name, v in join_numbers(parts).items()} for way, parts in rows.items()},

@@ -19,6 +19,7 @@ from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks
 from meta_rl.evaluation.scores import MODE
 from meta_rl.evaluation.words import command_line
+from meta_rl.runs.display import Display
 
 REPLAYED = 60
 """Test tasks that can be replayed on a page, all its runs together."""
@@ -56,7 +57,7 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     """
     if not run.acts:
         return Shown(run, {})
-    agent, found = load(run.folder), run.record
+    agent, found, display = load(run.folder), run.record, Display.of(say)
     if agent.iteration != found.iteration:
         command = command_line("evaluate", run.folder)
         raise ConfigError(f"RUN: {run.folder} has gone on since its evaluation; run: {command}")
@@ -64,19 +65,19 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     test = open_distribution(agent, found.split)
     chosen = replayed(test, protocol, max(1, REPLAYED // share))
     if at_hand is None:
-        say(f"playing {len(chosen)} {found.split} tasks of {run.folder} for the page")
-        recording = record(agent, protocol, found.split, chosen)
+        display(f"playing {len(chosen)} {found.split} tasks of {run.folder} for the page")
+        recording = record(agent, protocol, found.split, chosen, display=display)
     else:
         recording = at_hand.select(chosen)
     if not np.array_equal(recording.returns, found.values[MODE]["return"][chosen]):
         elsewhere = "was evaluated elsewhere (machine, libraries): its replays are not quite the evaluated episodes"
-        say(f"{run.folder} {elsewhere}")
+        display(f"{run.folder} {elsewhere}")
     played = {found.split: Played(recording, test)}
     if found.split == "test":
-        say("playing training tasks for comparison")
+        display("playing training tasks for comparison")
         tasks = training_tasks(agent)
         kept = first_of_each([task.family for task in tasks], min(TRAIN_TASKS, len(chosen)))
-        again = record(agent, protocol, "train", kept, tasks)
+        again = record(agent, protocol, "train", kept, tasks, display)
         played["training"] = Played(again, envs.make(run.config.env, "train"))
     return Shown(run, played)
 

@@ -26,6 +26,7 @@ from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import Evaluation, evaluate, test_tasks
 from meta_rl.evaluation.words import StageNames
+from meta_rl.runs.display import Display
 from meta_rl.sources.base import Plan
 
 ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated", "state")
@@ -215,6 +216,7 @@ def record(
     split: str = "test",
     chosen: Sequence[int] | None = None,
     tasks: Sequence[Task] | None = None,
+    display: Display | None = None,
 ) -> Recording:
     """Play tasks of an agent's distribution with adaptation, and record the judged episodes of every stage.
 
@@ -222,6 +224,7 @@ def record(
         protocol: default the run's own.
         chosen: positions among the protocol's test tasks; default all.
         tasks: to be played instead of the protocol's test tasks.
+        display: shows how far it is.
     Raises:
         ConfigError: a position that is not there, or the agent has learned in another distribution.
     """
@@ -235,7 +238,11 @@ def record(
         if wrong or not chosen:
             raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
     recorder, seen = Recorder(), replace(protocol, judge_sampled=False)  # which nobody looks at
-    evaluation = evaluate(agent.learner, agent.weights, distribution, seen, chosen, recorder, tasks)
+    count = len(tasks) if chosen is None else len(chosen)
+    with (display or Display(bars=False)).bar("playing", count * (seen.adaptation_steps + 1)) as bar:
+        evaluation = evaluate(
+            agent.learner, agent.weights, distribution, seen, chosen, recorder, tasks, advance=bar.advance
+        )
     return recorder.recording(about(agent, protocol, distribution, evaluation), evaluation)
 
 

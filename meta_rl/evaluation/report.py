@@ -11,11 +11,12 @@ from meta_rl.config import EvaluateConfig, check_protocol, load_config, to_dict
 from meta_rl.errors import Say
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.kinds.table import kind_of
-from meta_rl.evaluation.record import Evaluated, files, read_record_file, write_record_file
+from meta_rl.evaluation.record import Evaluated, evaluated, files, read_record_file, write_record_file
 from meta_rl.evaluation.recording import Recording
 from meta_rl.evaluation.scores import Record, score_cells
 from meta_rl.evaluation.words import command_line
 from meta_rl.fewshot.published import caution
+from meta_rl.runs.display import Display, Part
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.folder import versions
 from meta_rl.runs.log import training_seconds
@@ -49,9 +50,10 @@ def evaluate_run(
     check_loggers(loggers)
     config = load_config(run_dir / "config.json")
     protocol = protocol or config.evaluate
-    record, _ = evaluate_and_record(run_dir, protocol, say, split, iteration, False, data)
-    say(f"report: {files(run_dir, iteration).report}")
-    log_evaluation(loggers, run_dir, config, record.iteration, record.scalars(), say)
+    display = Display.of(say)
+    record, _ = evaluate_and_record(run_dir, protocol, display, split, iteration, False, data)
+    display.place("report", files(run_dir, iteration).report)
+    log_evaluation(loggers, run_dir, config, record.iteration, record.scalars(), display)
     return record
 
 
@@ -66,10 +68,10 @@ def evaluate_and_record(
 ) -> tuple[Record, Recording | None]:
     """As `evaluate_run`, with a recording of the episodes that a page shows; None where none was asked for, and for
     labelled examples, which have no episodes."""
-    agent = load(run_dir, iteration, data)
+    agent, display = load(run_dir, iteration, data), Display.of(say)
     protocol = check_protocol(replace(agent.config, evaluate=protocol)).evaluate
-    say(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
-    found, played = kind_of(agent.config).judge(agent, protocol, split, say, record)
+    display(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
+    found, played = kind_of(agent.config).judge(agent, protocol, split, display, record)
     evaluation = Record(
         run=run_dir.name,
         iteration=agent.iteration,
@@ -81,9 +83,10 @@ def evaluate_and_record(
     )
     place = files(run_dir, iteration)
     write_record_file(evaluation, place.evaluation)
-    text = report(Evaluated(run_dir, agent.config, evaluation))
+    parts = report_parts(Evaluated(run_dir, agent.config, evaluation))
+    text = markdown.document(parts) + "\n"
     replace_durably(place.report, text.encode())
-    say(text)
+    display.document(parts, text)
     return evaluation, played
 
 
@@ -107,20 +110,29 @@ def is_of(record: Record, iteration: int, protocol: EvaluateConfig, split: str) 
     return (record.iteration, record.split, record.protocol) == (iteration, split, to_dict(protocol))
 
 
+def say_again(run_dir: Path, say: Say = print) -> None:
+    """Say the report of a run that `is_evaluated`."""
+    (run,) = evaluated([run_dir])
+    Display.of(say).document(report_parts(run), files(run_dir).report.read_text())
+
+
 def report(run: Evaluated) -> str:
     """The report in Markdown."""
+    return markdown.document(report_parts(run)) + "\n"
+
+
+def report_parts(run: Evaluated) -> list[Part]:
+    """The report: scores, what they mean, and how to make it all again."""
     config, record, kind = run.config, run.record, kind_of(run.config)
     steps = [str(stage.steps) for stage in record.stages]
-    lines = [
-        f"# {config.recipe} on {config.env}, seed {config.seed}",
-        "",
-        kind.opening(run, training_seconds(run.folder, record.iteration)),
-        "",
-        *markdown.table(score_cells(record, "adaptation steps", steps, record.ways)),
-        *kind.remarks(record),
-    ]
-    for sentence in caution(config.env):
-        lines += ["", sentence]
     command = command_line("train", "--config", run.folder / "config.json", "--run-dir", "NEW_FOLDER")
     made_with = ", ".join(f"{name} {value}" for name, value in record.versions.items())
-    return "\n".join([*lines, "", f"Versions: {made_with}.", "", f"Again: `{command}`", ""])
+    return [
+        Part(f"{config.recipe} on {config.env}, seed {config.seed}", role="heading"),
+        Part(kind.opening(run, training_seconds(run.folder, record.iteration))),
+        Part(cells=score_cells(record, "adaptation steps", steps, record.ways)),
+        *kind.remarks(record),
+        *map(Part, caution(config.env)),
+        Part(f"Versions: {made_with}."),
+        Part(f"Again: `{command}`", role="command"),
+    ]

@@ -219,8 +219,7 @@ def fixed_episodes(tasks: TaskSet, config: TrainConfig, protocol: EvaluateConfig
 
     All tasks where there are finitely many and ``test_tasks`` is 0.
     """
-    total = protocol.test_tasks or tasks.count or DEFAULT_TEST_EPISODES
-    total = min(total, tasks.count) if tasks.count else total
+    total = episode_count(tasks, protocol)
     for first in range(0, total, protocol.tasks_at_once):
         count = min(protocol.tasks_at_once, total - first)
         # Drawn one task at a time, so that the size of chunks changes nothing.
@@ -229,6 +228,12 @@ def fixed_episodes(tasks: TaskSet, config: TrainConfig, protocol: EvaluateConfig
             rng = generator(protocol.evaluation_seed, Purpose.TEST_TASKS, task=index)
             parts.append(tasks.test_task(index, rng, *sizes(config, split)))
         yield stack_tasks(parts)
+
+
+def episode_count(tasks: TaskSet, protocol: EvaluateConfig) -> int:
+    """How many there are of `fixed_episodes`."""
+    total = protocol.test_tasks or tasks.count or DEFAULT_TEST_EPISODES
+    return min(total, tasks.count) if tasks.count else total
 
 
 def stack_tasks(parts: list[MetaBatch]) -> MetaBatch:

@@ -1,4 +1,4 @@
-"""Logging of metrics: two JSON-lines files, a progress display, and the loggers of `meta_rl.runs.loggers`.
+"""Logging of metrics: two JSON-lines files, the progress of training, and the loggers of `meta_rl.runs.loggers`.
 
 ``metrics.jsonl`` holds what a run computed and nothing else, so two equal runs have equal files, byte for byte;
 ``timing.jsonl`` holds how long it took. Both are flushed at every row and cut back to the checkpoint on resume.
@@ -7,15 +7,15 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from meta_rl.runs.display import Bar, Display, Pace
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.loggers import Logger
 
@@ -102,86 +102,110 @@ def refusal(row: Row) -> Refusal | None:
     return next((one for one in REFUSALS if row.get(one.guard)), None)
 
 
-class _Console(Console):
-    """A console that raises BrokenPipeError if nobody reads any more, instead of ending the process."""
-
-    def on_broken_pipe(self) -> None:
-        """See `Console`."""
-        self.quiet = True
-        raise BrokenPipeError
-
-
-class Display:
-    """Progress of the training loop: a live bar on a terminal, one plain line per iteration elsewhere; at the end, a
-    line about updates that were refused.
+class TrainingProgress:
+    """Progress of the training loop: on a terminal a bar with the numbers of the last iteration below it; elsewhere
+    plain lines, at most one in a second and one for each per cent of the run (or a minute of it). At the end, a line
+    about updates that were refused.
 
     Args:
+        display: whose console shows it, whoever gets its lines.
+        done: finished iterations.
         success: whether there is one to show.
+        clock: seconds.
     """
 
-    def __init__(self, iterations: int, done: int, success: bool, console: Console | None = None) -> None:
-        self._console = console or _Console(highlight=False, soft_wrap=True)
-        self._iterations, self._success, self._told = iterations, success, False
+    def __init__(
+        self,
+        display: Display,
+        iterations: int,
+        done: int,
+        success: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._display, self._iterations, self._success, self._told = display, iterations, success, False
         self._shown, self._refused = 0, Counter[Refusal]()
-        self._progress = Progress(
-            BarColumn(20),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=iterations, completed=done)
+        self._clock, self._pace = clock, Pace(clock)
+        self._line, self._last = "", (-math.inf, -1)  # not printed yet; second and per cent of the last one printed
+        self._running = False
+        self._bar = Bar(display.console, "", iterations, display.live, done=done)
 
-    def __enter__(self) -> Display:
-        self._progress.start()
+    def __enter__(self) -> TrainingProgress:
+        self._bar.__enter__()
+        self._running = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._running = False
+        with self._display.heard():
+            self._bar.__exit__(kind, value, trace)
+        if self._line:
+            self._display.line(self._line)
         if self._refused:
             reasons = [f"{one.words} ({n}; see {one.options})" for one, n in self._refused.most_common()]
             count = f"{self._refused.total()} of {self._shown} updates were refused"
-            self._console.print(f"{count}: {', '.join(reasons)}")
+            self._display.line(f"{count}: {', '.join(reasons)}")
 
     def tell(self, sentence: str) -> None:
         """Print the first `sentence` that this is called with, if any, and nothing more."""
         if sentence and not self._told:
             self._told = True
-            self._console.print(sentence)
+            self._display.line(sentence)
+
+    def note(self, sentence: str) -> bool:
+        """Show a sentence below the bar; False if there is none. Prints nothing itself, so a signal handler may ask."""
+        if self._running and self._bar.shown:
+            self._bar.note = sentence
+            return True
+        return False
 
     def show(self, row: Row, timing: Row) -> None:
         """One iteration's numbers; stages are numbered by the adaptation steps behind them.
 
         Raises:
-            BrokenPipeError: nobody reads them any more.
+            BrokenPipeError: nobody reads them any more, and the display is not lasting.
         """
-        text, refused = _describe(row, timing, self._success), refusal(row)
+        done, words, refused = int(row["iteration"]), _describe(row, timing, self._success), refusal(row)
         self._shown += 1
         if refused:
-            self._refused[refused] += 1
-            text += f" | update refused: {refused.words}"
-        if self._console.is_terminal:
-            self._progress.update(self._task, completed=int(row["iteration"]), description=text)
+            words.append(f"update refused: {refused.words}")
+        if self._bar.shown:
+            self._bar.reach(done, words)
         else:
-            left = timing["time/iteration"] * (self._iterations - row["iteration"])
-            self._console.print(f"{row['iteration']:>5.0f}/{self._iterations} | {text} | {left:,.0f} s left")
+            self._write(done, words, bool(refused) and refused not in self._refused)
+        if refused:
+            self._refused[refused] += 1
+
+    def _write(self, done: int, words: Sequence[str], news: bool) -> None:
+        """Print the line of an iteration if it is due, or keep it for the end.
+
+        Args:
+            news: it is due in any case.
+        """
+        self._pace.note(done)
+        left = self._pace.words(self._iterations)
+        self._line = " | ".join([f"{done:>5}/{self._iterations}", *words, left])
+        now, percent = self._clock(), 100 * done // self._iterations
+        waited = now - self._last[0]
+        if news or (waited >= 1 and (percent > self._last[1] or waited >= 60)):
+            self._display.line(self._line)
+            self._line, self._last = "", (now, percent)
 
 
-def _describe(row: Row, timing: Row, success: bool) -> str:
+def _describe(row: Row, timing: Row, success: bool) -> list[str]:
+    """The numbers of an iteration; of stages the first and the last."""
     stages = sorted(int(key.rsplit("_", 1)[1]) for key in row if key.startswith("return/stage_"))
     if not stages:  # labelled examples
         shown = {"loss": row.get("update/loss_before")}
         shown |= {key.removeprefix("query/"): value for key, value in row.items() if key.startswith("query/")}
         words = [f"{name} {value:.4f}" for name, value in shown.items() if value is not None]
-        return " | ".join([*words, f"{1 / timing['time/iteration']:,.1f} iterations/s"])
+        return [*words, f"{1 / timing['time/iteration']:,.1f} iterations/s"]
 
     def span(group: str, digits: int) -> str:
-        return " -> ".join(f"{row[f'{group}/stage_{k}']:.{digits}f}" for k in stages)
+        ends = dict.fromkeys((stages[0], stages[-1]))
+        return " -> ".join(f"{row[f'{group}/stage_{k}']:.{digits}f}" for k in ends)
 
     success = success and "success/stage_0" in row  # it may be unknown
     words = [f"return {span('return', 1)}", *([f"success {span('success', 2)}"] if success else [])]
-    words += [f"{row['env_steps']:,.0f} env steps", f"{timing['time/env_steps_per_second']:,.0f} env-steps/s"]
-    return " | ".join(words)
+    return [*words, f"{row['env_steps']:,.0f} env steps, {timing['time/env_steps_per_second']:,.0f}/s"]

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
@@ -24,7 +24,7 @@ ENDING = 8.0
 """Seconds of the promise kept for what follows: the last checkpoint is written and fsynced, and workers end."""
 GRACE = PROMISE - ENDING
 """Seconds an iteration may still take after the first signal; then it is abandoned, to be done again."""
-_MESSAGE = f"stopping after this iteration, within {PROMISE:.0f} s; once more to stop at once\n".encode()
+_MESSAGE = f"stopping after this iteration, within {PROMISE:.0f} s; once more to stop at once"
 
 
 class Stop:
@@ -33,9 +33,13 @@ class Stop:
 
     Inside `abandonable`, `Stopped` is raised `grace` seconds after the first. Has no effect outside the main thread,
     where Python allows no signal handlers.
+
+    Args:
+        show: is asked to show what the first signal does, as a live bar can; if it says False, standard error tells it.
     """
 
-    def __init__(self, grace: float = GRACE) -> None:
+    def __init__(self, grace: float = GRACE, show: Callable[[str], bool] = lambda sentence: False) -> None:
+        self._show = show
         self.requested: int | None = None
         """The first signal."""
         self._before: dict[signal.Signals, Any] = {}
@@ -80,8 +84,10 @@ class Stop:
         elif self.requested is None:
             self.requested = number
             self._timer.start()
-            with suppress(OSError):  # the terminal is gone
-                os.write(2, _MESSAGE)
+            if not self._show(_MESSAGE):
+                with suppress(OSError):  # the terminal is gone
+                    echoed = "\n" if os.isatty(2) else ""  # a terminal shows ^C, on the same line
+                    os.write(2, f"{echoed}{_MESSAGE}\n".encode())
         else:
             if sys.stderr.isatty():
                 os.write(2, b"\x1b[?25h\n")  # the progress bar hides the cursor

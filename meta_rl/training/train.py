@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,7 +22,8 @@ from meta_rl.errors import ConfigError, RunError, Say, Stopped
 from meta_rl.runs import checkpoint, durable
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import absolute_data, as_begun, has_checkpoint, holds_run, open_run, versions, write_json
-from meta_rl.runs.log import Display, Row, RunLog, note_resume
+from meta_rl.runs.display import Display
+from meta_rl.runs.log import Row, RunLog, TrainingProgress, note_resume
 from meta_rl.runs.loggers import check_loggers, open_loggers
 from meta_rl.runs.own import remember
 from meta_rl.runs.problem import Problem, open_problem
@@ -53,7 +55,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
     if config.learners > 1:
         fork_server.require_processes("--learners", 1)
     check_loggers(config.logger)
-    device = select_device(config.device)
+    device, display = select_device(config.device), replace(Display.of(say), lasting=True)
     problem = open_problem(config)
     if holds_run(config) and has_checkpoint(config.path):
         check_resumed(config, problem.fingerprint(), problem.interface)
@@ -64,7 +66,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
         run_dir = open_run(config)
         with durable.lock(run_dir):
             try:
-                _train(config, problem, source, run_dir, device, say, start)
+                _train(config, problem, source, run_dir, device, display, start)
             except OSError as error:
                 raise RunError(f"{run_dir}: {error.strerror or error}; the last checkpoint is intact") from error
     return run_dir
@@ -76,7 +78,7 @@ def _train(
     source: Source,
     run_dir: Path,
     device: torch.device,
-    say: Say,
+    display: Display,
     start: Agent | None,
 ) -> None:
     """`train` while the run directory is held."""
@@ -84,6 +86,9 @@ def _train(
     checkpoint.remove_leftovers(checkpoints)
     learner = problem.learner
     state = checkpoint.load_newest(checkpoints)
+    if (state.iteration if state else 0) < config.iterations:
+        for line in header(config, run_dir, device):
+            display(line)
     write_json(run_dir / "config.json", to_dict(config))  # before anything else: this file marks the folder as a run
     if state is None:
         state = learner.init()
@@ -98,34 +103,34 @@ def _train(
             state.adopt(learner.init().weights)
         except ValueError as error:
             raise CheckpointError(f"{run_dir}: {error}") from None
-        say(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
+        display(f"resuming {run_dir} after iteration {state.iteration} of {config.iterations}")
         if state.iteration < config.iterations:
             note_resume(run_dir, state.iteration, torch.get_num_threads())
-            mention_threads(run_dir, torch.get_num_threads(), say)
+            mention_threads(run_dir, torch.get_num_threads(), display)
     remember(run_dir, config.env)
     if state.iteration < config.iterations and (note := annealing_note(config)):
-        say(note)
+        display(note)
     move_state(state, device)
     loggers = open_loggers(config, run_dir, state.iteration)
+    progress = TrainingProgress(display, config.iterations, state.iteration, problem.has_success)
     with (
-        Stop() as stop,
+        Stop(show=progress.note) as stop,
         closing(RunLog(run_dir, state.iteration, loggers)) as log,
         shared(learner, config.learners, device) as updater,
     ):
-        with Display(config.iterations, state.iteration, problem.has_success) as display:
+        with progress:
             skipped = 0  # updates in a row, since the start or the resumption
             while state.iteration < config.iterations and stop.requested is None:
                 finished = state.copy()
                 try:
                     with stop.abandonable():
-                        row, timing = train_iteration(state, source, updater, device, display.tell)
+                        row, timing = train_iteration(state, source, updater, device, progress.tell)
                 except Stopped:
                     state = finished
                     break
                 log.write(row, timing)
-                try:
-                    display.show(row, timing)
-                except BrokenPipeError:  # `| head` has seen enough
+                progress.show(row, timing)
+                if display.unread and stop.requested is None:  # `| head` has seen enough
                     stop.requested = BROKEN_PIPE
                 skipped = skipped + 1 if row.get("guard/non_finite_gradient") else 0
                 if skipped == MAX_SKIPPED:
@@ -139,6 +144,18 @@ def _train(
         checkpoint.save_checkpoint(checkpoints, state, config.keep_checkpoints)
     if stop.requested is not None:
         raise Stopped(stop.requested)
+
+
+def header(config: TrainConfig, run_dir: Path, device: torch.device) -> list[str]:
+    """What is about to be trained, where it goes, and that it may be stopped."""
+    places = [("worker processes", config.workers), ("learners", config.learners if config.learners > 1 else 0)]
+    helpers = "".join(f", {count} {name}" for name, count in places if count)
+    return [
+        f"{config.recipe} on {config.env}, seed {config.seed}: {config.iterations:,} iterations of "
+        f"{config.meta_batch_size} tasks",
+        f"run folder {run_dir}, device {device.type}{helpers}",
+        "Ctrl-C is safe: a checkpoint is written, and the same command goes on from it",
+    ]
 
 
 def mention_threads(run_dir: Path, threads: int, say: Say) -> None:

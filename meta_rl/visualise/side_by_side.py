@@ -74,10 +74,10 @@ def frames(
     """
     shown = [(task, scene_of(recording.tasks[task])) for task in tasks]
     tracks = [[recording.track(task, stage) for stage in (0, recording.stages - 1)] for task in tasks]
-    last = max(played.length for pair_of in tracks for played in pair_of)
+    moments = _moments(recording, tasks, every)
     picture = np.zeros((0, 0, 3), np.uint8)
     try:
-        for time in [*range(0, last, every), last]:
+        for time in moments:
             cells = [
                 pair(recording, task, scene, both, time, width)
                 for (task, scene), both in zip(shown, tracks, strict=True)
@@ -89,6 +89,17 @@ def frames(
     finally:
         for _, scene in shown:
             scene.close()
+
+
+def picture_count(recording: Recording, tasks: Sequence[int], every: int) -> int:
+    """How many there are of `frames`."""
+    return len(_moments(recording, tasks, every)) + HELD
+
+
+def _moments(recording: Recording, tasks: Sequence[int], every: int) -> list[int]:
+    """Env steps that are shown."""
+    last = int(recording.lengths[list(tasks)][:, [0, -1], 0].max())
+    return [*range(0, last, every), last]
 
 
 def grid(cells: Sequence[Picture]) -> Picture:

@@ -22,6 +22,8 @@ from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.scores import INDUCTIVE, TRANSDUCTIVE, Column, Record, Score, Stage
 from meta_rl.evaluation.words import counted
 from meta_rl.fewshot.published import PUBLISHED
+from meta_rl.fewshot.tasks import episode_count
+from meta_rl.runs.display import Display, Part
 from meta_rl.runs.log import training_seconds
 
 
@@ -38,7 +40,8 @@ class ExamplesKind:
     def judge(self, agent: Agent, protocol: EvaluateConfig, split: str, say: Say, record: bool) -> tuple[Any, None]:
         """Score every episode; there is nothing to record."""
         tasks, learner = open_examples(agent, split), cast(FewShotLearner, agent.learner)
-        evaluation = evaluate_fewshot(learner, agent.weights, tasks, agent.config, protocol, split)
+        with Display.of(say).bar("evaluating", episode_count(tasks, protocol)) as bar:
+            evaluation = evaluate_fewshot(learner, agent.weights, tasks, agent.config, protocol, split, bar.advance)
         found = {
             "task_distribution": tasks.fingerprint(),
             "tasks": len(next(iter(evaluation.values[INDUCTIVE].values()))),
@@ -57,7 +60,7 @@ class ExamplesKind:
             f"{seconds:,.0f} s; evaluated on {counted(record.tasks, f'{record.split} episode')}."
         )
 
-    def remarks(self, record: Record) -> list[str]:
+    def remarks(self, record: Record) -> list[Part]:
         """Say where episodes and intervals come from, and how transductive and inductive scores differ."""
         how = (
             "The network normalises over its batch: transductive scores see all queries of an episode at once, "
@@ -67,7 +70,7 @@ class ExamplesKind:
         )
         seed = record.protocol["evaluation_seed"]
         same = f"Episodes depend on evaluation seed {seed} alone, the same for every learner"
-        return ["", f"{same}; +- is 1.96 sd / sqrt(episodes). {how}"]
+        return [Part(f"{same}; +- is 1.96 sd / sqrt(episodes). {how}")]
 
     def judged_on(self, run: Evaluated) -> list[Any]:
         """Settings that determine the test episodes."""

@@ -14,8 +14,7 @@ from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.errors import Say
-from meta_rl.evaluation import markdown
-from meta_rl.evaluation.episodes import evaluate
+from meta_rl.evaluation.episodes import evaluate, test_tasks
 from meta_rl.evaluation.kinds import plots
 from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.playing import replayed
@@ -24,6 +23,7 @@ from meta_rl.evaluation.recording import Recorder, Recording, about
 from meta_rl.evaluation.scores import MODE, SAMPLED, Column, Record, Score, Stage, family_cells
 from meta_rl.evaluation.words import counted
 from meta_rl.maths.statistics import bootstrap_interval
+from meta_rl.runs.display import Display, Part
 from meta_rl.runs.log import Row, read_rows
 
 
@@ -55,18 +55,23 @@ class PolicyKind:
     ) -> tuple[dict[str, Any], Recording | None]:
         """Play every task, and Meta-World's own evaluator where `protocol` asks for it: the fields of a `Record` that
         tell what came of it, and a recording if `record` asks for one."""
-        distribution = open_distribution(agent, split)
+        distribution, display = open_distribution(agent, split), Display.of(say)
         recorder = Recorder(replayed(distribution, protocol)) if record else None
-        evaluation = evaluate(agent.learner, agent.weights, distribution, protocol, spectator=recorder)
+        tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
+        with display.bar("evaluating", len(tasks) * (protocol.adaptation_steps + 1)) as bar:
+            evaluation = evaluate(
+                agent.learner, agent.weights, distribution, protocol, None, recorder, tasks, bar.advance
+            )
         if evaluation.missing_success:
-            say(f"{agent.config.env}: {evaluation.missing_success}")
+            display(f"{agent.config.env}: {evaluation.missing_success}")
         played = recorder.recording(about(agent, protocol, distribution, evaluation), evaluation) if recorder else None
         stock = None
         if protocol.stock_goals:
             from meta_rl.evaluation.metaworld import stock_evaluation
 
-            say("running Meta-World's own evaluator on the same policy")
-            stock = stock_evaluation(agent, protocol, protocol.stock_goals)
+            display("running Meta-World's own evaluator on the same policy")
+            with display.bar("its evaluator plays"):
+                stock = stock_evaluation(agent, protocol, protocol.stock_goals)
         found = {
             "task_distribution": distribution.fingerprint(),
             "tasks": len(evaluation.tasks),
@@ -92,22 +97,22 @@ class PolicyKind:
             f"{counted(record.env_steps, 'env step')}."
         )
 
-    def remarks(self, record: Record) -> list[str]:
+    def remarks(self, record: Record) -> list[Part]:
         """Say what adaptation gains, in all and by family, and how it was judged."""
         before, after = (record.stages[i].scores[MODE] for i in (0, -1))
         gain = f"return {before['return'].mean:z.2f} -> {after['return'].mean:z.2f}"
         if record.has_success:
             gain = f"success {before['success'].mean:.1%} -> {after['success'].mean:.1%}, {gain}"
         way = f" ({MODE})" if SAMPLED in record.ways else ""
-        lines = ["", f"Before adaptation -> after: {gain}{way}."]
+        parts = [Part(f"Before adaptation -> after: {gain}{way}.", role="bold")]
         if families := family_cells(record, ["before", "after"]):
-            lines += ["", *markdown.table(families)]
+            parts.append(Part(cells=families))
         if stock := record.stock:
             ours = f"{after['success'].mean:.1%} on {record.tasks} goals"
             theirs = f"{stock['success']:.1%} on {stock['goals_per_family']} goals per family"
             heads = ["after adaptation", "ours (unbiased, per goal)", "Meta-World's own evaluator (biased upward)"]
-            lines += ["", *markdown.table([heads, ["success", ours, theirs]])]
-        return [*lines, "", _protocol(record)]
+            parts.append(Part(cells=[heads, ["success", ours, theirs]]))
+        return [*parts, Part(_protocol(record))]
 
     def judged_on(self, run: Evaluated) -> list[Any]:
         """Tasks, and the number of episodes that judge each stage.

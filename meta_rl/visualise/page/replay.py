@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,14 +33,14 @@ class Replays:
         self._packed: list[dict[str, Any]] = []
         self._families: dict[str, dict[str, Any]] = {}
 
-    def tasks(self, recording: Recording, scene_of: Callable[[Task], Scene]) -> list[dict[str, Any]]:
+    def tasks(self, recording: Recording, scene_of: Callable[[Task], Scene]) -> Iterator[dict[str, Any]]:
         """JSON-able, per task: ``family`` (its key in `data`), ``goal`` in words, ``marks`` (see `Scene.marks`), the
         poses of its ``fixed`` bodies, and the ``stages``.
 
         A stage is its first episode: ``moments``, ``returns`` (so far, at each moment), ``success`` (the first moment
         at or after it, or -1) and, as far as the scene has them, ``poses`` or a ``path``.
         """
-        return [self._task(recording, index, scene_of(task)) for index, task in enumerate(recording.tasks)]
+        return (self._task(recording, index, scene_of(task)) for index, task in enumerate(recording.tasks))
 
     def data(self) -> dict[str, Any]:
         """JSON-able: ``meshes``, and per family the ``pieces`` (mesh, body, colour, whether it is fixed) and

@@ -11,6 +11,7 @@ from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.playing import Played, Shown
 from meta_rl.evaluation.recording import Recording
 from meta_rl.evaluation.words import counted
+from meta_rl.runs.display import Bar, Display
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.page.replay import Replays
 
@@ -32,22 +33,24 @@ def episodes(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     """
     if not shown.played:
         return {"parts": []}
-    judged = shown.played[shown.run.record.split]
-    film, note = _film(*judged)
+    judged, display = shown.played[shown.run.record.split], Display.of(say)
+    film, note = _film(*judged, display)
     if film is None:
-        say(f"no video on the page: {note}")
+        display(f"no video on the page: {note}")
     ranges = _ranges(shown.played)
+    with display.bar("packing replays", sum(len(played.tasks) for played, _ in shown.played.values())) as bar:
+        packed = {name: _replay(replays, *both, bar) for name, both in shown.played.items()}
     return {
         "has_success": shown.run.record.has_success,
         "video": film,
         "video_note": note,
         "parts": [_part(name, played, ranges) for name, (played, _) in shown.played.items()],
         "opened": judged.recording.typical(1)[0],
-        "replays": {name: _replay(replays, *both) for name, both in shown.played.items()},
+        "replays": packed,
     }
 
 
-def _film(played: Recording, distribution: TaskDistribution) -> tuple[str | None, str]:
+def _film(played: Recording, distribution: TaskDistribution, display: Display) -> tuple[str | None, str]:
     """The video in base64 and its caption, or None and the reason."""
     families = {task.family for task in played.tasks}
     rows = played.typical(1 if len(families) > 1 else 2)[:FILMED]
@@ -58,7 +61,9 @@ def _film(played: Recording, distribution: TaskDistribution) -> tuple[str | None
         return None, str(error)
     every = max(1, round(distribution.horizon / 100))
     pictures = side_by_side.frames(played, distribution.scene, rows, every)
-    film = base64.b64encode(video.encode(pictures, max(2, min(20, distribution.horizon // 5)))).decode()
+    with display.bar("drawing the video", side_by_side.picture_count(played, rows, every)) as bar:
+        encoded = video.encode(bar.over(pictures), max(2, min(20, distribution.horizon // 5)))
+    film = base64.b64encode(encoded).decode()
     which = ", ".join(str(played.positions[row]) for row in rows)
     tasks = counted(len(rows), f"typical {played.about['split']} task")
     improvement = "its improvement is the median" if len(rows) == 1 else "their improvement is the median"
@@ -96,8 +101,8 @@ def _cell(name: str, played: Recording, row: int, stage: int, ends: tuple[float,
     return {"shade": f"{shade:.3f}", "solved": solved >= 0.5, "title": f"{where}: return {value:z.2f}{met}"}
 
 
-def _replay(replays: Replays, played: Recording, distribution: TaskDistribution) -> list[dict[str, Any]]:
-    tasks = replays.tasks(played, distribution.scene)
+def _replay(replays: Replays, played: Recording, distribution: TaskDistribution, bar: Bar) -> list[dict[str, Any]]:
+    tasks = list(bar.over(replays.tasks(played, distribution.scene)))
     for task, position in zip(tasks, played.positions, strict=True):
         task["position"] = position
     return tasks

@@ -21,6 +21,7 @@ from meta_rl.evaluation.kinds.base import Comparison
 from meta_rl.evaluation.playing import Shown
 from meta_rl.evaluation.scores import show_below
 from meta_rl.evaluation.words import command_line, counted, wrapped
+from meta_rl.runs.display import Display
 from meta_rl.runs.durable import replace_durably
 from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.run import gather
@@ -38,8 +39,8 @@ def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: 
         out: the .html file.
         comparison: of the runs, where there are several.
     """
-    replays = Replays()
-    runs = [gather(one, replays, say) for one in shown]
+    replays, display = Replays(), Display.of(say)
+    runs = [gather(one, replays, display) for one in shown]
     for run, tab in zip(runs, tabs([one.run.folder for one in shown]), strict=True):
         run["tab"] = tab
     opened = [

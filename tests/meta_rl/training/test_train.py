@@ -21,10 +21,11 @@ import torch
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig
 from meta_rl.core.state import GROUPS, TrainState
-from meta_rl.errors import ConfigError
+from meta_rl.errors import ConfigError, Stopped
 from meta_rl.runs import checkpoint, durable, folder
 from meta_rl.runs.log import read_rows
-from meta_rl.training.train import train
+from meta_rl.runs.signals import BROKEN_PIPE
+from meta_rl.training.train import header, train
 from tests.meta_rl.conftest import TINY_OPTIONS
 
 Tiny = Callable[..., TrainConfig]
@@ -65,7 +66,43 @@ def test_stop_and_resume_equals_an_uninterrupted_run(tiny: Tiny, stop: int) -> N
     said: list[str] = []
     parts = train(tiny("parts"), said.append)
     assert_same_run(whole, parts)
-    assert said == [f"resuming {parts} after iteration {stop} of 4"]
+    assert said == [
+        "maml-trpo on navigation, seed 0: 4 iterations of 3 tasks",
+        f"run folder {parts}, device cpu",
+        "Ctrl-C is safe: a checkpoint is written, and the same command goes on from it",
+        f"resuming {parts} after iteration {stop} of 4",
+    ]
+
+
+def test_a_run_that_is_done_has_no_header(tiny: Tiny) -> None:
+    run, said = train(tiny(iterations=1), quiet), list[str]()
+    train(tiny(iterations=1), said.append)
+    assert said == [f"resuming {run} after iteration 1 of 1"]
+
+
+def test_the_header_names_workers(tiny: Tiny) -> None:
+    config = tiny(workers=2)
+    assert (
+        header(config, config.path, torch.device("cpu"))[1]
+        == f"run folder {config.path}, device cpu, 2 worker processes"
+    )
+
+
+@pytest.mark.parametrize("heard", [0, 3])
+def test_a_training_goes_on_without_its_reader_until_a_checkpoint(tiny: Tiny, heard: int) -> None:
+    """Nobody reads the header, or nobody the line about a resumption behind it."""
+    train(tiny(iterations=1), quiet)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        if len(said) == heard:
+            raise BrokenPipeError
+        said.append(line)
+
+    with pytest.raises(Stopped) as stopped:
+        train(tiny(), say)
+    assert stopped.value.signal == BROKEN_PIPE
+    assert max((tiny().path / "checkpoints").iterdir()).name == "00000002"
 
 
 def test_the_row_of_every_iteration_is_there(tiny: Tiny) -> None:
@@ -100,7 +137,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tiny: Tiny) -> None:
     said: list[str] = []
     with pytest.warns(checkpoint.CheckpointWarning, match=r"00000003/state\.safetensors.*sha256.*previous"):
         train(tiny("damaged"), said.append)
-    assert said == [f"resuming {run} after iteration 2 of 4"]
+    assert said[3:] == [f"resuming {run} after iteration 2 of 4"]
     assert_same_run(whole, run)
 
 
