@@ -20,9 +20,9 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import map_tensors, to_device
 from meta_rl.errors import ConfigError, RunError, Say, Stopped
 from meta_rl.runs import checkpoint, durable
+from meta_rl.runs.display import Display
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import absolute_data, as_begun, has_checkpoint, holds_run, open_run, versions, write_json
-from meta_rl.runs.display import Display
 from meta_rl.runs.log import Row, RunLog, TrainingProgress, note_resume
 from meta_rl.runs.loggers import check_loggers, open_loggers
 from meta_rl.runs.own import remember
