@@ -5,7 +5,7 @@ from collections.abc import Callable
 Say = Callable[[str], None]
 """Takes a line for the user, as `print` does."""
 Advance = Callable[[int], None]
-"""Is told that so many units of the work are done."""
+"""Takes how many more units of the work are done."""
 
 
 class ConfigError(ValueError):

@@ -138,7 +138,7 @@ def evaluate(
             which others are chosen.
         spectator: sees the episodes judged with mode actions.
         tasks: tasks to evaluate on; default: the protocol's test tasks.
-        advance: told of every so many (task, stage) that are judged.
+        advance: takes how many more stages of tasks are judged.
     Raises:
         ConfigError: `distribution` has other spaces than the tasks that the learner was made for.
     """

@@ -67,7 +67,7 @@ def evaluate_fewshot(
     another one, scores differ by rounding.
 
     Args:
-        advance: told of every so many episodes that are judged.
+        advance: takes how many more episodes are judged.
     """
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
     weights = map_tensors(lambda x: x.to(device), weights)
