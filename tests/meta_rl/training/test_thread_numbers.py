@@ -27,9 +27,10 @@ def begin(config: TrainConfig) -> Path:
 
 
 def lines_of(config: TrainConfig) -> list[str]:
+    """What is said from the line on that says that the run goes on."""
     said: list[str] = []
     train(config, said.append)
-    return said
+    return said[next((i for i, line in enumerate(said) if line.startswith("resuming")), 0) :]
 
 
 def test_another_number_on_a_resume_is_said_once_with_what_keeps_the_bits(tiny: Tiny) -> None:
