@@ -22,6 +22,7 @@ from meta_rl.networks.recurrent import make_recurrent_policy
 
 FLAT = gym.spaces.Box(-1, 1, (3,), np.float32)
 PICTURES = gym.spaces.Box(0, 1, (1, 28, 28), np.float32)
+SCALE = gym.spaces.Box(0.5, 5, (1,), np.float32)
 ITEMS, WAYS = gym.spaces.Discrete(40), gym.spaces.Discrete(5)
 WIDE, NARROW = NetworkConfig(hidden=(32, 32)), NetworkConfig(hidden=(4, 4, 4, 4))
 
@@ -46,7 +47,7 @@ MAKERS: dict[str, Callable[[int], nn.Module]] = {
     "policy": lambda seed: make_policy(FLAT, FLAT, WIDE, seed),
     "recurrent policy": _recurrent,
     "numbers": lambda seed: make_network(FLAT, WAYS, WIDE, seed),
-    "items": lambda seed: make_network(ITEMS, FLAT, WIDE, seed),
+    "items": lambda seed: make_network(ITEMS, SCALE, WIDE, seed),
     "embedding": lambda seed: make_embedding(PICTURES, WAYS, WIDE, seed),
     "context of matching networks": _matching,
     "rule of the LSTM": _meta_lstm,

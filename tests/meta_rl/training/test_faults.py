@@ -166,7 +166,7 @@ def test_a_signal_stops_in_order_and_the_same_command_goes_on(
     if number == signal.SIGTERM:
         return
     with command(run, workers=0) as process:
-        assert process.communicate()[0].startswith(f"resuming {run} after iteration {state.iteration} of")
+        assert f"\nresuming {run} after iteration {state.iteration} of" in process.communicate()[0]
     assert_same_run(whole, run)
 
 
@@ -234,7 +234,7 @@ def test_an_iteration_that_takes_too_long_is_abandoned(tiny: Tiny, monkeypatch: 
 
     with monkeypatch.context() as patch:
         patch.setattr(InProcess, "sample", endless)
-        patch.setattr("meta_rl.training.train.Stop", lambda: Stop(grace=0.2))
+        patch.setattr("meta_rl.training.train.Stop", lambda show: Stop(0.2, show))
         with pytest.raises(Stopped) as caught:
             train(tiny("cut", shards=3), quiet)
     assert caught.value.signal == signal.SIGTERM
