@@ -97,8 +97,7 @@ class Player:
         rng = generator(self._seed, Purpose.TEST_NOISE, stage=self._stage)
         noise = draw_noise(rng, self._learner.policy, 1, episodes, env.horizon)
         actor = self._learner.actor(self._adapted)
-        derived = (integer(self._seed, Purpose.TEST_ENV, task=k, stage=2 * self._stage + 1) for k in range(episodes))
-        seeds = [seed % 2**31 for seed in derived]  # simulators in C++ often keep a seed in 31 bits
+        seeds = [self._env_seed(k, 2 * self._stage + 1) for k in range(episodes)]
         recorded = join_rollouts([rollout(env, actor, noise[:, k : k + 1], seeds[k : k + 1]) for k in range(episodes)])
         self._look_at(recorded.observation)
         self._adapted = self._learner.adapt(self._adapted, self._learner.prepare(self._adapted, recorded), actor)
@@ -116,8 +115,9 @@ class Player:
         """
         single = self._open(env, horizon)
         if seed is None:
-            # Even stages are those of judged episodes; the first one here is the evaluator's first.
-            seed = integer(self._seed, Purpose.TEST_ENV, task=self._played, stage=2 * self._stage)
+            # Even stages are those of judged episodes; the first one here is the evaluator's first, where 31 bits hold
+            # its seed.
+            seed = self._env_seed(self._played, 2 * self._stage)
             self._played += 1
         played = as_sent(rollout(single, self._learner.actor(self._adapted), None, [seed]), single)
         self._look_at(played.observation)
@@ -162,6 +162,10 @@ class Player:
         assert self._actor is not None, "observe follows act"
         self._over = bool(done)
         self._actor.observe(_lone(reward, np.float64), _lone(done, np.bool_))
+
+    def _env_seed(self, episode: int, stage: int) -> int:
+        """A seed of the environment that follows from the player's. Simulators in C++ often keep one in 31 bits."""
+        return integer(self._seed, Purpose.TEST_ENV, task=episode, stage=stage) % 2**31
 
     def _look_at(self, observation: NDArray[Any]) -> None:
         """Warn, once, of an observation ``[..., obs]`` that the agent cannot read."""

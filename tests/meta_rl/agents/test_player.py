@@ -206,6 +206,13 @@ def test_seeds_of_practice_fit_in_31_bits() -> None:
         agent_for("maml-trpo", "navigation").player(seed=seed).adapt(env)
 
 
+def test_seeds_of_played_episodes_fit_in_31_bits() -> None:
+    env = Returning((HERE, {}), (HERE, 0.5, False, False, {}))
+    player = agent_for("maml-trpo", "navigation").player()
+    for _ in range(8):
+        player.play(env)
+
+
 def test_meta_worlds_own_environment_without_a_task_and_past_its_end() -> None:
     """Its errors (an assertion without a message; a reset is due) come in words or not at all."""
     import metaworld
