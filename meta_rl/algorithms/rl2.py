@@ -19,7 +19,8 @@ trials optimises:
 * Episodes that end early leave gaps, which are closed first: the memory stood still meanwhile.
 * The first step of a trial reads zeros for the previous action, reward and done; the first step of every later episode
   reads the last step of the one before, with done = 1.
-* Values are learned and predicted in units of the running standard deviation of R around its running mean.
+* Values are learned and predicted in units of the running standard deviation of R around its running mean, or of a
+  compressed R (`meta_rl.maths.returns.compress`).
 * Predicting rewards from the memory is an auxiliary task with a much denser signal than returns. The policy may act on
   these predictions: `meta_rl.networks.reward_head`.
 * With `learn_from_means` r is the mean of the reward given the task and the step, where the environment knows it: the
@@ -223,16 +224,20 @@ class Rl2:
         length = min(c.chunk, weight.shape[1])
         log_prob, value, entropy, start = self._replay(params, trials, length)
         # The value head predicts in standard deviations of the returns so far; back to the units of the reward.
-        value = (value.double() * moments.std + moments.mean) * weight  # [trial, time]
+        value = value.double() * moments.std + moments.mean
+        value = (returns.expand(value) if c.compress_returns else value) * weight  # [trial, time]
         valid, end = weight.bool(), torch.zeros_like(value[:, 0])  # [trial]: after the last step comes nothing
         advantage = returns.gae(trials.earned.double(), value, valid, end, c.discount, gae_lambda)  # [trial, time]
         target = advantage + value  # [trial, time]
-        moments = moments.update(target, weight)
-        # All trials are normalised together, as one task: [1, trial, time] and back.
-        normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0), parallel.sum_of).squeeze(0)
+        learned = returns.compress(target) if c.compress_returns else target
+        moments = moments.update(learned, weight)
+        if c.normalise_advantages == "trial":  # each trial as a task: [trial, 1, time] and back
+            normalised = returns.normalise(advantage.unsqueeze(1), valid.unsqueeze(1)).squeeze(1)
+        else:  # all trials as one task: [1, trial, time] and back
+            normalised = returns.normalise(advantage.unsqueeze(0), valid.unsqueeze(0), parallel.sum_of).squeeze(0)
         batch = Batch(trials.inputs, trials.action, log_prob, normalised.to(weight.dtype), weight)  # [trial, time, ...]
         # In the units of the new moments, which the next iteration reads the value head in.
-        target_normalised = ((target - moments.mean) / moments.std).to(weight.dtype)
+        target_normalised = ((learned - moments.mean) / moments.std).to(weight.dtype)
         earned = trials.earned * c.reward_scale
         batch, target_normalised, earned = map_tensors(
             lambda x: x.reshape(-1, length, *x.shape[2:]),  # [trial, time, ...] -> [trial * chunk, length, ...]

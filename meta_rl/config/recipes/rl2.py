@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from meta_rl.config.base import AlgorithmConfig, Annealing, Recipe, Rows
 from meta_rl.config.bounds import Fraction, Length, NonNegativeFloat, PositiveFloat, PositiveInt, other_than
@@ -22,6 +22,12 @@ class Rl2Config(AlgorithmConfig):
     """Discount factor, also across the episodes of a trial."""
     gae_lambda: Fraction = 0.95
     """Lambda of generalised advantage estimation over the trial."""
+    normalise_advantages: Literal["together", "trial"] = "together"
+    """Over all trials together, or each trial by itself: tasks whose rewards are small then count as much as those
+    whose rewards are large."""
+    compress_returns: bool = False
+    """The value head learns returns by a kind of square root (`meta_rl.maths.returns.compress`): it errs on small ones
+    by less than on large ones."""
     final_gae_bias: Fraction = 1.0
     """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 1: lambda stays as it is; 0: it
     ends at 1, where advantages have no bias from the value function."""

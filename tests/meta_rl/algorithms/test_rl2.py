@@ -27,6 +27,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Params, Rollout
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.metaworld import Telling, stock_evaluation
+from meta_rl.maths import returns
 from meta_rl.networks.recurrent import make_recurrent_policy
 from meta_rl.networks.recurrent_actor import RecurrentActor
 from meta_rl.sources.base import Plan
@@ -214,6 +215,46 @@ def test_advantages_run_across_the_border_of_episodes() -> None:
     torch.testing.assert_close(rows.batch.advantage.flatten()[:5], normalised)
     assert rows.batch.weight.tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
     assert rows.batch.advantage.flatten()[5:].tolist() == [0, 0, 0]
+
+
+def test_each_trial_can_be_normalised_by_itself() -> None:
+    """The rewards of one task are a thousand times as large. Alone, its advantages spread as those of the others;
+    together, those of the others nearly vanish."""
+    spread = {}
+    for over in ("trial", "together"):
+        learner = make(normalise_advantages=over)
+        trials = learner.trials(as_dtype(collect(learner, CONTINUOUS).batch, torch.float64))
+        larger = torch.tensor([1000.0, 1, 1, 1, 1]).double().unsqueeze(1)
+        rows, _, _ = learner.rows(
+            learner.init().params, trials._replace(earned=trials.earned * larger), Moments.empty(), 0.95
+        )
+        advantage = rows.batch.advantage.reshape(trials.weight.shape)
+        steps = zip(advantage, trials.weight.bool(), strict=True)
+        spread[over] = torch.stack([one[valid].std(correction=0) for one, valid in steps])  # [trial]
+        if over == "trial":
+            torch.testing.assert_close(advantage.sum(1), torch.zeros(5).double())
+    torch.testing.assert_close(spread["trial"], torch.ones(5).double())
+    assert spread["together"][0] > 1
+    assert spread["together"][1:].max() < 0.01
+
+
+def test_a_value_head_that_learns_compressed_returns_is_read_in_rewards() -> None:
+    """What the head predicts is h of a return in standard deviations; advantages are of returns, and the head learns h
+    of them."""
+    learner = make(compress_returns=True, discount=0.9, gae_lambda=1.0)
+    trials = learner.trials(as_dtype(collect(learner, CONTINUOUS).batch, torch.float64))
+    before = Moments.empty().update(torch.tensor([1.0, 3.0]), torch.ones(2))  # mean 2, deviation 1
+    rows, after, _ = learner.rows(learner.init().params, trials, before, 1.0)
+    valid, shape = trials.weight.bool(), trials.weight.shape
+    togo = returns.discounted_returns(trials.earned.double() * valid, 0.9)
+    # With lambda 1 what is learned is the return, whatever the head said.
+    target = (rows.target.reshape(shape) * after.std + after.mean)[valid]
+    torch.testing.assert_close(target, returns.compress(togo)[valid])
+    torch.testing.assert_close(after, before.update(returns.compress(togo), trials.weight))
+    head = learner._replay(learner.init().params, trials, learner.config.chunk)[1].double()
+    advantage = togo - returns.expand(head + 2)
+    expected = (advantage - advantage[valid].mean()) / advantage[valid].std(correction=0)
+    torch.testing.assert_close(rows.batch.advantage.reshape(shape)[valid], expected[valid])
 
 
 def test_running_moments_are_those_of_all_values() -> None:

@@ -1,6 +1,6 @@
 import torch
 
-from meta_rl.maths.returns import discounted_returns, gae, normalise
+from meta_rl.maths.returns import compress, discounted_returns, expand, gae, normalise
 
 
 def test_discounted_returns_by_hand() -> None:
@@ -42,3 +42,11 @@ def test_normalise_per_task_ignores_padding() -> None:
     valid = torch.tensor([[[True, True, False]], [[True, True, False]]])
     expected = torch.tensor([[[-1.0, 1.0, 0.0]], [[-1.0, 1.0, 0.0]]])
     torch.testing.assert_close(normalise(advantage, valid), expected)
+
+
+def test_compressed_returns_by_hand_and_back() -> None:
+    # sqrt(8 + 1) - 1 = 2, sqrt(99 + 1) - 1 = 9, and a thousandth of each
+    value = torch.tensor([0.0, 8, 99, -8], dtype=torch.float64)
+    torch.testing.assert_close(compress(value), torch.tensor([0, 2.008, 9.099, -2.008], dtype=torch.float64))
+    value = torch.linspace(-5000, 5000, 1001, dtype=torch.float64)
+    torch.testing.assert_close(expand(compress(value)), value, rtol=1e-9, atol=1e-9)
