@@ -32,9 +32,21 @@ RL2 = {
     "long-trials": "--episodes-per-task 10 --minibatches 15 --adaptation-steps 9",
 }
 RAW = {"raw-observations": "--normalise-observations False"}
-ONE = {"four-epochs": "--epochs 4", "large-batches": "--meta-batch-size 30 --minibatches 15"}
-MANY = {"ten-epochs": "--epochs 10", "small-batches": "--meta-batch-size 10 --minibatches 5"}
-"""Batches and passes of one family and of many, from both sides."""
+ONE = {
+    "four-epochs": "--epochs 4",
+    "large-batches": "--meta-batch-size 30 --minibatches 15",
+    "trials-alone": "--normalise-advantages trial",
+    "returns-compressed": "--compress-returns True",
+    "trials-alone-returns-compressed": "--normalise-advantages trial --compress-returns True",
+}
+MANY = {
+    "ten-epochs": "--epochs 10",
+    "small-batches": "--meta-batch-size 10 --minibatches 5",
+    "trials-together": "--normalise-advantages together",
+    "returns-plain": "--compress-returns False",
+    "trials-together-returns-plain": "--normalise-advantages together --compress-returns False",
+}
+"""What differs between the defaults of one family and of many, from both sides."""
 WIDE = {"rewards-read-small": "--reward-scale 0.1", "init-std-0.7": "--init-std 0.7", **RAW}
 NARROW = {"rewards-read-large": "--reward-scale 0.5", "init-std-1": "--init-std 1"}
 """What differs between the defaults of reach-v3 and those of the other tasks, from both sides."""

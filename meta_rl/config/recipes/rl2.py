@@ -177,12 +177,18 @@ DEFAULTS: Rows = [
         {"network.normalise_observations": False, "network.init_std": 0.7, "algorithm.reward_scale": 0.1},
     ),
     # Every family needs as many samples as one would alone, so that steps of training are many, and passes over them
-    # cost most of the time.
+    # cost most of the time. Families earn 10 to 4,000 in an episode.
     *[
         (
             "rl2*",
             f"metaworld/ml{families}",
-            {"meta_batch_size": trials, "algorithm.epochs": 4, "algorithm.minibatches": 15},
+            {
+                "meta_batch_size": trials,
+                "algorithm.epochs": 4,
+                "algorithm.minibatches": 15,
+                "algorithm.normalise_advantages": "trial",
+                "algorithm.compress_returns": True,
+            },
         )
         for families, trials in ((10, 30), (25, 25), (45, 45))
     ],
