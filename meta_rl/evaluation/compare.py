@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from meta_rl.core.files import with_ending
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation import markdown
-from meta_rl.evaluation.forms import read_stage, write_scores, write_stage
+from meta_rl.evaluation.forms import read_scores, read_stage, write_scores, write_stage
 from meta_rl.evaluation.grouping import by_recipe, group_runs
 from meta_rl.evaluation.kinds.base import Comparison, Group, Table
-from meta_rl.evaluation.kinds.table import Kind, kind_of
+from meta_rl.evaluation.kinds.table import KINDS, Kind, kind_of
 from meta_rl.evaluation.record import Evaluated, evaluated
-from meta_rl.evaluation.scores import Score, Shower, Stage, baseline_cells, cells, head_cells, show
+from meta_rl.evaluation.scores import INDUCTIVE, MODE, Score, Shower, Stage, baseline_cells, cells, head_cells, show
 from meta_rl.fewshot.published import caution
 from meta_rl.maths.statistics import interquartile_mean
 from meta_rl.runs.display import Part
@@ -125,12 +125,54 @@ def join_earlier(comparison: Comparison, table: Path) -> Comparison:
         earlier = json.loads(table.read_text())
         same = earlier["episodes"] == comparison.episodes
         origin = {key: earlier[key] for key in ("command", "versions")}
-        groups = {label: _read_group(comparison.kind, origin | group) for label, group in earlier["groups"].items()}
+        groups = {
+            label: replace(_read_group(comparison.kind, group), origin=origin | _origin(group))
+            for label, group in earlier["groups"].items()
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"RUN: {table} is not a table of few-shot runs that meta-rl compare wrote") from error
     if not same:
         raise ConfigError(f"RUN: the runs of {table} were evaluated on different episodes")
     return replace(comparison, groups=dict(sorted((groups | comparison.groups).items())))
+
+
+def read_comparison(table: Path) -> tuple[Comparison, str]:
+    """What `write_comparison` wrote as ``OUT.json`` and ``OUT.csv``, maybe in an earlier version, and the command that
+    made it.
+
+    Raises:
+        ConfigError: there is no such table.
+    """
+    try:
+        found = json.loads(table.read_text())
+        kind = KINDS["examples" if "episodes" in found else "rl"]
+        named = {label: _read_group(kind, group) for label, group in found["groups"].items()}
+        curves = with_ending(table, ".csv")
+        groups = _with_curves(named, curves.read_text()) if curves.exists() else named
+        first = next(iter(groups.values())).stages[0]
+        headline = next(way for way in (MODE, INDUCTIVE) if way in first.scores)
+        names = [name for name in first.scores[headline] if name != "success" or found.get("has_success", True)]
+        made = {key: found[key] for key in kind.keys if key in found and key not in ("groups", "baselines")}
+        baselines = {label: read_scores(scores) for label, scores in found.get("baselines", {}).items()}
+        return Comparison(kind, headline, names, groups=groups, baselines=baselines, **made), found["command"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise ConfigError(f"{table} is not a table that meta-rl compare wrote") from error
+
+
+def _with_curves(groups: dict[str, Group], text: str) -> dict[str, Group]:
+    """The groups with the training curves that `_curves` wrote."""
+    found: dict[tuple[str, int], dict[int, list[tuple[float, float]]]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        stages = found.setdefault((row["group"], int(row["seed"])), {}).setdefault(int(row["env_steps"]), [])
+        stages.append((float(row["return"]), float(row["success"])))
+
+    def curve(label: str, seed: int) -> list[list[float]]:
+        return [[steps, *np.array(stages).T.ravel()] for steps, stages in found.get((label, seed), {}).items()]
+
+    return {
+        label: replace(group, training_curves=[curve(label, seed) for seed in group.seeds])
+        for label, group in groups.items()
+    }
 
 
 def comparison_tables(comparison: Comparison, shower: Shower = show) -> list[Table]:
@@ -183,10 +225,14 @@ def _write_group(kind: Kind, group: Group) -> dict[str, Any]:
 
 
 def _read_group(kind: Kind, found: dict[str, Any]) -> Group:
-    """The inverse of `_write_group`; `found` has the origin of the group."""
-    origin = {key: found[key] for key in ("command", "versions")}
-    rest = {key: found[key] for key in kind.group_keys} | {"stages": [read_stage(stage) for stage in found["stages"]]}
-    return Group(**rest, origin=origin)
+    """The inverse of `_write_group`; `found` may be of an earlier version, which did not write all."""
+    rest = {key: found[key] for key in kind.group_keys if key in found and key != "stages"}
+    return Group(**rest, stages=[read_stage(stage) for stage in found["stages"]], origin=_origin(found))
+
+
+def _origin(group: dict[str, Any]) -> dict[str, Any]:
+    """The command and versions of the table that a group was taken from, if it was."""
+    return {key: group[key] for key in ("command", "versions") if key in group}
 
 
 def _curves(comparison: Comparison) -> str:
@@ -210,13 +256,27 @@ def made_by(command: str) -> Part:
 
 def write_summary(summary: dict[str, Any], text: str, out: Path, command: str, draw: Callable[[Path], None]) -> None:
     """``OUT.json`` (summary) and ``OUT.md`` (text), both with the command that makes them, and what `draw` draws in
-    ``OUT.png`` (if matplotlib is installed)."""
+    ``OUT.png`` (if matplotlib is installed), which the text shows below its title."""
     out.parent.mkdir(parents=True, exist_ok=True)
     write_json(with_ending(out, ".json"), {"command": command, **summary})
-    replace_durably(with_ending(out, ".md"), f"{text}\n\n{made_by(command).text}\n".encode())
+    write_text(text, out, command, draw)
+
+
+def write_text(text: str, out: Path, command: str, draw: Callable[[Path], None]) -> None:
+    """What `write_summary` writes but for ``OUT.json``."""
+    picture = with_ending(out, ".png")
     try:
         import matplotlib
     except ImportError:
-        return
-    matplotlib.use("Agg")
-    draw(with_ending(out, ".png"))
+        shown = text
+    else:
+        matplotlib.use("Agg")
+        draw(picture)
+        title, gap, rest = text.partition("\n\n")
+        shown = f"{title}\n\n{image(title, picture)}{gap}{rest}"
+    replace_durably(with_ending(out, ".md"), f"{shown}\n\n{made_by(command).text}\n".encode())
+
+
+def image(title: str, picture: Path) -> str:
+    """The Markdown of a picture that lies beside the text; `title` is what is read where it cannot be seen."""
+    return f"![{title.strip('# ')}]({picture.name})"

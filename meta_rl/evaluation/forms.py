@@ -68,21 +68,26 @@ def _write_policy(stage: Stage, way: str) -> Json:
 
 
 def read_stage(found: Mapping[str, Any]) -> Stage:
-    """The inverse of `write_stage`, of an evaluation in either form or of a comparison of labelled examples."""
+    """The inverse of `write_stage`, of an evaluation or of a comparison, in either form."""
     steps = found["adaptation_steps"]
     if INDUCTIVE in found:
         return Stage(steps, {way: read_scores(found[way]) for way in (TRANSDUCTIVE, INDUCTIVE)})
     judged = {way: prefix for way, prefix in PREFIXES.items() if f"{prefix}success" in found}
+
+    def score(name: str) -> Score:
+        low, high = found[f"{name}_interval"]
+        return Score(found[name], low, high, by_seed=tuple(found.get(f"{name}_by_seed", ())))
+
     return Stage(
         steps,
-        {
-            way: {
-                name: Score(found[prefix + name], *found[f"{prefix}{name}_interval"]) for name in ("success", "return")
-            }
-            for way, prefix in judged.items()
-        },
+        {way: {name: score(prefix + name) for name in ("success", "return")} for way, prefix in judged.items()},
         {way: found[f"{prefix}return_iqm"] for way, prefix in judged.items()},
-        {way: found[f"{prefix}success_by_family"] for way, prefix in judged.items()},
+        {
+            way: found[f"{prefix}success_by_family"]
+            for way, prefix in judged.items()
+            if f"{prefix}success_by_family" in found
+        },
+        found.get("practice_episodes"),
     )
 
 
