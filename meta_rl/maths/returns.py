@@ -26,7 +26,7 @@ def discounted_returns(reward: Tensor, discount: float) -> Tensor:
 
 
 SLOPE = 1e-3
-"""Of `compress` far from 0, at least (Kapturowski et al. 2019)."""
+"""Slope that `compress` has at least (Kapturowski et al. 2019)."""
 
 
 def compress(value: Tensor) -> Tensor:

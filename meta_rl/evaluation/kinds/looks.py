@@ -41,7 +41,7 @@ OTHER = BLACK
 """Colour of recipes of one's own, told apart by their markers."""
 MARKERS = "o^sDvPXph*"
 DASHES = ("-", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-"""Of several groups of one recipe. Dashes alone stand for what is not adapted yet."""
+"""Line styles of several groups of one recipe. Dashes alone stand for what is not adapted yet."""
 
 Look = Mapping[str, Any]
 """Colour, marker and line style: arguments of a plot."""
