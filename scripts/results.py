@@ -67,9 +67,9 @@ for family, (maml, reptile, rl2) in {
         EXPERIMENTS[family].rows["multitask-trpo"] = (multitask * MILLION, [*SMALL_BATCHES, *sooner])
 STOCK = ["--stock-goals", "10"]
 EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo", "rl2"), (20 * MILLION, STOCK)))
-for name in ("push", "pick-place", "ml10"):
+BONUS = ["--success-bonus", "10"]
+for name, bonus in {"push": BONUS, "pick-place": BONUS, "ml10": []}.items():
     budget, options = EXPERIMENTS[name].rows["rl2"]
-    bonus = [] if name == "ml10" else ["--success-bonus", "10"]
     EXPERIMENTS[name].rows["rl2"] = (budget, [*options, "--final-learning-rate", "0.1", *bonus])  # over its iterations
 # A gradient step wants 20 episodes of its task; there are but two directions to run in, so that more than two tasks of
 # each add little. RL2: 100 trials of two episodes, as in its preset; speeds are learned faster with ten minibatches and
