@@ -21,7 +21,7 @@ from meta_rl.evaluation.grouping import by_recipe, group_runs
 from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.kinds.table import KINDS, Kind, kind_of
 from meta_rl.evaluation.record import Evaluated, evaluated
-from meta_rl.evaluation.scores import INDUCTIVE, MODE, Score, Shower, Stage, baseline_cells, cells, head_cells, show
+from meta_rl.evaluation.scores import Score, Shower, Stage, baseline_cells, cells, head_cells, show
 from meta_rl.fewshot.published import caution
 from meta_rl.maths.statistics import interquartile_mean
 from meta_rl.runs.display import Part
@@ -122,17 +122,13 @@ def join_earlier(comparison: Comparison, table: Path) -> Comparison:
     if "episodes" not in comparison.kind.keys:
         raise ConfigError(f"RUN: {table}: only tables of few-shot runs can be added to; name the run directories")
     try:
-        earlier = json.loads(table.read_text())
-        same = earlier["episodes"] == comparison.episodes
-        origin = {key: earlier[key] for key in ("command", "versions")}
-        groups = {
-            label: replace(_read_group(comparison.kind, group), origin=origin | _origin(group))
-            for label, group in earlier["groups"].items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        earlier, command = read_comparison(table)
+    except ConfigError as error:
         raise ConfigError(f"RUN: {table} is not a table of few-shot runs that meta-rl compare wrote") from error
-    if not same:
+    if earlier.episodes != comparison.episodes:
         raise ConfigError(f"RUN: the runs of {table} were evaluated on different episodes")
+    origin = {"command": command, "versions": earlier.versions}
+    groups = {label: replace(group, origin=origin | group.origin) for label, group in earlier.groups.items()}
     return replace(comparison, groups=dict(sorted((groups | comparison.groups).items())))
 
 
@@ -146,15 +142,15 @@ def read_comparison(table: Path) -> tuple[Comparison, str]:
     try:
         found = json.loads(table.read_text())
         kind = KINDS["examples" if "episodes" in found else "rl"]
-        named = {label: _read_group(kind, group) for label, group in found["groups"].items()}
+        # Earlier versions wrote one protocol for all groups.
+        named = {label: _read_group(kind, {"protocol": {}} | group) for label, group in found["groups"].items()}
         curves = with_ending(table, ".csv")
         groups = _with_curves(named, curves.read_text()) if curves.exists() else named
         first = next(iter(groups.values())).stages[0]
-        headline = next(way for way in (MODE, INDUCTIVE) if way in first.scores)
-        names = [name for name in first.scores[headline] if name != "success" or found.get("has_success", True)]
+        names = first.names(found.get("has_success", True))
         made = {key: found[key] for key in kind.keys if key in found and key not in ("groups", "baselines")}
         baselines = {label: read_scores(scores) for label, scores in found.get("baselines", {}).items()}
-        return Comparison(kind, headline, names, groups=groups, baselines=baselines, **made), found["command"]
+        return Comparison(kind, first.headline, names, groups=groups, baselines=baselines, **made), found["command"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise ConfigError(f"{table} is not a table that meta-rl compare wrote") from error
 
@@ -225,14 +221,10 @@ def _write_group(kind: Kind, group: Group) -> dict[str, Any]:
 
 
 def _read_group(kind: Kind, found: dict[str, Any]) -> Group:
-    """The inverse of `_write_group`; `found` may be of an earlier version, which did not write all."""
-    rest = {key: found[key] for key in kind.group_keys if key in found and key != "stages"}
-    return Group(**rest, stages=[read_stage(stage) for stage in found["stages"]], origin=_origin(found))
-
-
-def _origin(group: dict[str, Any]) -> dict[str, Any]:
-    """The command and versions of the table that a group was taken from, if it was."""
-    return {key: group[key] for key in ("command", "versions") if key in group}
+    """The inverse of `_write_group`."""
+    origin: dict[str, Any] = {key: found[key] for key in ("command", "versions") if key in found}
+    rest = {key: found[key] for key in kind.group_keys} | {"stages": [read_stage(stage) for stage in found["stages"]]}
+    return Group(**rest, origin=origin)
 
 
 def _curves(comparison: Comparison) -> str:
@@ -273,10 +265,5 @@ def write_text(text: str, out: Path, command: str, draw: Callable[[Path], None])
         matplotlib.use("Agg")
         draw(picture)
         title, gap, rest = text.partition("\n\n")
-        shown = f"{title}\n\n{image(title, picture)}{gap}{rest}"
+        shown = f"{title}\n\n![{title.strip('# ')}]({picture.name}){gap}{rest}"
     replace_durably(with_ending(out, ".md"), f"{shown}\n\n{made_by(command).text}\n".encode())
-
-
-def image(title: str, picture: Path) -> str:
-    """The Markdown of a picture that lies beside the text; `title` is what is read where it cannot be seen."""
-    return f"![{title.strip('# ')}]({picture.name})"

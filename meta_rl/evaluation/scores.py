@@ -75,7 +75,7 @@ class Stage:
         scores: by way.
         iqm: interquartile mean of the returns, by way; only of policies.
         by_family: success of each family, by way; only in an evaluation of a policy.
-        practice: adaptation episodes so far; only in a comparison of policies.
+        practice: adaptation episodes so far; only in a comparison of policies, and not in those of earlier versions.
     """
 
     steps: int
@@ -83,6 +83,15 @@ class Stage:
     iqm: dict[str, float] = field(default_factory=dict)
     by_family: dict[str, dict[str, float]] = field(default_factory=dict)
     practice: int | None = None
+
+    @property
+    def headline(self) -> str:
+        """The way that counts: mode actions, or inductive."""
+        return MODE if MODE in self.scores else INDUCTIVE
+
+    def names(self, has_success: bool) -> list[str]:
+        """The scores that tasks with or without success have, the most telling first."""
+        return [name for name in self.scores[self.headline] if name != "success" or has_success]
 
 
 @dataclass(frozen=True)
@@ -133,13 +142,13 @@ class Record:
 
     @property
     def headline(self) -> str:
-        """The way that counts: mode actions, or inductive."""
-        return MODE if MODE in self.stages[0].scores else INDUCTIVE
+        """See `Stage.headline`."""
+        return self.stages[0].headline
 
     @property
     def names(self) -> list[str]:
         """The scores that the tasks have, the most telling first."""
-        return [name for name in self.stages[0].scores[self.headline] if name != "success" or self.has_success]
+        return self.stages[0].names(self.has_success)
 
     def scalars(self) -> dict[str, float]:
         """The scores with their intervals, as loggers name them: ``test/return/stage_1``, ``test/return/stage_1/low``,

@@ -1,8 +1,7 @@
 """How the lines of groups look in pictures: the same recipe looks the same in every picture.
 
 Colours are those of Okabe and Ito (2008), which people with any kind of colour vision tell apart, without the yellow,
-which is pale on white; markers tell the same
-without colour. Recipes of one idea share a colour.
+which is pale on white. Markers tell the same without colour. Recipes of one idea share a colour.
 """
 
 from __future__ import annotations

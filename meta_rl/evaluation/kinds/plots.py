@@ -22,13 +22,11 @@ def plot_policies(comparison: Comparison, path: Path) -> None:
     shown = comparison.names[::-1]  # the return, which all tasks have, first
     size = (5.5 + 3.75 * len(shown), 3.6)
     figure, (training, *adaptation) = plt.subplots(1, 1 + len(shown), figsize=size, dpi=DPI, constrained_layout=True)
-    practised = all(stage.practice is not None for stage in comparison.stages)  # tables of earlier versions lack it
+    practised = comparison.stages[0].practice is not None
     for (label, group), look in zip(comparison.groups.items(), looks(comparison.groups).values(), strict=True):
         _training(training, group, look)
         for axis, name in zip(adaptation, shown, strict=True):
-            along = [
-                stage.steps if stage.practice is None or not practised else stage.practice for stage in group.stages
-            ]
+            along = [stage.steps if stage.practice is None else stage.practice for stage in group.stages]
             scores = [stage.scores[comparison.headline][name] for stage in group.stages]
             adaptation_curve(axis, along, scores, look, label)
     training.set(title="training tasks (dashed: before adaptation)", xlabel="env steps", ylabel="return")

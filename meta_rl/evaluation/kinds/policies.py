@@ -153,8 +153,8 @@ class PolicyKind:
 
     def cells(self, label: str, group: Group, stage: Stage) -> tuple[list[str], list[str]]:
         """What was learned, from how many env steps and adaptation episodes; the returns of the seeds."""
-        before = [label, str(len(group.seeds)), f"{group.train_env_steps:,.0f}", str(stage.steps)]
-        before.append("" if stage.practice is None else str(stage.practice))  # tables of earlier versions do not say
+        practice = "" if stage.practice is None else str(stage.practice)
+        before = [label, str(len(group.seeds)), f"{group.train_env_steps:,.0f}", str(stage.steps), practice]
         return before, [", ".join(f"{value:.1f}" for value in stage.scores[MODE]["return"].by_seed)]
 
     def further(self, comparison: Comparison) -> list[Table]:

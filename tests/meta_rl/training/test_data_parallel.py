@@ -38,6 +38,12 @@ CASES = {
     "maml-vpg": {},
     "promp": {"algorithm.epochs": 2, "algorithm.minibatches": 2},
     "rl2": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20, **NORMALISED},
+    "rl2 trials alone, returns compressed": {
+        "algorithm.epochs": 2,
+        "algorithm.minibatches": 2,
+        "algorithm.normalise_advantages": "trial",
+        "algorithm.compress_returns": True,
+    },
     "rl2-gru": {  # a trial each: all but one process have none
         "algorithm.epochs": 2,
         "algorithm.minibatches": 4,
