@@ -90,26 +90,27 @@ def make_jobs(name: str, budget: int, seeds: range) -> dict[str, list[Job]]:
 
 def summarise(jobs: list[Job]) -> dict[str, Any]:
     """Means over the seeds of a row: success in the last tenth of training and on unseen goals, fully adapted."""
+    from meta_rl.evaluation.scores import MODE, SAMPLED
     from meta_rl.runs.log import read_rows
 
-    results = [job.result for job in jobs]
+    results = [result for job in jobs if (result := job.result)]
     trained = []
     for job in jobs:
         rows = read_rows(job.path / "metrics.jsonl")
         stages = (key for key in rows[-1] if key.startswith("success/stage_"))
         last = max(stages, key=lambda key: int(key.rpartition("_")[2]))
         trained += [mean(row[last] for row in rows[-max(1, len(rows) // 10) :])]
-    ends = {"before": [r["stages"][0] for r in results if r], "after": [r["stages"][-1] for r in results if r]}
+    kinds = {"success": (MODE, "success"), "sampled_success": (SAMPLED, "success"), "return": (MODE, "return")}
     judged = {
-        f"{when}_{key}": mean(stage[key] for stage in found)
-        for when, found in ends.items()
-        for key in ("success", "sampled_success", "return")
+        f"{when}_{key}": mean(result.stages[end].scores[way][score].mean for result in results)
+        for when, end in (("before", 0), ("after", -1))
+        for key, (way, score) in kinds.items()
     }
     return {
         "command": shlex.join(["meta-rl", "train", jobs[0].recipe, *jobs[0].options]),
         "seeds": [job.seed for job in jobs],
         "iterations": jobs[0].iterations,
-        "env_steps": mean(r["train_env_steps"] for r in results if r),
+        "env_steps": mean(result.train_env_steps for result in results),
         "training_success": mean(trained),
         **judged,
     }

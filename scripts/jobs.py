@@ -1,7 +1,8 @@
 """What the scripts of learning runs share: many runs of ``meta-rl train`` side by side, and budgets in env steps."""
 
+from __future__ import annotations
+
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meta_rl.evaluation.scores import Record
 
 SMALL_BATCHES = ["--meta-batch-size", "10", "--episodes-per-task", "5"]
 """Options for training on ML1, for all recipes but rl2, whose defaults are as small: more updates for the same env
@@ -40,11 +44,11 @@ class Job:
         return [sys.executable, "-m", "meta_rl.cli", "train", self.recipe, *self.options, *map(str, rest)]
 
     @property
-    def result(self) -> dict[str, Any] | None:
-        """Its ``evaluation.json``, once the whole budget is spent and judged."""
-        path = self.path / "evaluation.json"
-        found = json.loads(path.read_text()) if path.exists() else {}
-        return found if found.get("iteration") == self.iterations else None
+    def result(self) -> Record | None:
+        """Its evaluation, once the whole budget is spent and judged."""
+        from meta_rl.evaluation.record import evaluations
+
+        return next((record for _, record in evaluations(self.path, self.iterations)), None)
 
     def run(self) -> int:
         """Train and evaluate on one core, with what is said in PATH.log; the exit code."""

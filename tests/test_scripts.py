@@ -10,6 +10,8 @@ import pytest
 
 from meta_rl.cli.commands import parse_train
 from meta_rl.config import default_config, replace_paths
+from meta_rl.evaluation.record import write_record_file
+from meta_rl.evaluation.scores import MODE, SAMPLED, Record, Score, Stage
 from tests.meta_rl.conftest import TINY
 from tests.meta_rl.untrained import untrained
 from tests.test_commands import script
@@ -62,12 +64,25 @@ def test_ablations_spend_the_same_budget(name: str, tmp_path: Path, monkeypatch:
         assert configs["defaults"].episodes_per_task == configs["defaults"].evaluate.adaptation_steps + 1
 
 
+def write_run(path: Path, iteration: int, successes: tuple[float, ...] = (0.0,), env_steps: int = 0) -> None:
+    """A run that was judged on one task; sampled actions solve it half as often, and the return is 100 successes."""
+
+    def stage(steps: int, success: float) -> Stage:
+        scores = {"success": Score(success, 0, 1), "return": Score(100 * success, 0, 100)}
+        sampled = scores | {"success": Score(success / 2, 0, 1)}
+        return Stage(steps, {MODE: scores, SAMPLED: sampled}, {MODE: 100 * success, SAMPLED: 100 * success})
+
+    numbers = {"success": np.array([successes])[..., None], "return": 100 * np.array([successes])[..., None]}
+    stages = [stage(steps, success) for steps, success in enumerate(successes)]
+    about = {"protocol": {}, "versions": {}, "task_distribution": {}, "families": ["f"], "vectors": [[0.0]]}
+    values = {MODE: numbers, SAMPLED: numbers}
+    record = Record(path.name, iteration, env_steps, "test", tasks=1, stages=stages, values=values, **about)
+    write_record_file(record, path / "evaluation.json")
+
+
 def test_an_ablation_is_a_row(tmp_path: Path) -> None:
-    stages = [{"success": x, "sampled_success": x / 2, "return": 100 * x} for x in (0.0, 0.5, 1.0)]
     job = script("jobs").Job("rl2", ["--clock-steps", "500"], 20, 0, tmp_path / "clock_s0")
-    job.path.mkdir()
-    result = {"iteration": 20, "train_env_steps": 900_000, "stages": stages}
-    (job.path / "evaluation.json").write_text(json.dumps(result))
+    write_run(job.path, 20, (0.0, 0.5, 1.0), env_steps=900_000)
     metrics = [{"success/stage_0": 0.0, "success/stage_2": i / 10} for i in range(20)]  # the last tenth: 1.8 and 1.9
     (job.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
     found = script("ablations").summarise([job])
@@ -89,15 +104,12 @@ def test_options_are_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> No
         assert said in capsys.readouterr().err
 
 
-def write_run(path: Path, iteration: int) -> None:
-    path.mkdir(parents=True)
-    (path / "evaluation.json").write_text(json.dumps({"iteration": iteration}))
-
-
 def test_the_table_joins_the_runs_that_spent_their_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "maml-trpo_s0", 20)
     write_run(tmp_path / "rl2_s0", 10)  # of 22
     write_run(tmp_path / "maml-trpo_s7", 20)  # begun with another --first-seed
+    (tmp_path / "reptile_s0").mkdir()
+    (tmp_path / "reptile_s0/evaluation.json").write_text(json.dumps({"iteration": 27}))  # of an earlier version
     jobs = script("results").make_jobs(script("results").EXPERIMENTS["reach"], tmp_path, 0, 1, 1.0)
     assert len(jobs) == 8
     assert [job.path.name for job in script("jobs").finished(jobs)] == ["maml-trpo_s0", "maml-trpo_s7"]
