@@ -10,7 +10,7 @@ from envs.flat import FlatVectorEnv
 from envs.names import UnknownNameError, closest
 from envs.own import Origin, is_own
 from envs.registry import check_name, families, list_names, make, origin, register, register_own, stock_benchmark
-from envs.scene import NoDisplayError, Scene, Solid, Track
+from envs.scene import NoDisplayError, Scene, Shape, Solid, Track
 from envs.spaces import misfit
 from envs.threads import limit_threads
 from envs.vector import EnvError, SingleEnv
@@ -24,6 +24,7 @@ __all__ = [
     "NonFiniteError",
     "Origin",
     "Scene",
+    "Shape",
     "SingleEnv",
     "Solid",
     "Step",

@@ -6,7 +6,7 @@ Scenes draw from recorded states (`TaskVectorEnv.state`), never from environment
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,24 @@ class Solid(NamedTuple):
     """Whether it never moves."""
 
 
+class Shape(NamedTuple):
+    """A part of a plane picture, in a square whose coordinates run from 0 to 1, to the right and upwards."""
+
+    kind: Literal["line", "path", "dot", "bar", "text"]
+    """A line through its points, a path through all places of its one point so far, a disc or ring around its point, a
+    rectangle between two corners, or words around its point."""
+    points: NDArray[np.float64]
+    """``[time + 1, point, 2]``, or ``[1, point, 2]`` if it never moves; NaN while it is not to be seen."""
+    colour: str
+    """``"ink"``, ``"grid"``, ``"path"``, ``"here"``, ``"goal"``, or ``"#rrggbb"``; empty: only its edge is drawn."""
+    size: float = 0.008
+    """Width of a line, radius of a dot, height of letters."""
+    edge: str = ""
+    """Colour of the outline of a dot or a bar, if it has one."""
+    words: str = ""
+    """What a text says; ``{time}`` stands for env steps so far."""
+
+
 class Scene(ABC):
     """Draws episodes of one task.
 
@@ -74,6 +92,11 @@ class Scene(ABC):
         """The pieces for a replay in three dimensions; none for a plane scene."""
         return []
 
+    def shapes(self, track: Track) -> list[Shape]:
+        """An episode for a replay in the plane, the shapes behind first: the same ones for all episodes of the task,
+        apart from where those are that move. None for other scenes."""
+        return []
+
     def poses(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
         """Position (m) and unit quaternion (w first) of each body, ``[time, body, 7]``, for ``[time, state]``."""
         return np.zeros((len(states), 0, 7), np.float32)
@@ -81,7 +104,8 @@ class Scene(ABC):
     def marks(self) -> dict[str, Any]:
         """JSON-able. For scenes with solids: ``goal`` (a point or None), ``trail`` (a body whose path shows how it
         went), ``look_at``, ``distance``, ``azimuth``, ``elevation`` (degrees) and ``follow`` (the trail's body).
-        For a point in the plane, which is what the state begins with: ``goal`` and ``extent``. Else empty."""
+        For a point in the plane, which is what the state begins with: ``goal`` and ``extent``. For scenes with shapes:
+        ``smooth``, if there are places between those of two moments. Else empty."""
         return {}
 
     def close(self) -> None:  # noqa: B027  (optional)

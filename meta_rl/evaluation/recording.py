@@ -83,7 +83,8 @@ class Recording:
 
     def typical(self, each: int) -> list[int]:
         """Rows of `each` tasks per family (all, where it has fewer): those in its middle by how much the mean return
-        rises from the first stage to the last."""
+        rises from the first stage to the last. Tasks where nothing happens, because neither of these two stages
+        earns anything in the episode that is shown, are left out where enough others are."""
         means = self.returns.mean(-1)
         rise = means[:, -1] - means[:, 0]
         families: dict[str, list[int]] = {}
@@ -92,6 +93,8 @@ class Recording:
         middles = []
         for family in dict.fromkeys(task.family for task in self.tasks):
             ranked = families[family]
+            eventful = [row for row in ranked if self.reward[row, [0, -1], 0].any()]
+            ranked = eventful if len(eventful) >= each else ranked
             start = max(0, (len(ranked) - each) // 2)
             middles += ranked[start : start + each]
         return middles

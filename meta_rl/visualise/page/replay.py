@@ -6,20 +6,25 @@ A page holds some hundred episodes, so what is kept is a pose of each moving bod
 from __future__ import annotations
 
 import base64
+import itertools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs import Scene, Solid, Task
+from envs import Scene, Shape, Solid, Task
 from meta_rl.evaluation.recording import Recording
 
 MOMENTS = 84
 """Moments of an episode that are kept, about evenly spaced."""
 FULL = 32767
 """The largest int16."""
+FINE = 10_000
+"""Parts of the side of the square that shapes are drawn in."""
+ACTIONS = 8
+"""Most numbers of an action that are kept."""
 
 
 class Replays:
@@ -35,10 +40,12 @@ class Replays:
 
     def tasks(self, recording: Recording, scene_of: Callable[[Task], Scene]) -> Iterator[dict[str, Any]]:
         """JSON-able, per task: ``family`` (its key in `data`), ``goal`` in words, ``marks`` (see `Scene.marks`), the
-        poses of its ``fixed`` bodies, and the ``stages``.
+        poses of its ``fixed`` bodies, the ``shapes`` of a plane scene, and the ``stages``.
 
         A stage is its first episode: ``moments``, ``returns`` (so far, at each moment), ``success`` (the first moment
-        at or after it, or -1) and, as far as the scene has them, ``poses`` or a ``path``.
+        at or after it, or -1), ``met`` (runs of moments ``[first, last]`` where the goal is met then or since the
+        moment before; for tasks with success), ``actions`` (see `pack_actions`) and, as far as the scene has them,
+        ``poses``, the ``places`` of its moving shapes, or a ``path``.
         """
         return (self._task(recording, index, scene_of(task)) for index, task in enumerate(recording.tasks))
 
@@ -62,18 +69,21 @@ class Replays:
         key = vertices + faces
         if key not in self._meshes:
             self._meshes[key] = len(self._packed)
-            self._packed.append({"size": size, "vertices": _pack(vertices), "faces": _pack(faces)})
+            self._packed.append({"size": size, "vertices": deflated(vertices), "faces": deflated(faces)})
         return self._meshes[key]
 
     def _task(self, recording: Recording, index: int, scene: Scene) -> dict[str, Any]:
         family = self._family(recording.tasks[index].family, scene)
         start = scene.poses(recording.state[index, 0, 0, :1])[0]
         fixed = {body for _, body, _, still in self._families[family]["pieces"] if still}
+        longest = int(recording.lengths[index, :, 0].argmax())
+        shapes = [_shape(shape) for shape in scene.shapes(recording.track(index, longest))]
         return {
             "family": family,
             "goal": scene.goal,
             "marks": scene.marks(),
             "fixed": {str(body): [float(f"{x:.5g}") for x in start[body]] for body in sorted(fixed)},
+            **({"shapes": shapes} if shapes else {}),
             "stages": [self._episode(recording, index, stage, scene, family) for stage in range(recording.stages)],
         }
 
@@ -87,10 +97,15 @@ class Replays:
             "moments": moments.tolist(),
             "returns": [float(f"{value:.6g}") for value in gained[moments]],
             "success": int(np.argmax(met[moments])) if met[moments].any() else -1,
+            "actions": pack_actions(recording.action[index][moments[1:] - 1]),
         }
+        if recording.about["has_success"]:
+            episode["met"] = runs([recording.success[index][a:b].any() for a, b in itertools.pairwise(moments)])
         states = recording.state[index][moments]
         if bodies := self._families[family]["bodies"]:
             episode |= pack_poses(scene.poses(states)[:, bodies])
+        elif length and (shapes := scene.shapes(recording.track(task, stage))):
+            episode["places"] = pack_places([s.points[moments] for s in shapes if len(s.points) > 1])
         elif "extent" in scene.marks():
             episode["path"] = np.round(states[:, :2], 4).tolist()
         return episode
@@ -99,6 +114,45 @@ class Replays:
 def _trail(scene: Scene) -> set[int]:
     marks = scene.marks()
     return {marks["trail"]} if "trail" in marks else set()
+
+
+def _shape(shape: Shape) -> dict[str, Any]:
+    """A shape for the page: where it is, if it never moves, or of how many points it is."""
+    found: dict[str, Any] = {"kind": shape.kind, "colour": shape.colour, "size": shape.size, "edge": shape.edge}
+    if shape.words:
+        found["words"] = shape.words
+    still = len(shape.points) == 1
+    return found | ({"at": np.round(shape.points[0], 4).tolist()} if still else {"points": shape.points.shape[1]})
+
+
+def runs(flags: Sequence[bool | np.bool_]) -> list[list[int]]:
+    """First and last moment of each run of true ones; the first of `flags` is that of moment 1."""
+    edges = np.flatnonzero(np.diff([False, *flags, False])).tolist()
+    return [[first + 1, last] for first, last in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def pack_actions(actions: NDArray[Any]) -> dict[str, Any]:
+    """Actions ``[time, *action]`` as ``{"of": numbers of an action, "low", "high", "whole", "values": text}``: bytes
+    ``[number, time]``, of the first `ACTIONS` numbers, 0 for the lowest and 255 for the highest that each has here;
+    `whole` if they number choices."""
+    numbers = actions.reshape(len(actions), int(np.prod(actions.shape[1:]))).astype(np.float64)
+    kept = np.nan_to_num(numbers[:, :ACTIONS].T, posinf=0, neginf=0)
+    ends = kept if len(actions) else np.zeros((len(kept), 1))  # an episode that was discarded has none
+    low, high = ends.min(-1, keepdims=True), ends.max(-1, keepdims=True)
+    whole = actions.dtype.kind in "iub" and bool((high - low <= 255).all())
+    if whole:
+        high = low + 255
+    values = ((kept - low) / np.maximum(high - low, 1e-9) * 255).round().astype(np.uint8)
+    said = {name: [float(f"{x:.4g}") for x in end[:, 0]] for name, end in (("low", low), ("high", high))}
+    return {"of": numbers.shape[1], **said, "whole": whole, "values": deflated(values.tobytes())}
+
+
+def pack_places(places: Sequence[NDArray[np.float64]]) -> str:
+    """Points of moving shapes ``[time, point, 2]``, in a row: int16 ``[number, time]``, `FINE` to the side of
+    the square, each the difference from the moment before (modulo 2^16); the lowest number stands for NaN."""
+    numbers = np.concatenate([points.reshape(len(points), -1) for points in places], 1).T * FINE
+    whole = np.where(np.isnan(numbers), -FULL - 1, numbers.round().clip(-FULL, FULL)).astype(np.int64)
+    return deflated(np.diff(whole, axis=-1, prepend=0).astype(np.uint16).astype("<u2").tobytes())
 
 
 def pack_poses(poses: NDArray[np.float32]) -> dict[str, Any]:
@@ -112,7 +166,7 @@ def pack_poses(poses: NDArray[np.float32]) -> dict[str, Any]:
     numbers = np.concatenate([poses[..., :3] / scale, turns * FULL], -1).round().clip(-FULL, FULL).astype(np.int32)
     steps = np.diff(numbers, axis=0, prepend=0)
     wrapped = np.moveaxis(steps, 0, -1).astype(np.int64).astype(np.uint16).astype("<u2")
-    return {"scale": scale, "poses": _pack(wrapped.tobytes())}
+    return {"scale": scale, "poses": deflated(wrapped.tobytes())}
 
 
 def unpack_poses(packed: dict[str, Any], bodies: int) -> NDArray[np.float64]:
@@ -123,5 +177,6 @@ def unpack_poses(packed: dict[str, Any], bodies: int) -> NDArray[np.float64]:
     return np.concatenate([numbers[..., :3] * packed["scale"], numbers[..., 3:] / FULL], -1)
 
 
-def _pack(data: bytes) -> str:
+def deflated(data: bytes) -> str:
+    """Bytes for the page: deflated, in base64."""
     return base64.b64encode(zlib.compress(data, 9)).decode()

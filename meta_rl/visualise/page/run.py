@@ -9,6 +9,7 @@ from meta_rl.errors import Say
 from meta_rl.evaluation.playing import Shown
 from meta_rl.runs.log import read_rows
 from meta_rl.visualise.page.curves import adaptation_chart, training_charts
+from meta_rl.visualise.page.downloads import evaluation_files
 from meta_rl.visualise.page.examples import ExamplesPage
 from meta_rl.visualise.page.policies import PolicyPage
 from meta_rl.visualise.page.replay import Replays
@@ -49,5 +50,7 @@ def gather(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
             versions_table(record),
         ],
         "commands": commands_to_repeat(run),
+        "split": record.split,
+        "files": evaluation_files(run),
         **episodes(shown, replays, say),
     }

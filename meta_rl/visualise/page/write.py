@@ -27,6 +27,8 @@ from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.run import gather
 from meta_rl.visualise.page.tables import page_table
 
+SCRIPTS = ("unpack", "solid", "plane", "plots", "replay", "moment", "page")
+"""Scripts of the page, in the order in which it runs them."""
 LIMIT = 5_000_000
 """Bytes that a page may take; one that takes more goes without its videos."""
 
@@ -43,9 +45,7 @@ def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: 
     runs = [gather(one, replays, display) for one in shown]
     for run, tab in zip(runs, tabs([one.run.folder for one in shown]), strict=True):
         run["tab"] = tab
-    opened = [
-        {"parts": run.pop("replays", {}), "names": run["stage_names"], "opened": run.pop("opened", 0)} for run in runs
-    ]
+    opened = [_for_scripts(run) for run in runs]
     together = _together(comparison, [one.run.folder for one in shown]) if comparison else None
     data = replays.data() | {"runs": opened}
     page = _render(runs, together, data).encode()
@@ -55,6 +55,18 @@ def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: 
         page = _render(runs, together, data).encode()
     replace_durably(out, page)
     return out
+
+
+def _for_scripts(run: dict[str, Any]) -> dict[str, Any]:
+    """What the scripts read of a run; all else is in the page itself."""
+    return {
+        "parts": run.pop("replays", {}),
+        "names": run["stage_names"],
+        "opened": run.pop("opened", 0),
+        "split": run.pop("split"),
+        "tab": run["tab"],
+        "files": [{key: file[key] for key in ("name", "type", "packed")} for file in run["files"]],
+    }
 
 
 def tabs(folders: Sequence[Path]) -> list[str]:
@@ -94,6 +106,5 @@ def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data:
         data=text,
         css=asset("page.css"),
         dark=asset("dark.css"),
-        page_js=asset("page.js"),
-        replay_js=asset("replay.js"),
+        scripts=[asset(f"{name}.js") for name in SCRIPTS],
     )

@@ -72,6 +72,10 @@ def test_typical_tasks_are_in_the_middle_of_their_family() -> None:
     made = replace(played, tasks=tasks, reward=reward)
     assert made.typical(1) == [2, 5, 7]
     assert sorted(made.typical(3)) == [0, 2, 3, 5, 6, 7]
+    reward[2] = reward[5] = 0  # nothing happens there
+    quiet = replace(made, reward=reward)
+    assert quiet.typical(1) == [3, 5, 7]  # b has no other
+    assert sorted(quiet.typical(5)) == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
 def test_metaworld_states_are_those_of_the_physics() -> None:

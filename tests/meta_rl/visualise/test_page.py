@@ -78,7 +78,7 @@ def choose(page: Any, part: str, task: int, stage: int) -> None:
 def drag_to_the_end(page: Any) -> None:
     """Stop, at the last moment."""
     page.execute_script(
-        "const t = document.querySelector('[data-time]'); t.value = 1000; t.dispatchEvent(new Event('input'));"
+        "const t = document.querySelector('[data-time]'); t.value = t.max; t.dispatchEvent(new Event('input'));"
     )
 
 
@@ -129,7 +129,7 @@ def test_a_cell_opens_its_episode(page: Any, reach: Path, task: int, stage: int)
     assert after.startswith(f"return {evaluated['returns'][stage][0]:.2f}"[:10])
     number = float(after.removeprefix("return ").partition(",")[0])
     assert number == pytest.approx(evaluated["returns"][stage][0], rel=1e-4)
-    assert text(page, "[data-step]") == "step 500"
+    assert text(page, "[data-step]") == "500 / 500"
     assert f"{evaluated['family']}, test task {task}, " in text(page, "[data-what]")
     pressed = page.find_elements("css selector", '.cell[aria-pressed="true"]')
     assert len(pressed) == 1
@@ -321,7 +321,7 @@ def test_several_runs_share_a_page(trained: Callable[[str], Path], tmp_path: Pat
         replay = driver.find_elements("css selector", "[data-replay]")[1]
         wait(lambda: replay.get_attribute("data-shown") == "training 2 0")
         plane = driver.execute_script(
-            "const c = document.querySelectorAll('canvas.plane')[1];"
+            "const c = document.querySelectorAll('.stage canvas')[1];"
             "return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
         )
         assert len(set(plane)) > 5  # the path, the goal, the grid
