@@ -65,6 +65,28 @@ def test_plane_scenes(name: str) -> None:
     check_pictures(*play(envs.make(name, "test")))
 
 
+@pytest.mark.parametrize("name", PLANE[1:])
+def test_shapes_are_the_same_for_every_episode_but_for_where_they_are(name: str) -> None:
+    scene, track = play(envs.make(name, "test"))
+    shapes, other = scene.shapes(track), scene.shapes(track._replace(length=4))
+    assert [(shape.kind, *shape[2:]) for shape in shapes] == [(shape.kind, *shape[2:]) for shape in other]
+    assert {len(shape.points) for shape in shapes} == {1, 10}
+    for shape, early in zip(shapes, other, strict=True):
+        assert np.array_equal(shape.points[:5], early.points, equal_nan=True)
+
+
+def test_bars_are_the_shares_of_the_pulls() -> None:
+    scene, track = play(envs.make("bandit/k5-n10", "test"), 3)
+    track = track._replace(action=np.array([2, 0, 2]), reward=np.array([1.0, 0, 0]))
+    bars = [shape.points[:, 1, 1] for shape in scene.shapes(track) if shape.colour == "here"]
+    assert np.allclose(
+        (np.array(bars) - 0.14) / 0.74, [[0, 0, 1 / 2, 1 / 3], [0] * 4, [0, 1, 1 / 2, 2 / 3], [0] * 4, [0] * 4]
+    )
+    paid, unpaid = (shape.points[:, 0] for shape in scene.shapes(track) if shape.edge == "ink")
+    assert np.array_equal(np.isnan(paid[:, 0]), [True, False, True, True])
+    assert np.array_equal(np.isnan(unpaid[:, 0]), [True, True, False, False])
+
+
 @pytest.mark.usefixtures("display")
 @pytest.mark.parametrize("name", SOLID)
 def test_solid_scenes(name: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +14,18 @@ from hypothesis import strategies as st
 import envs
 from meta_rl.evaluation.recording import first_of_each, record
 from meta_rl.visualise.page.charts import Series, axis_ends, axis_ticks, chart
-from meta_rl.visualise.page.replay import MOMENTS, Replays, pack_poses, unpack_poses
+from meta_rl.visualise.page.replay import (
+    ACTIONS,
+    FINE,
+    FULL,
+    MOMENTS,
+    Replays,
+    pack_actions,
+    pack_places,
+    pack_poses,
+    runs,
+    unpack_poses,
+)
 from tests.meta_rl.evaluation.test_recording import untrained
 
 
@@ -38,6 +53,9 @@ def test_a_replay_of_metaworld_holds_the_poses() -> None:
     for stage, episode in enumerate(task["stages"]):
         assert len(episode["moments"]) == MOMENTS + 1
         assert episode["moments"][-1] == 500
+        assert episode["actions"]["of"] == 4
+        met = [played.success[0, stage, 0, a:b].any() for a, b in itertools.pairwise(episode["moments"])]
+        assert [any(a <= k <= b for a, b in episode["met"]) for k in range(1, MOMENTS + 1)] == met
         assert episode["returns"][-1] == pytest.approx(played.returns[0, stage, 0], rel=1e-5)
         scene = distribution.scene(played.tasks[0])
         expected = scene.poses(played.state[0, stage, 0][episode["moments"]])[:, bodies]
@@ -106,3 +124,66 @@ def test_a_chart_puts_its_points_where_they_belong() -> None:
     (x0, y0), (x1, y1) = (map(float, point.split(",")) for point in points.split())
     assert x0 < x1
     assert y0 > y1  # up is less in SVG
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [([], []), ([False, False], []), ([True], [[1, 1]]), ([False, True, True, False, True], [[2, 3], [5, 5]])],
+)
+def test_runs_of_moments(flags: list[bool], expected: list[list[int]]) -> None:
+    assert runs(flags) == expected
+
+
+def numbers_of(text: str, kind: str, rows: int) -> np.ndarray:
+    """What is packed, ``[number, time]``."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind).reshape(rows, -1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 11), st.floats(1e-3, 1e4))
+def test_actions_survive(times: int, size: int, reach: float) -> None:
+    actions = np.random.default_rng(times).uniform(-reach, reach, (times, size)).astype(np.float32)
+    packed = pack_actions(actions)
+    kept = min(size, ACTIONS)
+    assert (packed["of"], packed["whole"], len(packed["low"])) == (size, False, kept)
+    low, high = (np.array(packed[end])[:, None] for end in ("low", "high"))
+    found = low + numbers_of(packed["values"], "u1", kept) / 255 * (high - low)
+    assert np.abs(found.T - actions[:, :kept]).max() <= 2 * reach / 255
+
+
+def test_choices_are_kept_exactly() -> None:
+    actions = np.array([3, 0, 49, 7])
+    packed = pack_actions(actions)
+    assert packed["whole"]
+    assert np.array_equal(numbers_of(packed["values"], "u1", 1)[0] + packed["low"][0], actions)
+
+
+def test_actions_of_no_step_and_of_no_number_are_none() -> None:
+    assert numbers_of(pack_actions(np.zeros((0, 3)))["values"], "u1", 3).shape == (3, 0)
+    assert pack_actions(np.zeros((4, 0)))["low"] == []
+
+
+def test_places_survive_and_what_is_unseen_stays_so() -> None:
+    rng = np.random.default_rng(0)
+    places = [rng.uniform(-0.2, 1.2, (9, 2, 2)), np.full((9, 1, 2), np.nan), rng.uniform(-50, 50, (9, 1, 2))]
+    steps = numbers_of(pack_places(places), "<u2", 8)
+    found = np.cumsum(steps, -1, dtype=np.uint16).view(np.int16)
+    assert np.abs(found[:4].T.reshape(9, 2, 2) / FINE - places[0]).max() <= 0.5 / FINE + 1e-12
+    assert (found[4:6] == -FULL - 1).all()
+    assert np.abs(found[6:]).max() <= FULL
+
+
+@pytest.mark.parametrize("name", ["bandit/k5-n10", "tabular"])
+def test_a_plane_scene_brings_its_shapes(name: str) -> None:
+    played, distribution = record(untrained("rl2", name, 1)), envs.make(name)
+    (task,) = Replays().tasks(played, distribution.scene)
+    shapes = distribution.scene(played.tasks[0]).shapes(played.track(0, 0))
+    assert [shape["kind"] for shape in task["shapes"]] == [shape.kind for shape in shapes]
+    moving = [shape.points for shape in shapes if len(shape.points) > 1]
+    assert sum(shape.get("points", 0) for shape in task["shapes"]) == sum(points.shape[1] for points in moving)
+    for number, episode in enumerate(task["stages"]):
+        rows = 2 * sum(points.shape[1] for points in moving)
+        assert numbers_of(episode["places"], "<u2", rows).shape[1] == len(episode["moments"])
+        chosen = numbers_of(episode["actions"]["values"], "u1", 1)[0] + episode["actions"]["low"][0]
+        assert np.array_equal(chosen, played.action[0, number, 0])
+    assert "met" not in task["stages"][0]
