@@ -107,7 +107,7 @@ def _read_metaworld(rest: str) -> Entry:
     """The benchmark ``/NAME`` or the custom list ``/FAMILY,FAMILY[:FAMILY,...]``."""
     name = rest.removeprefix("/")
     benchmark = benchmarks.parse(name)
-    return Entry(partial(_metaworld, name), benchmark.families, benchmark.stock)
+    return Entry(partial(_metaworld, name), benchmark.families, () if benchmark.multitask else benchmark.stock)
 
 
 TABLE: dict[str, Row] = {
@@ -212,7 +212,7 @@ def stock_benchmark(name: str) -> tuple[str, ...]:
 
     Returns:
         The name of its class in metaworld and the arguments of that, ``("ML10",)`` or ``("ML1", "reach-v3")``; empty
-        for all other distributions.
+        for all other distributions, those of the MT benchmarks included.
     Raises:
         UnknownNameError: unknown name.
     """
@@ -224,9 +224,8 @@ def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
 
     Args:
         name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``cheetah-vel@promp`` (a family as a
-            paper defines it), ``classic/cartpole``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, or a custom
-            Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3``
-            (train families : test families).
+            paper defines it), ``classic/cartpole``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, ``metaworld/mt10``,
+            or a custom Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3`` (train families : test families).
         split: ``"train"`` or ``"test"``.
         options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.
     Raises:
