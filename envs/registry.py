@@ -30,12 +30,14 @@ class Entry:
         maker: who builds it.
         families: split -> names of its families; None: its distribution is built at no cost, and knows.
         stock_benchmark: see the function `stock_benchmark`.
+        options: see the function `options`.
         own: ``module:object`` that was registered, if it is nobody's but the user's and can be imported.
     """
 
     maker: Maker
     families: Callable[[str], tuple[str, ...]] | None = None
     stock_benchmark: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     own: str = ""
 
 
@@ -107,7 +109,8 @@ def _read_metaworld(rest: str) -> Entry:
     """The benchmark ``/NAME`` or the custom list ``/FAMILY,FAMILY[:FAMILY,...]``."""
     name = rest.removeprefix("/")
     benchmark = benchmarks.parse(name)
-    return Entry(partial(_metaworld, name), benchmark.families, () if benchmark.multitask else benchmark.stock)
+    stock = () if benchmark.multitask else benchmark.stock
+    return Entry(partial(_metaworld, name), benchmark.families, stock, benchmarks.OPTIONS)
 
 
 TABLE: dict[str, Row] = {
@@ -217,6 +220,15 @@ def stock_benchmark(name: str) -> tuple[str, ...]:
         UnknownNameError: unknown name.
     """
     return _find(name).stock_benchmark
+
+
+def options(name: str) -> tuple[str, ...]:
+    """What of a distribution a run may choose: keyword arguments of `make`.
+
+    Raises:
+        UnknownNameError: unknown name.
+    """
+    return _find(name).options
 
 
 def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:

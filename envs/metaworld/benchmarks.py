@@ -59,6 +59,9 @@ _SUITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 _MULTITASK: dict[str, tuple[str, ...]] = {"mt10": _MT10, "mt25": _ML25_TRAIN, "mt50": FAMILIES}
 
+OPTIONS = ("goal_visible", "reward_version", "horizon", "goal_seed")
+"""What every benchmark leaves to choose, arguments of `envs.metaworld.distribution.MetaWorld`."""
+
 
 @dataclass(frozen=True)
 class Benchmark:

@@ -56,7 +56,8 @@ class MetaWorld(TaskDistribution):
         if engine not in ("auto", "native", "reference"):
             raise ValueError(f"engine must be 'auto', 'native' or 'reference', got {engine!r}")
         self.benchmark = benchmarks.parse(name)
-        goal_visible = self.benchmark.multitask if goal_visible is None else goal_visible
+        self.multitask = self.benchmark.multitask
+        goal_visible = self.multitask if goal_visible is None else goal_visible
         self.name, self.split = f"metaworld/{name}", split
         self.families = self.benchmark.families(split)
         self.horizon, self.goal_seed = horizon, goal_seed
@@ -134,7 +135,7 @@ class MetaWorld(TaskDistribution):
             "goal_seed": self.goal_seed,
             "reward_version": self.reward_version,
             "goal_visible": self.goal_visible,
-            **({"told": list(self.benchmark.told)} if self.benchmark.told else {}),
+            **({"multitask": True} if self.multitask else {}),
             "engine": self.engine,
             "metaworld": metadata.version("metaworld"),
             "mujoco": metadata.version("mujoco"),
