@@ -162,6 +162,9 @@ def vector_env(
     reward_function_version: str = "v2",
     num_goals: int = GOALS,
     vector_strategy: str = "sync",
+    recurrent_info_in_obs: bool = False,
+    reward_normalization_method: str | None = None,
+    normalize_observations: bool = False,
     num_threads: int | None = None,
 ) -> MetaWorldVectorEnv:
     """One of Meta-World's vector envs on the native engine: ``gymnasium.make_vec("Meta-World/NAME", ...)``, faster.
@@ -184,6 +187,8 @@ def vector_env(
         total_tasks_per_cls: of ML: goals per family; default all 50.
         envs_list, train_envs, test_envs: families of the custom ones.
         vector_strategy: ``"sync"`` or ``"async"``, as Meta-World's; the native engine does as one of them.
+        recurrent_info_in_obs, reward_normalization_method, normalize_observations: only off, as by default; vector
+            wrappers do such things.
         num_threads: threads that step, the calling one included; default one per available core.
     Raises:
         UnknownNameError: no such name or family, with the closest one.
@@ -201,6 +206,11 @@ def vector_env(
     selections = ("random", "pseudorandom", None)
     _require("task_select", task_select, task_select in selections, "'random' or 'pseudorandom'")
     _require("use_one_hot", use_one_hot, suite.multitask or not use_one_hot, "False: ML does not tell the family")
+    _require("recurrent_info_in_obs", True, not recurrent_info_in_obs, "False, and a vector wrapper of your own")
+    wrapper = "None, and gymnasium.wrappers.vector.NormalizeReward around it"
+    _require("reward_normalization_method", reward_normalization_method, not reward_normalization_method, wrapper)
+    wrapper = "False, and gymnasium.wrappers.vector.NormalizeObservation around it"
+    _require("normalize_observations", True, not normalize_observations, wrapper)
     mode = suite.autoreset if autoreset_mode is None else autoreset_of(autoreset_mode)
     members = Members(
         seed, num_envs, env_name, envs_list, train_envs, test_envs, meta_batch_size, total_tasks_per_cls

@@ -60,7 +60,7 @@ class EnvOptions:
     """What a task distribution leaves to choose (`envs.options` says which names leave what); None: its own default."""
 
     goal_visible: bool | None = None
-    """Meta-World: show the goal in the observation; None: as the benchmark has it, visible in MT and hidden in others."""
+    """Meta-World: show the goal in the observation; None: as the benchmark has it, visible in MT alone."""
     reward_version: Literal["v1", "v2"] | None = None
     """Meta-World: version of the reward functions; None: v2. v1 runs on Meta-World's own environments, which are some
     twenty times slower."""

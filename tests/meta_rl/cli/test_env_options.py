@@ -1,4 +1,4 @@
-"""What a run chooses of its environment: recorded, kept by a resumed run, and used wherever its tasks are made again."""
+"""What a run chooses of its environment: recorded, kept when it is resumed, used wherever its tasks are made."""
 
 from __future__ import annotations
 
