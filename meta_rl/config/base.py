@@ -70,7 +70,7 @@ class EnvOptions:
     """Meta-World: seed that its goals are drawn by; None: 1."""
 
     def given(self) -> dict[str, Any]:
-        """Those that were chosen."""
+        """Names and values of what was chosen."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
