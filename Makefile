@@ -38,6 +38,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python scripts/benchmark.py engine
+	$(BIN)/python scripts/benchmark.py vector
 	$(BIN)/python scripts/benchmark.py locomotion
 	$(BIN)/python scripts/benchmark.py floor
 	$(BIN)/python scripts/benchmark.py training

@@ -9,7 +9,17 @@ from envs.fixed import FixedTask
 from envs.flat import FlatVectorEnv
 from envs.names import UnknownNameError, closest
 from envs.own import Origin, is_own
-from envs.registry import check_name, families, list_names, make, origin, register, register_own, stock_benchmark
+from envs.registry import (
+    check_name,
+    families,
+    list_names,
+    make,
+    options,
+    origin,
+    register,
+    register_own,
+    stock_benchmark,
+)
 from envs.scene import NoDisplayError, Scene, Shape, Solid, Track
 from envs.spaces import misfit
 from envs.threads import limit_threads
@@ -42,6 +52,7 @@ __all__ = [
     "list_names",
     "make",
     "misfit",
+    "options",
     "origin",
     "register",
     "register_own",

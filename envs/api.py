@@ -333,6 +333,7 @@ class TaskDistribution(ABC):
         has_success: its tasks can be solved; if not, `Step.success` is always False and is not reported.
         in_turn: whoever plays several episodes of a task at a time plays them one after another in one environment, as
             environments are dear.
+        multitask: its test tasks are its training tasks, as in benchmarks of what one policy can learn.
         knows_mean_reward: its environments give `TaskVectorEnv.mean_reward`, for learners to whom the noise of rewards
             is of no use.
     """
@@ -345,6 +346,7 @@ class TaskDistribution(ABC):
     horizon: int
     deterministic: bool = False
     has_success: bool = True
+    multitask: bool = False
     knows_mean_reward: bool = False
     in_turn: bool = False
 

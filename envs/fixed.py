@@ -18,6 +18,7 @@ class FixedTask(TaskDistribution):
         self.observation_space, self.action_space = base.observation_space, base.action_space
         self.horizon, self.deterministic, self.has_success = base.horizon, base.deterministic, base.has_success
         self.knows_mean_reward, self.in_turn = base.knows_mean_reward, base.in_turn
+        self.multitask = base.multitask
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
         """`count` times the same."""

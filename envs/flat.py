@@ -29,7 +29,7 @@ class FlatVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     """
 
     def __init__(self, env: TaskVectorEnv, autoreset: AutoresetMode | str = AutoresetMode.DISABLED) -> None:
-        self.env, self.autoreset_mode = env, _mode(autoreset)
+        self.env, self.autoreset_mode = env, autoreset_of(autoreset)
         self.metadata = {**env.metadata, "autoreset_mode": self.autoreset_mode}
         self.num_envs = env.num_tasks * env.envs_per_task
         self.single_observation_space, self.single_action_space = env.observation_space, env.action_space
@@ -159,7 +159,7 @@ def _natural(seed: Any) -> int:
     return number
 
 
-def _mode(autoreset: AutoresetMode | str) -> AutoresetMode:
+def autoreset_of(autoreset: AutoresetMode | str) -> AutoresetMode:
     """The mode of a name: gymnasium's value (``"NextStep"``), or that of the constant in any case (``"next_step"``)."""
     known = {mode.value: mode for mode in AutoresetMode} | {mode.name.lower(): mode for mode in AutoresetMode}
     if isinstance(autoreset, AutoresetMode):

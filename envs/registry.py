@@ -30,12 +30,14 @@ class Entry:
         maker: who builds it.
         families: split -> names of its families; None: its distribution is built at no cost, and knows.
         stock_benchmark: see the function `stock_benchmark`.
+        options: see the function `options`.
         own: ``module:object`` that was registered, if it is nobody's but the user's and can be imported.
     """
 
     maker: Maker
     families: Callable[[str], tuple[str, ...]] | None = None
     stock_benchmark: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     own: str = ""
 
 
@@ -107,7 +109,8 @@ def _read_metaworld(rest: str) -> Entry:
     """The benchmark ``/NAME`` or the custom list ``/FAMILY,FAMILY[:FAMILY,...]``."""
     name = rest.removeprefix("/")
     benchmark = benchmarks.parse(name)
-    return Entry(partial(_metaworld, name), benchmark.families, benchmark.stock)
+    stock = () if benchmark.multitask else benchmark.stock
+    return Entry(partial(_metaworld, name), benchmark.families, stock, benchmarks.OPTIONS)
 
 
 TABLE: dict[str, Row] = {
@@ -212,11 +215,20 @@ def stock_benchmark(name: str) -> tuple[str, ...]:
 
     Returns:
         The name of its class in metaworld and the arguments of that, ``("ML10",)`` or ``("ML1", "reach-v3")``; empty
-        for all other distributions.
+        for all other distributions, those of the MT benchmarks included.
     Raises:
         UnknownNameError: unknown name.
     """
     return _find(name).stock_benchmark
+
+
+def options(name: str) -> tuple[str, ...]:
+    """What of a distribution a run may choose: keyword arguments of `make`.
+
+    Raises:
+        UnknownNameError: unknown name.
+    """
+    return _find(name).options
 
 
 def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
@@ -224,9 +236,8 @@ def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
 
     Args:
         name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``cheetah-vel@promp`` (a family as a
-            paper defines it), ``classic/cartpole``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, or a custom
-            Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3``
-            (train families : test families).
+            paper defines it), ``classic/cartpole``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, ``metaworld/mt10``,
+            or a custom Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3`` (train families : test families).
         split: ``"train"`` or ``"test"``.
         options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.
     Raises:

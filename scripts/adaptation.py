@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import envs
 import meta_rl
 from meta_rl.algorithms.base import make_learner
-from meta_rl.config import replace_paths
+from meta_rl.config import make_distribution, replace_paths
 from meta_rl.core.files import with_ending
 from meta_rl.core.seeding import Purpose
 from meta_rl.evaluation import markdown
@@ -37,7 +36,7 @@ RIDGE = (1.0, 10.0, 100.0, 1000.0)
 def memories(agent: Any) -> tuple[NDArray[Any], dict[tuple[int, int], NDArray[Any]], list[float]]:
     """Numbers of all training tasks ``[task, n]``, the memory ``[task, units]`` by (episode, time), and the success of
     each episode of the trial, played by sampled actions."""
-    learner, distribution = agent.learner, envs.make(agent.config.env, "train")
+    learner, distribution = agent.learner, make_distribution(agent.config)
     tasks = distribution.tasks() or distribution.sample(np.random.default_rng(0), 100)
     env = distribution.make(len(tasks), 1)
     env.set_tasks(tasks)
@@ -96,7 +95,7 @@ def step_table(agent: Any, rates: list[float], lambdas: list[float], goals: int)
     for rate, gae_lambda in itertools.product(rates, lambdas):
         changes = {"algorithm.inner_lr": rate, "algorithm.gae_lambda": gae_lambda, "evaluate.test_tasks": goals}
         config = replace_paths(agent.config, changes)
-        distribution = envs.make(config.env, "train")
+        distribution = make_distribution(config)
         found = evaluate(make_learner(config, distribution), agent.weights, distribution, config.evaluate)
         pairs = [(values[:, 0].mean(), values[:, -1].mean()) for values in (found.solved, found.sampled_solved)]
         row = [f"{before:.0%} -> {after:.0%}" for before, after in pairs]

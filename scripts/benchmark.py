@@ -1,6 +1,7 @@
 """Speed on this machine: ``python scripts/benchmark.py NAME [options]``; ``--help`` after the name.
 
 engine      the native engine beside the other ways to step Meta-World
+vector      our vector envs beside Meta-World's own of the same names
 locomotion  Gymnasium's robots on the engine beside EnvPool and gymnasium's async vector env
 floor       what a robot's step costs at least: the engine beside MuJoCo alone
 training    whole iterations of meta-training, split into their parts
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import meta_rl  # noqa: F401  before torch, see there
 
-NAMES = ("engine", "locomotion", "floor", "training", "learner", "workers", "curvature", "baseline", "skill")
+NAMES = ("engine", "vector", "locomotion", "floor", "training", "learner", "workers", "curvature", "baseline", "skill")
 
 
 def main() -> None:

@@ -232,9 +232,9 @@ CONTENDERS: dict[str, Callable[..., Any]] = {
 # -- the parent --------------------------------------------------------------------------------------------------------
 
 
-def child(python: str, environment: dict[str, str] | None = None, **arguments: Any) -> Any:
-    """Run a contender in a process of its own."""
-    command = [python, __file__, "--child", json.dumps(arguments)]
+def child(python: str, environment: dict[str, str] | None = None, script: str = __file__, **arguments: Any) -> Any:
+    """Run a contender in a process of its own: one of `script`, which is given its arguments."""
+    command = [python, script, "--child", json.dumps(arguments)]
     # Numerical libraries must not bring threads of their own.
     limits = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -29,7 +29,7 @@ from jobs import BATCHES, SMALL_BATCHES, iterations_within
 import envs
 from meta_rl import load
 from meta_rl.cli.commands import parse_train
-from meta_rl.config import RECIPES, TrainConfig, check_choice
+from meta_rl.config import RECIPES, TrainConfig, check_choice, make_distribution
 from meta_rl.core.files import with_ending
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation import markdown
@@ -63,7 +63,7 @@ def judge(run_dir: Path, test_tasks: int) -> Row:
     """A row of the curve: the newest checkpoint on unseen goals."""
     started, agent = time.perf_counter(), load(run_dir)
     protocol = dataclasses.replace(agent.config.evaluate, test_tasks=test_tasks, judge_sampled=False)
-    found = evaluate(agent.learner, agent.weights, envs.make(agent.config.env, "test"), protocol)
+    found = evaluate(agent.learner, agent.weights, make_distribution(agent.config, "test"), protocol)
     seconds = sum(row["time/iteration"] for row in read_rows(run_dir / "timing.jsonl"))
     return {
         "iteration": agent.iteration,

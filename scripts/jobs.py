@@ -73,11 +73,11 @@ def iterations_within(env_steps: float, recipe: str, options: Sequence[str]) -> 
     from meta_rl.cli.commands import parse_train
 
     config = parse_train([recipe, *options])
-    import envs
     from meta_rl.algorithms.base import make_learner
+    from meta_rl.config import make_distribution
     from meta_rl.sources.collect import envs_per_task
 
-    distribution = envs.make(config.env)
+    distribution = make_distribution(config)
     learner, episodes = make_learner(config, distribution), config.episodes_per_task
     stages = learner.stages(episodes) * envs_per_task(learner, episodes)
     whole = int(env_steps) // (config.meta_batch_size * stages * distribution.horizon)

@@ -45,6 +45,10 @@ _ML25_TRAIN = (
     "coffee-button-v3", "button-press-topdown-wall-v3", "dial-turn-v3",
 )  # fmt: skip
 _ML25_TEST = ("basketball-v3", "door-close-v3", "shelf-place-v3", "sweep-v3", "button-press-v3")
+_MT10 = (
+    "reach-v3", "push-v3", "pick-place-v3", "door-open-v3", "drawer-open-v3", "drawer-close-v3",
+    "button-press-topdown-v3", "peg-insert-side-v3", "window-open-v3", "window-close-v3",
+)  # fmt: skip
 _ML45_TEST = ("bin-picking-v3", "box-close-v3", "hand-insert-v3", "door-lock-v3", "door-unlock-v3")
 _ML45_TRAIN = tuple(f for f in FAMILIES if f not in _ML45_TEST)
 
@@ -53,6 +57,10 @@ _SUITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ml25": (_ML25_TRAIN, _ML25_TEST),
     "ml45": (_ML45_TRAIN, _ML45_TEST),
 }
+_MULTITASK: dict[str, tuple[str, ...]] = {"mt10": _MT10, "mt25": _ML25_TRAIN, "mt50": FAMILIES}
+
+OPTIONS = ("goal_visible", "reward_version", "horizon", "goal_seed")
+"""What every benchmark leaves to choose, arguments of `envs.metaworld.distribution.MetaWorld`."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +73,20 @@ class Benchmark:
             splits differ by their goals.
         stock: metaworld's own class of the benchmark, and the arguments of that; empty for a custom list. It is not
             part of the `repr`, by which goals on disk are known.
+        multitask: an MT benchmark: the goal and the family are part of the observation, and the tasks that a policy is
+            judged on are those that it has learned from.
     """
 
     name: str
     train: tuple[str, ...]
     test: tuple[str, ...]
     stock: tuple[str, ...] = field(default=(), repr=False)
+    multitask: bool = field(default=False, repr=False)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The families that the observation tells apart, in order: of an MT benchmark with more than one; else none."""
+        return self.train if self.multitask and len(self.train) > 1 else ()
 
     def families(self, split: str) -> tuple[str, ...]:
         """The families of ``"train"`` or ``"test"``."""
@@ -79,7 +95,9 @@ class Benchmark:
 
 _STOCK: dict[str, Benchmark] = {
     **{name: Benchmark(name, *families, stock=(name.upper(),)) for name, families in _SUITES.items()},
+    **{name: Benchmark(name, row, row, (name.upper(),), True) for name, row in _MULTITASK.items()},
     **{f"ml1-{family}": Benchmark(f"ml1-{family}", (family,), (family,), ("ML1", family)) for family in FAMILIES},
+    **{f"mt1-{family}": Benchmark(f"mt1-{family}", (family,), (family,), ("MT1", family), True) for family in FAMILIES},
 }
 """Name -> one of metaworld's own benchmarks."""
 
@@ -90,8 +108,9 @@ def list_names() -> list[str]:
 
 
 def parse(name: str) -> Benchmark:
-    """The benchmark called `name`: ``ml10``, ``ml1-FAMILY``, or a custom list ``FAMILY,FAMILY[:FAMILY,...]``
-    (train families, then test families; without the second part, the same families with other goals).
+    """The benchmark called `name`: ``ml10``, ``ml1-FAMILY``, ``mt10``, ``mt1-FAMILY``, or a custom list
+    ``FAMILY,FAMILY[:FAMILY,...]`` (train families, then test families; without the second part, the same families
+    with other goals).
 
     Raises:
         UnknownNameError: no such benchmark or family, with the closest one; or a list that names a family twice.
@@ -124,8 +143,9 @@ def _unknown(name: str, family: str) -> str:
 def goals(benchmark: Benchmark, split: str, seed: int) -> tuple[Task, ...]:
     """The 50 goals of each family of a split, drawn by metaworld's own benchmark classes with `seed`.
 
-    That takes half a second per family, so the goals are kept on disk.
+    That takes half a second per family, so the goals are kept on disk. The splits of an MT benchmark have the same.
     """
+    split = "train" if benchmark.multitask else split
     families = benchmark.families(split)
     entry = _entry(benchmark, split, seed)
     with SHARED:  # metaworld seeds numpy's global generator and draws from it
@@ -153,7 +173,7 @@ def _draw(benchmark: Benchmark, split: str, seed: int) -> dict[str, cache.Arrays
     if benchmark.stock:
         kind, *arguments = benchmark.stock
         source = getattr(metaworld, kind)(*arguments, seed=seed)
-        drawn = {"train": source.train_tasks, "test": source.test_tasks}
+        drawn = {"train": source.train_tasks} | ({} if benchmark.multitask else {"test": source.test_tasks})
     elif benchmark.train == benchmark.test:
         drawn = {split: metaworld.CustomML(list(benchmark.train), [], seed=seed + (split == "test")).train_tasks}
     else:

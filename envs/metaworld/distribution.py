@@ -13,17 +13,23 @@ from envs.metaworld.reference import ReferenceVectorEnv
 from envs.metaworld.spaces import action_space, observation_space
 from envs.scene import Scene
 
+REWARD_VERSIONS = ("v1", "v2")
+"""Names of metaworld's `reward_function_version`."""
+
 
 class MetaWorld(TaskDistribution):
     """One split of a Meta-World benchmark.
 
     Args:
-        name: what follows ``metaworld/``: ``ml1-FAMILY``, ``ml10``, ``ml25``, ``ml45`` or a custom list of families.
-        split: ``"train"`` or ``"test"``.
+        name: what follows ``metaworld/``: ``ml1-FAMILY``, ``ml10``, ``ml25``, ``ml45``, ``mt1-FAMILY``, ``mt10``,
+            ``mt25``, ``mt50`` or a custom list of families.
+        split: ``"train"`` or ``"test"``, which are the same tasks in the MT benchmarks.
         goal_seed: seeds metaworld's own goal drawing (50 goals per family and split).
         horizon: env steps per episode, 500 in every published protocol.
         reward_version: ``"v2"`` (default) or ``"v1"``.
-        goal_visible: show the goal in the observation (off: meta-learning has to find it).
+        goal_visible: show the goal in the observation, or let meta-learning find it; None: as the benchmark has it,
+            visible in MT alone. The observations of ``mt10``, ``mt25`` and ``mt50`` also tell the family, by a
+            one-hot code at their end.
         engine: ``"native"`` (bit-exact and about twenty times faster), ``"reference"`` (Meta-World's own objects) or
             ``"auto"``: native where it has all families of the split and the reward version.
         num_threads: threads of the native engine; default one per available core. Results do not depend on it.
@@ -39,24 +45,27 @@ class MetaWorld(TaskDistribution):
         goal_seed: int = 1,
         horizon: int = 500,
         reward_version: str = "v2",
-        goal_visible: bool = False,
+        goal_visible: bool | None = None,
         engine: str = "auto",
         num_threads: int | None = None,
     ) -> None:
-        if reward_version not in ("v1", "v2"):
+        if reward_version not in REWARD_VERSIONS:
             raise ValueError(f"reward_version must be 'v1' or 'v2', got {reward_version!r}")
         if not 1 <= horizon <= 500:
             raise ValueError(f"horizon must be between 1 and 500 (metaworld's own limit), got {horizon}")
         if engine not in ("auto", "native", "reference"):
             raise ValueError(f"engine must be 'auto', 'native' or 'reference', got {engine!r}")
         self.benchmark = benchmarks.parse(name)
+        self.multitask = self.benchmark.multitask
+        goal_visible = self.multitask if goal_visible is None else goal_visible
         self.name, self.split = f"metaworld/{name}", split
         self.families = self.benchmark.families(split)
         self.horizon, self.goal_seed = horizon, goal_seed
         self.reward_version, self.goal_visible = reward_version, goal_visible
         self.engine = self._choose(engine)
         self.num_threads = num_threads
-        self.observation_space, self.action_space = observation_space(goal_visible), action_space()
+        told = len(self.benchmark.told)
+        self.observation_space, self.action_space = observation_space(goal_visible, told), action_space()
 
     def tasks(self) -> list[Task]:
         """All goals of the split, 50 per family."""
@@ -79,7 +88,12 @@ class MetaWorld(TaskDistribution):
             from envs.metaworld.engine import EngineVectorEnv
 
             return EngineVectorEnv(
-                num_tasks, envs_per_task, self.horizon, goal_visible=self.goal_visible, num_threads=self.num_threads
+                num_tasks,
+                envs_per_task,
+                self.horizon,
+                goal_visible=self.goal_visible,
+                told=self.benchmark.told,
+                num_threads=self.num_threads,
             )
         return ReferenceVectorEnv(
             num_tasks,
@@ -87,6 +101,7 @@ class MetaWorld(TaskDistribution):
             horizon=self.horizon,
             reward_version=self.reward_version,
             goal_visible=self.goal_visible,
+            told=self.benchmark.told,
         )
 
     def scene(self, task: Task) -> Scene:
@@ -120,6 +135,7 @@ class MetaWorld(TaskDistribution):
             "goal_seed": self.goal_seed,
             "reward_version": self.reward_version,
             "goal_visible": self.goal_visible,
+            **({"multitask": True} if self.multitask else {}),
             "engine": self.engine,
             "metaworld": metadata.version("metaworld"),
             "mujoco": metadata.version("mujoco"),

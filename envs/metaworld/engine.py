@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from envs.api import Bool, Float, Task, TaskVectorEnv
 from envs.metaworld import snapshots
 from envs.metaworld.snapshots import _engine  # imported there, once mujoco has loaded the library it needs
-from envs.metaworld.spaces import action_space, observation_space
+from envs.metaworld.spaces import action_space, observation_space, one_hot, with_family
 from envs.threads import count_threads
 
 INFO_NAMES: tuple[str, ...] = _engine.INFO_NAMES
 """The columns of `EngineVectorEnv.info`, Meta-World's own info keys."""
+
+OBSERVATION_SIZE: int = _engine.OBSERVATION_SIZE
+"""Numbers that the engine observes, the code of the family not among them."""
 
 FAMILIES: tuple[str, ...] = tuple(_engine.family_names())
 """The families that the engine can run."""
@@ -39,6 +42,7 @@ class EngineVectorEnv(TaskVectorEnv):
         horizon: int = 500,
         *,
         goal_visible: bool = False,
+        told: tuple[str, ...] = (),
         num_threads: int | None = None,
     ) -> None:
         """Make the environments; `set_tasks` gives them their families.
@@ -46,10 +50,12 @@ class EngineVectorEnv(TaskVectorEnv):
         Args:
             horizon: env steps per episode, at most 500 in Meta-World itself.
             goal_visible: show the goal in the observation (multi-task RL) or not (meta-RL).
+            told: families that a one-hot code at the end of the observation tells apart; none: there is no such code.
             num_threads: threads that step, the calling one included. Default: one per available core. Results do not
                 depend on it.
         """
-        super().__init__(num_tasks, envs_per_task, observation_space(goal_visible), action_space(), horizon)
+        super().__init__(num_tasks, envs_per_task, observation_space(goal_visible, len(told)), action_space(), horizon)
+        self._told, self._family_rows = told, np.zeros((num_tasks, len(told)))
         self._engine = _engine.Engine(num_tasks * envs_per_task, goal_visible, count_threads(num_threads))
         self._info = np.zeros((*self.shape, len(INFO_NAMES)))
 
@@ -68,25 +74,26 @@ class EngineVectorEnv(TaskVectorEnv):
         for task in tasks:
             if task.family not in FAMILIES:
                 raise ValueError(f"the native engine has no family {task.family!r}")
+        self._family_rows = one_hot([task.family for task in tasks], self._told)
         native = [snapshots.native_task(task) for task in tasks]
         for index in range(self.num_tasks * self.envs_per_task):
             self._engine.assign(index, native[index // self.envs_per_task])
 
     def _reset(self, seeds: list[int], mask: Bool) -> Float:
-        observation = np.empty(self._observation.shape)
+        observation = np.empty((*self.shape, OBSERVATION_SIZE))
         self._engine.reset(mask.reshape(-1), self._rows(observation))
         self._info[mask] = 0
-        return observation
+        return with_family(observation, self._family_rows)
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
-        observation, reward = np.empty(self._observation.shape), np.zeros(self.shape)
+        observation, reward = np.empty((*self.shape, OBSERVATION_SIZE)), np.zeros(self.shape)
         self._info = np.zeros_like(self._info)
         action = np.ascontiguousarray(action, dtype=np.float32)
         self._engine.step(
             self._rows(action), active.reshape(-1), self._rows(observation), reward.reshape(-1), self._rows(self._info)
         )
         success = self._info[..., INFO_NAMES.index("success")] > 0
-        return observation, reward, np.zeros(self.shape, dtype=bool), success
+        return with_family(observation, self._family_rows), reward, np.zeros(self.shape, dtype=bool), success
 
     def _close(self) -> None:
         del self._engine

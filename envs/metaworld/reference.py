@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from envs.api import Bool, Float, Task, TaskVectorEnv
 from envs.metaworld.benchmarks import FAMILIES, reset_to, to_metaworld
-from envs.metaworld.spaces import action_space, observation_space
+from envs.metaworld.spaces import action_space, observation_space, one_hot, with_family
 
 INFO_FIELDS = (
     "success",
@@ -32,7 +32,8 @@ class ReferenceVectorEnv(TaskVectorEnv):
 
     Args:
         reward_version: ``"v2"`` or ``"v1"``, metaworld's `reward_function_version`.
-        goal_visible: show the goal in the last 3 observation columns (multi-task benchmarks) instead of zeros.
+        goal_visible: show the goal in 3 of the observation's columns (multi-task benchmarks) instead of zeros.
+        told: families that a one-hot code at the end of the observation tells apart.
 
     Attributes:
         info: the info fields of the last step, each float64 ``[task, env]`` (names in `INFO_FIELDS`).
@@ -46,8 +47,10 @@ class ReferenceVectorEnv(TaskVectorEnv):
         horizon: int = 500,
         reward_version: str = "v2",
         goal_visible: bool = False,
+        told: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(num_tasks, envs_per_task, observation_space(goal_visible), action_space(), horizon)
+        super().__init__(num_tasks, envs_per_task, observation_space(goal_visible, len(told)), action_space(), horizon)
+        self._told, self._family_rows = told, np.zeros((num_tasks, len(told)))
         self._reward_version, self._goal_visible = reward_version, goal_visible
         self._free: defaultdict[str, list[Any]] = defaultdict(list)  # idle environment objects by family
         self._envs: list[list[Any]] = []
@@ -67,6 +70,7 @@ class ReferenceVectorEnv(TaskVectorEnv):
         for task in tasks:
             if task.family not in FAMILIES:
                 raise ValueError(f"{task.family!r} is not a Meta-World family")
+        self._family_rows = one_hot([task.family for task in tasks], self._told)
         for row, old in zip(self._envs, self.tasks, strict=False):
             self._free[old.family].extend(row)
         self._envs = [[self._take(task.family) for _ in range(self.envs_per_task)] for task in tasks]
@@ -86,19 +90,20 @@ class ReferenceVectorEnv(TaskVectorEnv):
 
     def _reset(self, seeds: list[int], mask: Bool) -> Float:
         del seeds  # a Meta-World episode holds no randomness beyond the task itself
-        observation = np.zeros((*self.shape, *self.observation_space.shape))
+        observation = np.zeros((*self.shape, 39))
         for task, env in np.argwhere(mask):
             observation[task, env] = reset_to(self._envs[task][env], self.tasks[task])
-        return observation
+        return with_family(observation, self._family_rows)
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
-        observation = np.zeros((*self.shape, *self.observation_space.shape))
+        observation = np.zeros((*self.shape, 39))
         reward = np.zeros(self.shape)
         self.info = {name: np.zeros(self.shape) for name in INFO_FIELDS}
         for task, env in np.argwhere(active):
             observation[task, env], reward[task, env], _, _, info = self._envs[task][env].step(action[task, env])
             for name in INFO_FIELDS:
                 self.info[name][task, env] = info[name]
+        observation = with_family(observation, self._family_rows)
         return observation, reward, np.zeros(self.shape, bool), self.info["success"] > 0
 
     def _close(self) -> None:

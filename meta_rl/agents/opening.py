@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import envs
 from envs import TaskDistribution
 from meta_rl.agents.agent import Agent
+from meta_rl.config import make_distribution
 from meta_rl.core.interface import Interface
 from meta_rl.fewshot.tasks import TaskSet, open_tasks
 from meta_rl.runs.recorded import differing, differing_interfaces, refuse_changes
@@ -18,8 +18,8 @@ def open_distribution(agent: Agent, split: str) -> TaskDistribution:
         UnknownNameError: no distribution or no split of this name.
     """
     name = agent.config.env
-    distribution = envs.make(name, split)
-    train = distribution if split == "train" else envs.make(name, "train") if agent.learned_from else None
+    distribution = make_distribution(agent.config, split)
+    train = distribution if split == "train" else make_distribution(agent.config) if agent.learned_from else None
     changes = list(differing(agent.learned_from, train.fingerprint())) if train else []
     changes += differing_interfaces(agent.interface, Interface.of(distribution))
     refuse_changes("--env", name, changes)

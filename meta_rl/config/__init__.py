@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meta_rl.config.base import AlgorithmConfig as AlgorithmConfig
+    from meta_rl.config.base import EnvOptions as EnvOptions
     from meta_rl.config.base import EvaluateConfig as EvaluateConfig
     from meta_rl.config.base import NetworkConfig as NetworkConfig
     from meta_rl.config.base import Recipe as Recipe
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from meta_rl.config.recipes.table import DEFAULTS as DEFAULTS
     from meta_rl.config.recipes.table import RECIPES as RECIPES
     from meta_rl.config.recipes.table import register_recipe as register_recipe
+    from meta_rl.config.tasks import make_distribution as make_distribution
     from meta_rl.config.train import TrainConfig as TrainConfig
     from meta_rl.config.train import annealing_note as annealing_note
     from meta_rl.config.train import default_config as default_config
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from meta_rl.config.train import settled as settled
 
 _NAMES = {
-    "base": ("AlgorithmConfig", "EvaluateConfig", "NetworkConfig", "Recipe", "check_choice"),
+    "base": ("AlgorithmConfig", "EnvOptions", "EvaluateConfig", "NetworkConfig", "Recipe", "check_choice"),
     "checks": ("check_protocol", "validate"),
     "codec": (
         "RESUMABLE_CHANGES",
@@ -70,6 +72,7 @@ _NAMES = {
     "recipes.reptile": ("ReptileConfig", "SupervisedReptileConfig"),
     "recipes.rl2": ("Rl2Config",),
     "recipes.table": ("DEFAULTS", "RECIPES", "register_recipe"),
+    "tasks": ("make_distribution",),
     "train": ("TrainConfig", "annealing_note", "default_config", "replace_paths", "settled"),
 }
 """The modules, and what they have."""

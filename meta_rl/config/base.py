@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from meta_rl.config.bounds import (
+    GoalSeed,
+    Horizon,
     Layers,
     MemorySteps,
     NonNegativeFloat,
@@ -51,6 +53,25 @@ class AlgorithmConfig:
     def needs_success(self) -> bool:
         """Whether tasks have to have goals that can be met."""
         return False
+
+
+@dataclass(frozen=True)
+class EnvOptions:
+    """What a task distribution leaves to choose (`envs.options` says which names leave what); None: its own default."""
+
+    goal_visible: bool | None = None
+    """Meta-World: show the goal in the observation; None: as the benchmark has it, visible in MT alone."""
+    reward_version: Literal["v1", "v2"] | None = None
+    """Meta-World: version of the reward functions; None: v2. v1 runs on Meta-World's own environments, which are some
+    twenty times slower."""
+    horizon: Horizon = None
+    """Meta-World: env steps per episode; None: 500."""
+    goal_seed: GoalSeed = None
+    """Meta-World: seed that its goals are drawn by; None: 1."""
+
+    def given(self) -> dict[str, Any]:
+        """Names and values of what was chosen."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -36,4 +36,12 @@ Layers = Annotated[
 ]
 Steps = Annotated[tuple[int, ...], Bound(lambda x: all(steps >= 0 for steps in x), "must be 0 or more")]
 Length = Annotated[int | None, Bound(lambda x: x is None or x >= 0, "must be at least 0, or None for all of the run")]
+Horizon = Annotated[
+    int | None,
+    Bound(lambda x: x is None or 1 <= x <= 500, "must be 1 to 500 (Meta-World's own limit) or None"),
+]
+GoalSeed = Annotated[
+    int | None,
+    Bound(lambda x: x is None or 0 <= x <= 2**32 - 2, f"must be between 0 and {2**32 - 2}, numpy's own limit, or None"),
+]
 MemorySteps = Annotated[int, Bound(lambda x: x == 0 or x >= 3, "must be 0 or at least 3")]

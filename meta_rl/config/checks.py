@@ -55,11 +55,15 @@ def check_protocol(config: TrainConfig) -> TrainConfig:
     config = with_plain_values(config)
     _families(config.env)  # refuses unknown tasks
     _check_match(config)
+    _check_env_options(config)
     _check_ranges(config)
     if config.evaluate.stock_goals > 50:
         raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
     if config.evaluate.stock_goals and not (parse_name(config.env) is None and envs.stock_benchmark(config.env)):
         raise ConfigError(f"--stock-goals: Meta-World's evaluator knows its ML benchmarks, not {config.env}; valid: 0")
+    if config.evaluate.stock_goals and config.env_options.goal_visible:
+        raise ConfigError("--stock-goals: Meta-World's evaluator of ML benchmarks hides the goal; valid: 0, or without "
+                          "--goal-visible True")  # fmt: skip
     if config.evaluate.shown_steps and parse_name(config.env) is None:
         raise ConfigError(f"--shown-steps: for few-shot tasks, not {config.env}, where every step is scored; valid: "
                           "none")  # fmt: skip
@@ -70,6 +74,14 @@ def check_protocol(config: TrainConfig) -> TrainConfig:
     if low >= high:
         raise ConfigError(f"--highest-rating: must be above --lowest-rating, {low}, got {high}")
     return config
+
+
+def _check_env_options(config: TrainConfig) -> None:
+    """Refuse options that the tasks do not have."""
+    known = () if parse_name(config.env) else envs.options(config.env)
+    for name in config.env_options.given():
+        if name not in known:
+            raise ConfigError(f"{_option(name)}: for Meta-World's tasks; {config.env} has no such option; valid: None")
 
 
 def _check_recipe(config: TrainConfig) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 from tyro.conf import Positional
 
-from meta_rl.config.base import AlgorithmConfig, EvaluateConfig, NetworkConfig, check_choice
+from meta_rl.config.base import AlgorithmConfig, EnvOptions, EvaluateConfig, NetworkConfig, check_choice
 from meta_rl.config.bounds import NonNegativeInt, PositiveFloat, PositiveInt
 from meta_rl.config.fewshot import EpisodesConfig
 from meta_rl.config.recipes.maml import MamlConfig
@@ -67,6 +67,7 @@ class TrainConfig:
     """Newest checkpoints kept; 0: all of them."""
     logger: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Loggers that get the metrics besides the files of the run; each needs the extra of its name."""
+    env_options: EnvOptions = field(default_factory=EnvOptions)
     algorithm: AlgorithmConfig = field(default_factory=MamlConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from meta_rl.agents.agent import Agent, MetaWorldAgent
-from meta_rl.config import EvaluateConfig
+from meta_rl.config import EvaluateConfig, make_distribution
 from meta_rl.errors import ConfigError
 
 
@@ -48,7 +48,7 @@ def stock_evaluation(agent: Agent, protocol: EvaluateConfig, goals_per_family: i
 
     import envs
 
-    distribution = envs.make(agent.config.env, "test")
+    distribution = make_distribution(agent.config, "test")
     fingerprint = distribution.fingerprint()
     if not (benchmark := envs.stock_benchmark(agent.config.env)):
         env = agent.config.env
@@ -59,6 +59,8 @@ def stock_evaluation(agent: Agent, protocol: EvaluateConfig, goals_per_family: i
         seed=fingerprint["goal_seed"],
         meta_batch_size=len(distribution.families) * goals_per_family,
         total_tasks_per_cls=goals_per_family,
+        max_episode_steps=distribution.horizon,
+        reward_function_version=fingerprint["reward_version"],
         **dict(zip(("env_name",), family, strict=False)),  # ML1's
     )
     judged = agent.as_metaworld_agent(agent.config.seed)

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-import envs
 from envs import Scene, Task, TaskDistribution, Track
 from meta_rl.agents.agent import Agent, load
 from meta_rl.agents.opening import open_distribution
-from meta_rl.config import EvaluateConfig, from_dict
+from meta_rl.config import EvaluateConfig, from_dict, make_distribution
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.episodes import test_tasks
 from meta_rl.evaluation.record import Evaluated
@@ -78,7 +77,7 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
         tasks = training_tasks(agent)
         kept = first_of_each([task.family for task in tasks], min(TRAIN_TASKS, len(chosen)))
         again = record(agent, protocol, "train", kept, tasks, display)
-        played["training"] = Played(again, envs.make(run.config.env, "train"))
+        played["training"] = Played(again, make_distribution(run.config))
     return Shown(run, played)
 
 

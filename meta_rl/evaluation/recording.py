@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import envs
 from envs import Task, TaskDistribution, TaskVectorEnv, Track
 from meta_rl.agents.agent import Agent
 from meta_rl.agents.opening import open_distribution
-from meta_rl.config import EvaluateConfig, to_dict
+from meta_rl.config import EvaluateConfig, make_distribution, to_dict
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import Evaluation, evaluate, test_tasks
@@ -253,7 +252,7 @@ def training_tasks(agent: Agent) -> list[Task]:
     """The tasks of the last training iteration."""
     c = agent.config
     plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed)
-    return plan.tasks(envs.make(c.env, "train"), max(agent.iteration - 1, 0))
+    return plan.tasks(make_distribution(c), max(agent.iteration - 1, 0))
 
 
 def first_of_each(families: Sequence[str], most: int) -> list[int]:
@@ -278,6 +277,7 @@ def about(
         "seed": agent.config.seed,
         "iteration": agent.iteration,
         "split": distribution.split,
+        "multitask": distribution.multitask,
         "protocol": to_dict(protocol),
         "memory": not agent.learner.episodes_at_once,
         "has_success": distribution.has_success and not evaluation.missing_success,

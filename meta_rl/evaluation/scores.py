@@ -247,18 +247,19 @@ def score_cells(
 
 def family_cells(record: Record, heads: Sequence[str], last: int = -1) -> list[list[str]]:
     """A table of each family's mean scores at the first stage and at the one at `last`, heads first: success in every
-    way, the return by the headline. Empty where there is but one family."""
+    way, the return by the headline. Just one stage where nothing was adapted. Empty where there is but one family."""
     families = list(dict.fromkeys(record.families))
     if len(families) < 2:
         return []
     words = ways_in_words(record.ways)
     columns = [(name, way) for name in record.names for way in (words if name in RATES else [record.headline])]
-    rows = [["family", *(f"{name} {head}{words[way]}" for name, way in columns for head in heads)]]
+    stages = dict(zip((0, last), heads, strict=True)) if len(record.stages) > 1 else {0: ""}
+    rows = [["family", *(f"{name} {head}".strip() + words[way] for name, way in columns for head in stages.values())]]
     for family in families:
         mine = [i for i, other in enumerate(record.families) if other == family]
         row = [family]
         for name, way in columns:
             form = "z.1%" if name in RATES else "z.2f"
-            row += [f"{record.values[way][name][mine, stage].mean():{form}}" for stage in (0, last)]
+            row += [f"{record.values[way][name][mine, stage].mean():{form}}" for stage in stages]
         rows.append(row)
     return rows

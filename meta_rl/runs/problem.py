@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.supervised import FewShotLearner
-from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.config import RECIPES, TrainConfig, make_distribution
 from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.tasks import FewShotSource, open_tasks
@@ -46,7 +46,7 @@ class Environments:
     """Reinforcement learning."""
 
     def __init__(self, config: TrainConfig) -> None:
-        self._config, self._distribution = config, envs.make(config.env, "train")
+        self._config, self._distribution = config, make_distribution(config)
         if wrong := envs.misfit(self._distribution.observation_space, self._distribution.action_space):
             raise ConfigError(f"--env: {config.env}: {wrong}")
         known = self._distribution.knows_mean_reward

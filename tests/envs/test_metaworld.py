@@ -15,6 +15,7 @@ import pytest
 from metaworld import env_dict
 from metaworld.policies import ENV_POLICY_MAP
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
+from metaworld.wrappers import OneHotWrapper
 
 import envs
 from envs import Task, UnknownNameError, registry
@@ -41,7 +42,7 @@ def _draw_goals_once() -> Iterator[None]:
         return make
 
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (metaworld.ML1, metaworld.ML10, metaworld.CustomML):
+        for kind in (metaworld.ML1, metaworld.ML10, metaworld.MT1, metaworld.CustomML):
             patch.setattr(metaworld, kind.__name__, once(kind))
         benchmarks.goals.cache_clear()
         yield
@@ -70,9 +71,17 @@ def test_the_families_of_a_suite_are_metaworlds(name: str, split: str) -> None:
     assert set(listed) == set(theirs)
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("name", ["mt10", "mt25", "mt50"])
+def test_the_families_of_a_multitask_suite_are_metaworlds_in_its_order(name: str, split: str) -> None:
+    assert envs.families(f"metaworld/{name}", split) == tuple(getattr(env_dict, f"{name.upper()}_V3"))
+    assert envs.make(f"metaworld/{name}", split).observation_space.shape == (39 + int(name[2:]),)
+    assert envs.stock_benchmark(f"metaworld/{name}") == ()  # its evaluator of meta-learning has none of these
+
+
 def test_every_name_is_known_and_has_families() -> None:
     names = [name for name in envs.list_names() if name.startswith("metaworld/")]
-    assert len(names) == len(set(names)) == 3 + 50
+    assert len(names) == len(set(names)) == 2 * (3 + 50)
     for name in names:
         envs.check_name(name, "test")
     assert envs.families("metaworld/ml1-soccer-v3", "test") == ("soccer-v3",)
@@ -145,6 +154,22 @@ def test_ml10_goals_are_metaworlds(split: str) -> None:
     assert tasks == as_tasks(getattr(theirs, f"{split}_tasks"))
     assert Counter(task.family for task in tasks) == dict.fromkeys(envs.families("metaworld/ml10", split), 50)
     assert len(set(tasks)) == len(tasks)
+
+
+def test_mt1_goals_are_metaworlds_in_both_splits() -> None:
+    """An MT benchmark has training tasks alone: a policy is judged on them."""
+    theirs = as_tasks(metaworld.MT1("reach-v3", seed=4).train_tasks)
+    assert envs.make("metaworld/mt1-reach-v3", "train", goal_seed=4).tasks() == theirs
+    assert envs.make("metaworld/mt1-reach-v3", "test", goal_seed=4).tasks() == theirs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mt10", "mt25", "mt50"])
+def test_multitask_goals_are_metaworlds_in_both_splits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = as_tasks(getattr(metaworld, name.upper())(seed=4).train_tasks)
+    monkeypatch.setenv("META_RL_CACHE", "")
+    assert envs.make(f"metaworld/{name}", "train", goal_seed=4).tasks() == theirs
+    assert envs.make(f"metaworld/{name}", "test", goal_seed=4).tasks() == theirs
 
 
 def test_custom_goals_are_metaworlds() -> None:
@@ -289,6 +314,31 @@ def test_the_goal_shows_only_where_it_is_asked_for(engine: str) -> None:
     assert (seen[0][:, 36:] == 0).all()
     assert (seen[1][:, 36:] == task[0].vector[3:]).all()  # reach: object position, then goal position
     assert (seen[0][:, :36] == seen[1][:, :36]).all()
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_multitask_observations_are_metaworlds_with_its_one_hot_code(engine: str) -> None:
+    distribution = envs.make("metaworld/mt10", engine=engine)
+    tasks = [Task("drawer-close-v3", (0.04, 0.9, 0.0)), Task("reach-v3", few_tasks()[0].vector)]
+    action = np.random.default_rng(0).uniform(-1, 1, (8, 2, 1, 4)).astype(np.float32)
+    with distribution.make(2, 1) as env:
+        env.set_tasks(tasks)
+        seen = [env.reset([0, 0]), *(env.step(step).observation for step in action)]
+        assert env.observation_space == distribution.observation_space
+        assert all(env.observation_space.contains(row[0]) for row in np.concatenate(seen))
+    for row, task in enumerate(tasks):
+        kind = env_dict.MT10_V3[task.family]
+        theirs = OneHotWrapper(kind(), list(env_dict.MT10_V3).index(task.family), 10)
+        theirs.unwrapped.set_task(benchmarks.to_metaworld(task, goal_visible=True))
+        expected = [theirs.reset()[0], *(theirs.step(step[row, 0])[0] for step in action)]
+        assert (np.array([one[row, 0] for one in seen]) == np.array(expected)).all()
+        assert expected[-1][36:39].any()
+        theirs.close()
+
+
+def test_a_family_that_is_not_told_apart_is_refused() -> None:
+    with envs.make("metaworld/mt10", horizon=5).make(1, 1) as env, pytest.raises(ValueError, match="soccer-v3 is not"):
+        env.set_tasks([Task("soccer-v3", (0.0,) * 6)])
 
 
 def test_the_spaces_are_metaworlds_own() -> None:

@@ -38,6 +38,8 @@ DEFAULTS: Rows = [
     ("*", "metaworld/*", {"network.normalise_observations": True}),
     ("*", "metaworld/ml25", {"meta_batch_size": 25}),
     ("*", "metaworld/ml45", {"meta_batch_size": 45}),
+    ("*", "metaworld/mt25", {"meta_batch_size": 25}),
+    ("*", "metaworld/mt50", {"meta_batch_size": 50}),
     *[
         (
             "*",

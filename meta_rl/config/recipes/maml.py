@@ -197,6 +197,9 @@ DEFAULTS: Rows = [
     ("multitask-ppo", "metaworld/*", {"algorithm.epochs": 10, "algorithm.minibatches": 16}),
     *[(recipe, "metaworld/*", {"algorithm.minibatches": 10}) for recipe in ("maml-ppo", "promp")],
     *[(recipes, "metaworld/*", {"algorithm.max_kl": 0.03}) for recipes in ("*maml-*", "metasgd-*", "multitask-trpo")],
+    # MT benchmarks ask what one policy can do that is told goal and family: nothing is adapted. Not tuned.
+    ("multitask-*", "metaworld/mt*", {"evaluate.adaptation_steps": 0}),
+    *[("multitask-*", f"metaworld/{name}", {"network.hidden": (256, 256)}) for name in ("mt10", "mt25", "mt50")],
     # A step of 0.1 from a policy that is trained without steps destroys it: scripts/adaptation.py step.
     ("multitask-*", "metaworld/*", {"algorithm.inner_lr": 0.03}),
     *[

@@ -181,7 +181,7 @@ DEFAULTS: Rows = [
     *[
         (
             "rl2*",
-            f"metaworld/ml{families}",
+            f"metaworld/{benchmark}",
             {
                 "meta_batch_size": trials,
                 "algorithm.epochs": 4,
@@ -190,7 +190,7 @@ DEFAULTS: Rows = [
                 "algorithm.compress_returns": True,
             },
         )
-        for families, trials in ((10, 30), (25, 25), (45, 45))
+        for benchmark, trials in (("ml10", 30), ("ml25", 25), ("ml45", 45), ("mt10", 30), ("mt25", 25), ("mt50", 50))
     ],
     (
         "rl2*",

@@ -23,6 +23,7 @@ def plot_policies(comparison: Comparison, path: Path) -> None:
     size = (5.5 + 3.75 * len(shown), 3.6)
     figure, (training, *adaptation) = plt.subplots(1, 1 + len(shown), figsize=size, dpi=DPI, constrained_layout=True)
     practised = comparison.stages[0].practice is not None
+    judged = "test tasks (seen)" if comparison.task_distribution.get("multitask") else "unseen tasks"
     for (label, group), look in zip(comparison.groups.items(), looks(comparison.groups).values(), strict=True):
         _training(training, group, look)
         for axis, name in zip(adaptation, shown, strict=True):
@@ -31,7 +32,7 @@ def plot_policies(comparison: Comparison, path: Path) -> None:
             adaptation_curve(axis, along, scores, look, label)
     training.set(title="training tasks (dashed: before adaptation)", xlabel="env steps", ylabel="return")
     for axis, name in zip(adaptation, shown, strict=True):
-        axis.set(title=f"unseen tasks: {name}", xlabel="episodes of practice" if practised else "adaptation steps")
+        axis.set(title=f"{judged}: {name}", xlabel="episodes of practice" if practised else "adaptation steps")
         axis.xaxis.get_major_locator().set_params(integer=True)
         if name in RATES:
             axis.set_ylim(bottom=-0.03)

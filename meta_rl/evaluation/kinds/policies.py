@@ -27,6 +27,12 @@ from meta_rl.runs.display import Display, Part
 from meta_rl.runs.log import Row, read_rows
 
 
+SEEN = (
+    "Test tasks are the training tasks, as the benchmark has it: the numbers say what was learned, not how it does on "
+    "tasks that are new."
+)
+
+
 class PolicyKind:
     """A kind of learner: how it is judged, and what its reports and comparisons have beside the scores.
 
@@ -99,12 +105,17 @@ class PolicyKind:
 
     def remarks(self, record: Record) -> list[Part]:
         """Say what adaptation gains, in all and by family, and how it was judged."""
-        before, after = (record.stages[i].scores[MODE] for i in (0, -1))
-        gain = f"return {before['return'].mean:z.2f} -> {after['return'].mean:z.2f}"
+        after, way = record.stages[-1].scores[MODE], f" ({MODE})" if SAMPLED in record.ways else ""
+        adapts = len(record.stages) > 1
+        ends = list(dict.fromkeys((0, len(record.stages) - 1)))
+        gain = "return " + " -> ".join(f"{record.stages[i].scores[MODE]['return'].mean:z.2f}" for i in ends)
         if record.has_success:
-            gain = f"success {before['success'].mean:.1%} -> {after['success'].mean:.1%}, {gain}"
-        way = f" ({MODE})" if SAMPLED in record.ways else ""
-        parts = [Part(f"Before adaptation -> after: {gain}{way}.", role="bold")]
+            rates = " -> ".join(f"{record.stages[i].scores[MODE]['success'].mean:.1%}" for i in ends)
+            gain = f"success {rates}, {gain}"
+        what = "Before adaptation -> after" if adapts else "Without adaptation"
+        parts = [Part(f"{what}: {gain}{way}.", role="bold")]
+        if record.task_distribution.get("multitask"):
+            parts.append(Part(SEEN))
         if families := family_cells(record, ["before", "after"]):
             parts.append(Part(cells=families))
         if stock := record.stock:
@@ -196,10 +207,10 @@ def _protocol(record: Record) -> str:
     sampled = (
         f" (the headline), and {protocol['evaluation_episodes']} with sampled actions, as many published tables have it"
     )
+    practice = f"{counted(protocol['adaptation_episodes'], 'adaptation episode')} per step with sampled actions, then "
     return (
-        f"Protocol: {counted(protocol['adaptation_episodes'], 'adaptation episode')} per step with sampled actions, "
-        + "then "
+        f"Protocol: {practice if len(record.stages) > 1 else ''}"
         + f"{episodes} with mode actions{sampled if SAMPLED in record.ways else ''}; "
         + ("success at any step of an episode; " if record.has_success else "")
-        + "every task starts from the meta-parameters."
+        + ("every task starts from the meta-parameters." if len(record.stages) > 1 else "nothing is adapted.")
     )
