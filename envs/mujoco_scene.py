@@ -95,6 +95,10 @@ class MujocoScene(Scene):
                 poses[i, :, :3], poses[i, :, 3:] = self._data.xpos, self._data.xquat
         return poses
 
+    def path(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """See `Scene.path`: that of the trail's body."""
+        return self.poses(states)[:, self._trail, :3]
+
     def marks(self) -> dict[str, Any]:
         """See `Scene.marks`."""
         view = self._view
@@ -124,7 +128,7 @@ class MujocoScene(Scene):
         """Places of the trail's body, ``[time + 1, 3]``."""
         key = id(track.state)
         if key not in self._paths:
-            path = self.poses(track.state[: track.length + 1])[:, self._trail, :3].astype(np.float64)
+            path = self.path(track.state[: track.length + 1]).astype(np.float64)
             self._paths[key] = (track.state, path)
         return self._paths[key][1]
 

@@ -106,6 +106,10 @@ class Plane(Scene):
         canvas.dot(path[-1], 0.018, HERE)
         return canvas.picture()
 
+    def path(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """See `Scene.path`."""
+        return states[:, :2].astype(np.float32)
+
     def marks(self) -> dict[str, Any]:
         """``goal`` ``[2]`` and ``extent``, half the side of the square that is shown; states begin with the point."""
         return {"goal": [float(x) for x in self._goal], "extent": self._scale / 2}

@@ -101,6 +101,11 @@ class Scene(ABC):
         """Position (m) and unit quaternion (w first) of each body, ``[time, body, 7]``, for ``[time, state]``."""
         return np.zeros((len(states), 0, 7), np.float32)
 
+    def path(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Places (m) for ``[time, state]``: ``[time, 2]`` in the plane, ``[time, 3]`` in space; ``[time, 0]`` where
+        nothing moves about."""
+        return np.zeros((len(states), 0), np.float32)
+
     def marks(self) -> dict[str, Any]:
         """JSON-able. For scenes with solids: ``goal`` (a point or None), ``trail`` (a body whose path shows how it
         went), ``look_at``, ``distance``, ``azimuth``, ``elevation`` (degrees) and ``follow`` (the trail's body).

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs import Task, TaskDistribution, TaskVectorEnv
-from meta_rl.algorithms.base import MetaLearner
+from meta_rl.algorithms.base import Actor, MetaLearner
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.interface import Interface
 from meta_rl.core.seeding import Purpose, generator
@@ -34,10 +34,11 @@ DEFAULT_TEST_TASKS = 40
 
 
 class Spectator(Protocol):
-    """Sees the judged episodes of an evaluation while they are played: those with mode actions."""
+    """Sees episodes of an evaluation while they are played: those judged with mode actions, or those adapted on."""
 
     def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
-        """Called before a rollout of `stage`: the test tasks `positions` are played in `rows` of the environments."""
+        """Called before a rollout of `stage`: the test tasks `positions` are played in `rows` of the environments. Of
+        rollouts that are adapted on, `stage` is their number, from 0."""
         ...
 
     def after_step(self, env: TaskVectorEnv, turn: int = 0) -> None:
@@ -106,6 +107,25 @@ class Evaluation:
         return Stage(stage, scores, iqm, by_family)
 
 
+class Seen(NamedTuple):
+    """A spectator, if there is one, and what it is to see: the test tasks `positions` in `rows` of the environments."""
+
+    spectator: Spectator | None
+    positions: Sequence[int]
+    rows: Sequence[int]
+
+    def rollout(
+        self, stage: int, env: Envs, actor: Actor, noise: NDArray[np.float32] | None, seeds: Sequence[int]
+    ) -> Rollout:
+        """`meta_rl.sources.collect.rollout`, which it sees."""
+        if self.spectator is None:
+            return rollout(env, actor, noise, seeds)
+        self.spectator.begin(self.positions, self.rows, stage)
+        played = rollout(env, actor, noise, seeds, after_step=self.spectator.after_step)
+        self.spectator.end(as_sent(played, env))
+        return played
+
+
 class _Judged:
     """Returns and successes ``[task, stage, episode]`` of the episodes that judge, filled stage by stage."""
 
@@ -130,6 +150,7 @@ def evaluate(
     spectator: Spectator | None = None,
     tasks: Sequence[Task] | None = None,
     advance: Advance = lambda count: None,
+    practice_spectator: Spectator | None = None,
 ) -> Evaluation:
     """Adaptation curves of `weights` (on the CPU) on the tasks of `distribution`, usually a test split.
 
@@ -139,6 +160,7 @@ def evaluate(
         spectator: sees the episodes judged with mode actions.
         tasks: tasks to evaluate on; default: the protocol's test tasks.
         advance: takes how many more stages of tasks are judged.
+        practice_spectator: sees the episodes that are adapted on.
     Raises:
         ConfigError: `distribution` has other spaces than the tasks that the learner was made for.
     """
@@ -172,14 +194,10 @@ def evaluate(
         adapted = learner.start(weights, size)
         for step in range(steps + 1):
             judge.set_tasks(chunk)
-            if spectator is not None:
-                spectator.begin(rows, kept, step)
             # Even numbers seed the judged episodes, odd ones adaptation episodes (see `_practise`): none is used twice.
             seeds = streams.env_seeds(2 * step * rollouts, indices)
-            hook = spectator.after_step if spectator is not None else None
-            judged = rollout(judge, learner.actor(adapted), None, seeds, after_step=hook)
-            if spectator is not None:
-                spectator.end(as_sent(judged, judge))
+            seen = Seen(spectator, rows, kept)
+            judged = seen.rollout(step, judge, learner.actor(adapted), None, seeds)
             warned = warned or interface.warn_of_news(judged.observation)
             by_mode.put(judged, kept, rows, step)
             if noisy is not None:
@@ -192,7 +210,8 @@ def evaluate(
                 continue
             practice.set_tasks(chunk)
             stages = range(step * rollouts, (step + 1) * rollouts)
-            adapted, played = _practise(learner, adapted, practice, stages, indices, streams)
+            beside = Seen(practice_spectator, rows, kept)
+            adapted, played = _practise(learner, adapted, practice, stages, indices, streams, beside)
             # One rollout of all episodes, or one rollout per episode: [kept, episode] either way.
             practice_returns[rows, step] = np.concatenate([recorded.returns[kept] for recorded in played], 1)
             env_steps += sum(int(recorded.valid[kept].sum()) for recorded in played)
@@ -225,12 +244,14 @@ def _practise(
     stages: Sequence[int],
     task_indices: Sequence[int],
     streams: Streams,
+    seen: Seen,
 ) -> tuple[Adapted, list[Rollout]]:
     """Play one rollout with sampled actions, and adapt to it, for each of `stages`.
 
     Args:
         env: with its tasks set.
         stages: numbers of the rollouts, which key their random streams.
+        seen: who sees them.
     Returns:
         What the learner has adapted after the last rollout, and the rollouts.
     """
@@ -238,7 +259,7 @@ def _practise(
     for stage in stages:
         actor = learner.actor(adapted)
         noise = streams.action_noise(stage, task_indices, env, learner.policy)
-        played.append(rollout(env, actor, noise, streams.env_seeds(2 * stage + 1, task_indices)))
+        played.append(seen.rollout(stage, env, actor, noise, streams.env_seeds(2 * stage + 1, task_indices)))
         adapted = learner.adapt(adapted, learner.prepare(adapted, played[-1]), actor)
     return adapted, played
 

@@ -66,7 +66,7 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     chosen = replayed(test, protocol, max(1, REPLAYED // share))
     if at_hand is None:
         display(f"playing {len(chosen)} {found.split} tasks of {run.folder} for the page")
-        recording = record(agent, protocol, found.split, chosen, display=display)
+        recording = record(agent, protocol, found.split, chosen, display=display, practice=True)
     else:
         recording = at_hand.select(chosen)
     if not np.array_equal(recording.returns, found.values[MODE]["return"][chosen]):
@@ -77,7 +77,7 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
         display("playing training tasks for comparison")
         tasks = training_tasks(agent)
         kept = first_of_each([task.family for task in tasks], min(TRAIN_TASKS, len(chosen)))
-        again = record(agent, protocol, "train", kept, tasks, display)
+        again = record(agent, protocol, "train", kept, tasks, display, True)
         played["training"] = Played(again, envs.make(run.config.env, "train"))
     return Shown(run, played)
 
