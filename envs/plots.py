@@ -14,6 +14,8 @@ INK, PAPER, GRID = "#1f2937", "#ffffff", "#e5e7eb"
 PATH, HERE, GOAL = "#f59e0b", "#2563eb", "#16a34a"
 COLOURS = {"ink": INK, "grid": GRID, "path": PATH, "here": HERE, "goal": GOAL}
 """Colours of a `Shape`, by name."""
+BESIDE = "#c4b5fd"
+"""Paths of other episodes."""
 SHADES = 2
 """Factor by which a picture is drawn wider and higher, before it is averaged down."""
 NAMED_ARMS = 12
@@ -99,11 +101,14 @@ class Plane(Scene):
             canvas.line([self._place((tick, -9)), self._place((tick, 9))], GRID, 0.003)
             canvas.line([self._place((-9, tick)), self._place((9, tick))], GRID, 0.003)
         canvas.dot(self._place((0, 0)), 0.01, INK)
+        for other in track.beside:
+            canvas.line([self._place(place) for place in other], BESIDE, 0.005)
+        path = [self._place(state[:2]) for state in track.state[: time + 1]]
+        canvas.line(path, track.colour or PATH)
+        canvas.dot(path[-1], 0.018, track.colour or HERE)
+        # Last, so that nothing hides it.
         canvas.dot(self._place(self._goal), 0.03, None, GOAL)
         canvas.dot(self._place(self._goal), 0.008, GOAL)
-        path = [self._place(state[:2]) for state in track.state[: time + 1]]
-        canvas.line(path, PATH)
-        canvas.dot(path[-1], 0.018, HERE)
         return canvas.picture()
 
     def path(self, states: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -29,6 +29,10 @@ class Track(NamedTuple):
     reward: NDArray[np.floating[Any]]
     """``[time]``."""
     length: int
+    colour: str = ""
+    """Of what moves and of its path, as ``#rrggbb``; empty: the scene's own. A scene may have nothing to colour."""
+    beside: tuple[NDArray[np.float32], ...] = ()
+    """Paths of other episodes (see `Scene.path`), to be drawn faintly."""
 
 
 class Solid(NamedTuple):

@@ -4,6 +4,7 @@ task after the other for the live view."""
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,8 @@ from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, from_dict
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.episodes import test_tasks
-from meta_rl.evaluation.record import Evaluated
-from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks
+from meta_rl.evaluation.record import Evaluated, evaluation_path, read_record_file
+from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks, typical
 from meta_rl.evaluation.scores import MODE
 from meta_rl.evaluation.words import command_line
 from meta_rl.runs.display import Display
@@ -82,6 +83,21 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     return Shown(run, played)
 
 
+def opened(run_dir: Path, agent: Agent, split: str, distribution: TaskDistribution) -> list[int]:
+    """Positions of the tasks that are shown first, one of each family: the one that the page opens, which is `typical`,
+    if the evaluation of this agent on these tasks is there; else the first one of each family."""
+    protocol = agent.config.evaluate
+    shown = replayed(distribution, protocol)
+    tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
+    families = [tasks[position].family for position in shown]
+    path = evaluation_path(run_dir)
+    found = read_record_file(path) if path.exists() else None
+    if found is None or (found.iteration, found.split, found.tasks) != (agent.iteration, split, len(tasks)):
+        return [shown[families.index(family)] for family in dict.fromkeys(families)]
+    returns = found.values[MODE]["return"][shown]  # [task, stage, episode]
+    return [shown[row] for row in typical(families, returns.mean(-1), returns[:, [0, -1], 0].any(-1))]
+
+
 def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:
     """Positions of the test tasks that a page shows: about `most`, as many of each family, the first ones."""
     families = [task.family for task in test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)]
@@ -137,8 +153,7 @@ class Live:
 
     def score(self, stage: int, time: int | None = None) -> tuple[float, bool]:
         """Return and success of a stage, up to `time` or in all."""
-        reward, success = self.recording.reward[0, stage, 0, :time], self.recording.success[0, stage, 0, :time]
-        return float(reward.sum(dtype=np.float64)), bool(success.any())
+        return self.recording.score(0, stage, time)
 
     def _play(self, steps: int) -> None:
         protocol = replace(self._agent.config.evaluate, adaptation_steps=steps, tasks_at_once=1, evaluation_episodes=1)

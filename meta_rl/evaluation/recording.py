@@ -88,6 +88,12 @@ class Recording(Outcomes):
         index = (task, stage, 0)
         return Track(self.state[index], self.action[index], self.reward[index], int(self.lengths[index]))
 
+    def score(self, task: int, stage: int, time: int | None = None) -> tuple[float, bool]:
+        """Return and success of the first episode of a task and stage, up to `time` or in all: the numbers that
+        whatever shows an episode says of it."""
+        reward, success = self.reward[task, stage, 0, :time], self.success[task, stage, 0, :time]
+        return float(reward.sum(dtype=np.float64)), bool(success.any())
+
     def select(self, positions: Sequence[int]) -> Recording:
         """The tasks at these positions, in this order."""
         rows = [self.positions.index(position) for position in positions]
@@ -99,19 +105,8 @@ class Recording(Outcomes):
         """Rows of `each` tasks per family (all, where it has fewer): those in its middle by how much the mean return
         rises from the first stage to the last. Tasks where nothing happens, because neither of these two stages
         earns anything in the episode that is shown, are left out where enough others are."""
-        means = self.returns.mean(-1)
-        rise = means[:, -1] - means[:, 0]
-        families: dict[str, list[int]] = {}
-        for row in np.argsort(rise, kind="stable").tolist():
-            families.setdefault(self.tasks[row].family, []).append(row)
-        middles = []
-        for family in dict.fromkeys(task.family for task in self.tasks):
-            ranked = families[family]
-            eventful = [row for row in ranked if self.reward[row, [0, -1], 0].any()]
-            ranked = eventful if len(eventful) >= each else ranked
-            start = max(0, (len(ranked) - each) // 2)
-            middles += ranked[start : start + each]
-        return middles
+        eventful = self.reward[:, [0, -1], 0].any((1, 2))
+        return typical([task.family for task in self.tasks], self.returns.mean(-1), eventful, each)
 
     @property
     def stages(self) -> int:
@@ -264,6 +259,23 @@ def training_tasks(agent: Agent) -> list[Task]:
     c = agent.config
     plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed)
     return plan.tasks(envs.make(c.env, "train"), max(agent.iteration - 1, 0))
+
+
+def typical(
+    families: Sequence[str], means: NDArray[np.float64], eventful: NDArray[np.bool_], each: int = 1
+) -> list[int]:
+    """See `Recording.typical`, of mean returns ``[task, stage]``; `eventful` says in which tasks something happens."""
+    rise = means[:, -1] - means[:, 0]
+    ranked: dict[str, list[int]] = {family: [] for family in families}
+    for row in np.argsort(rise, kind="stable").tolist():
+        ranked[families[row]].append(row)
+    middles = []
+    for rows in ranked.values():
+        kept = [row for row in rows if eventful[row]]
+        kept = kept if len(kept) >= each else rows
+        start = max(0, (len(kept) - each) // 2)
+        middles += kept[start : start + each]
+    return middles
 
 
 def first_of_each(families: Sequence[str], most: int) -> list[int]:

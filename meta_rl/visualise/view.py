@@ -206,8 +206,7 @@ class Page:
             if time.monotonic() - self._pictured < 1 / PLANE_PICTURES_PER_SECOND and now < longest:
                 return
             self._time, self._pictured = now, time.monotonic()
-            sides = [tracks[0], tracks[-1]]
-            picture = side_by_side.pair(live.recording, 0, live.scene, sides, now, SIDE)
+            picture = side_by_side.Pair(live.recording, 0, live.scene, SIDE).at(now)
             self.server.scene.set_background_image(_square(picture), format="png")
 
     def _move(self, now: int) -> None:
