@@ -129,8 +129,10 @@ class Sketch(Scene):
     def draw(self, track: Track, time: int, width: int, height: int) -> Picture:
         """See `Scene.draw`."""
         canvas = Canvas(width, height)
+        own = {"here": track.colour, "path": track.colour} if track.colour else {}
         for shape in self.shapes(track):
-            canvas.shape(shape, time)
+            colour, edge = own.get(shape.colour, shape.colour), own.get(shape.edge, shape.edge)
+            canvas.shape(shape._replace(colour=colour, edge=edge), time)
         return canvas.picture()
 
 

@@ -30,7 +30,7 @@ class Track(NamedTuple):
     """``[time]``."""
     length: int
     colour: str = ""
-    """Of what moves and of its path, as ``#rrggbb``; empty: the scene's own. A scene may have nothing to colour."""
+    """Colour of what moves and of its path, ``#rrggbb``; empty: the scene's own. Some scenes have nothing to colour."""
     beside: tuple[NDArray[np.float32], ...] = ()
     """Paths of other episodes (see `Scene.path`), to be drawn faintly."""
 

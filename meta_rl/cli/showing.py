@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from meta_rl.config import EvaluateConfig
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.compare import compare_runs
 from meta_rl.evaluation.episodes import test_tasks
-from meta_rl.evaluation.playing import Live, opened, play
+from meta_rl.evaluation.live import Live
+from meta_rl.evaluation.playing import opened, play
 from meta_rl.evaluation.record import evaluated, files
 from meta_rl.evaluation.recording import Recording, record
 from meta_rl.evaluation.report import evaluate_and_record
@@ -23,7 +24,8 @@ from meta_rl.runs.folder import of_iteration, results_dir
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig, ViewConfig
 from meta_rl.visualise.page.write import write_page
-from meta_rl.visualise.view import serve, viser_server
+from meta_rl.visualise.view.server import serve, stop, viser_server
+from meta_rl.visualise.view.visitor import Visitor
 
 MOST = 4
 """Tasks shown where none are named."""
@@ -125,12 +127,17 @@ def view_run(run_dir: Path, options: ViewConfig, say: Say = print) -> None:
     """Serve the live view of a run until Ctrl-C, or a polite request to end (SIGTERM).
 
     Raises:
-        ConfigError: viser is missing, or this is no run.
+        ConfigError: viser is missing, the port is taken, or this is no run.
     """
     server = viser_server(options.port)
     try:
         agent = load(run_dir, options.iteration)
         title = f"**{agent.config.recipe}** on {agent.config.env}, {options.split} tasks, iteration {agent.iteration}"
-        serve(server, Live(agent, options.split), title, say)
+        open_distribution(agent, options.split)  # what is wrong with it is said now
+
+        def opened_live(wanted: Callable[[], bool], told: Say) -> Live:
+            return Live(agent, options.split, run_dir, wanted, told)
+
+        serve(server, lambda client: Visitor(client, opened_live, title), say, options.port)
     finally:
-        server.stop()
+        stop(server)

@@ -1,16 +1,14 @@
-"""Episodes that are played to be shown: test tasks as they were judged with training tasks beside them for a page, one
-task after the other for the live view."""
+"""Episodes that are played for a page: test tasks as they were judged, with training tasks beside them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 import envs
-from envs import Scene, Task, TaskDistribution, Track
+from envs import TaskDistribution
 from meta_rl.agents.agent import Agent, load
 from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, from_dict
@@ -102,59 +100,3 @@ def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int
     """Positions of the test tasks that a page shows: about `most`, as many of each family, the first ones."""
     families = [task.family for task in test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)]
     return first_of_each(families, most)
-
-
-class Live:
-    """One task at a time, played before adaptation and after as many steps as were asked for.
-
-    Everything derives from the evaluation's seed: choosing a task again shows the same episodes.
-
-    Attributes:
-        families: names, each with the positions of its tasks among the evaluation's.
-        recording: of the chosen task, every stage so far.
-    """
-
-    recording: Recording
-    scene: Scene
-
-    def __init__(self, agent: Agent, split: str) -> None:
-        self._agent, self._split = agent, split
-        self._distribution = open_distribution(agent, split)
-        protocol = agent.config.evaluate
-        self._tasks = test_tasks(self._distribution, protocol.test_tasks, protocol.evaluation_seed)
-        self.families: dict[str, list[int]] = {}
-        for position, task in enumerate(self._tasks):
-            self.families.setdefault(task.family, []).append(position)
-        self.choose(next(iter(self.families)), 0)
-
-    @property
-    def task(self) -> Task:
-        """The chosen one."""
-        return self.recording.tasks[0]
-
-    @property
-    def steps(self) -> int:
-        """Adaptation steps so far."""
-        return self.recording.stages - 1
-
-    def choose(self, family: str, number: int) -> None:
-        """Start over with a task: the one with this number in its family."""
-        self._position = self.families[family][number]
-        self.scene = self._distribution.scene(self._tasks[self._position])
-        self._play(0)
-
-    def adapt(self) -> None:
-        """One adaptation step more."""
-        self._play(self.steps + 1)
-
-    def track(self, stage: int) -> Track:
-        """The judged episode of a stage."""
-        return self.recording.track(0, stage)
-
-    def score(self, stage: int, time: int | None = None) -> tuple[float, bool]:
-        """Return and success of a stage, up to `time` or in all."""
-        return self.recording.score(0, stage, time)
-
-    def _play(self, steps: int) -> None:
-        protocol = replace(self._agent.config.evaluate, adaptation_steps=steps, tasks_at_once=1, evaluation_episodes=1)
-        self.recording = record(self._agent, protocol, self._split, [self._position])

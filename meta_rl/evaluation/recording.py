@@ -24,7 +24,7 @@ from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, to_dict
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
-from meta_rl.evaluation.episodes import Evaluation, evaluate, test_tasks
+from meta_rl.evaluation.episodes import evaluate, test_tasks
 from meta_rl.evaluation.practice import (
     PRACTICE_ARRAYS,
     Outcomes,
@@ -192,27 +192,26 @@ class Recorder:
             }
 
     def recording(
-        self, about: dict[str, Any], evaluation: Evaluation, practice: PracticeRecorder | None = None
+        self, about: dict[str, Any], tasks: Sequence[Task], practice: PracticeRecorder | None = None
     ) -> Recording:
-        """All that was kept of `evaluation`, which was of all tasks or of those that were kept.
+        """All that was kept so far.
 
         Args:
+            tasks: all that were played, or those that were kept.
             practice: saw the episodes that were adapted on, of the same tasks.
         """
         positions = sorted({position for position, _ in self._episodes})
-        stages = evaluation.returns.shape[1]
+        stages = 1 + max(stage for _, stage in self._episodes)
         widen(list(self._episodes.values()))
 
         def gather(name: str) -> NDArray[Any]:
             found = [[self._episodes[position, stage][name] for stage in range(stages)] for position in positions]
             return np.stack([np.stack(row) for row in found])
 
-        every = len(evaluation.tasks) > len(positions)
-        tasks = [evaluation.tasks[position] for position in positions] if every else evaluation.tasks
+        kept = [tasks[position] for position in positions] if len(tasks) > len(positions) else list(tasks)
         arrays = {name: gather(name) for name in ARRAYS}
-        return Recording(
-            about, positions, tasks, **arrays, practice=practice.practice(stages - 1) if practice else None
-        )
+        beside = practice.practice(stages - 1) if practice else None
+        return Recording(about, positions, kept, **arrays, practice=beside)
 
 
 def record(
@@ -251,7 +250,8 @@ def record(
         evaluation = evaluate(
             agent.learner, agent.weights, distribution, seen, chosen, recorder, tasks, bar.advance, beside
         )
-    return recorder.recording(about(agent, protocol, distribution, evaluation), evaluation, beside)
+    told = about(agent, protocol, distribution, evaluation.missing_success)
+    return recorder.recording(told, evaluation.tasks, beside)
 
 
 def training_tasks(agent: Agent) -> list[Task]:
@@ -291,7 +291,7 @@ def first_of_each(families: Sequence[str], most: int) -> list[int]:
 
 
 def about(
-    agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution, evaluation: Evaluation
+    agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution, missing_success: str
 ) -> dict[str, Any]:
     """`Recording.about`."""
     return {
@@ -303,5 +303,5 @@ def about(
         "protocol": to_dict(protocol),
         "memory": not agent.learner.episodes_at_once,
         "gradient_steps": agent.config.algorithm.gradient_steps,
-        "has_success": distribution.has_success and not evaluation.missing_success,
+        "has_success": distribution.has_success and not missing_success,
     }

@@ -37,8 +37,8 @@ class RenderConfig:
 class ViewConfig:
     """A live page on this machine."""
 
-    port: int = 8080
-    """Port on 127.0.0.1; 0: any free one."""
+    port: int | None = None
+    """Port on 127.0.0.1, refused if it is taken; 0: any free one. None: 8080, or the next free one."""
     split: Literal["train", "test"] = "test"
     """Tasks to choose from."""
     iteration: int | None = None

@@ -27,7 +27,7 @@ FRAME = 4
 """Width of the frame of a side that has met its goal, in pixels."""
 HELD = 20
 """Pictures that the end is shown for."""
-PRACTISED = 12
+FILMED_EPISODES = 12
 """Episodes of practice that are shown, at most."""
 PER_EPISODE = 4
 """Pictures of each of them."""
@@ -175,7 +175,7 @@ def _practice(recording: Recording) -> list[Moment]:
     if recording.practice is None:
         return []
     steps, episodes = recording.stages - 1, recording.practice.episodes
-    each = max(1, PRACTISED // steps)
+    each = max(1, FILMED_EPISODES // steps)
     kept = np.unique(np.linspace(0, episodes - 1, each).round().astype(int)).tolist() if each > 1 else [episodes - 1]
     moments = []
     for step in range(steps):

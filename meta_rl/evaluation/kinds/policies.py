@@ -66,8 +66,8 @@ class PolicyKind:
             )
         if evaluation.missing_success:
             display(f"{agent.config.env}: {evaluation.missing_success}")
-        told = about(agent, protocol, distribution, evaluation)
-        played = recorder.recording(told, evaluation, practice) if recorder else None
+        told = about(agent, protocol, distribution, evaluation.missing_success)
+        played = recorder.recording(told, evaluation.tasks, practice) if recorder else None
         stock = None
         if protocol.stock_goals:
             from meta_rl.evaluation.metaworld import stock_evaluation
