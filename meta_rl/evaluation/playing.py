@@ -93,7 +93,7 @@ def opened(run_dir: Path, agent: Agent, split: str, distribution: TaskDistributi
     if found is None or (found.iteration, found.split, found.tasks) != (agent.iteration, split, len(tasks)):
         return [shown[families.index(family)] for family in dict.fromkeys(families)]
     returns = found.values[MODE]["return"][shown]  # [task, stage, episode]
-    return [shown[row] for row in typical(families, returns.mean(-1), returns[:, [0, -1], 0].any(-1))]
+    return [shown[row] for row in typical(families, returns.mean(-1), np.asarray(returns[:, [0, -1], 0].any(-1)))]
 
 
 def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:

@@ -105,7 +105,7 @@ class Recording(Outcomes):
         """Rows of `each` tasks per family (all, where it has fewer): those in its middle by how much the mean return
         rises from the first stage to the last. Tasks where nothing happens, because neither of these two stages
         earns anything in the episode that is shown, are left out where enough others are."""
-        eventful = self.reward[:, [0, -1], 0].any((1, 2))
+        eventful = np.asarray(self.reward[:, [0, -1], 0].any((1, 2)))
         return typical([task.family for task in self.tasks], self.returns.mean(-1), eventful, each)
 
     @property
