@@ -374,6 +374,13 @@ class TaskDistribution(ABC):
 
         return Rewards(task)
 
+    def with_goal(self, task: Task, place: Sequence[float]) -> Task | None:
+        """`task` with its goal at `place` (m, as in `Scene.marks`), or as near to it as goals of the family lie.
+
+        Optional: None where the goal of a task is no place, or none of its own.
+        """
+        return None
+
     def fingerprint(self) -> dict[str, Any]:
         """Description of the distribution that a result must carry to be compared with others (JSON-able)."""
         return {"name": self.name, "split": self.split, "horizon": self.horizon}

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from envs import gl, meshes
 from envs.scene import Picture, Scene, Solid, Track
 from envs.threads import SHARED
 
+Colour = tuple[float, ...]
+"""Red, green, blue and how dense it is, each in [0, 1]."""
+Line = tuple[NDArray[np.float64], Colour]
+"""Places ``[time, 3]`` (m)."""
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 GOAL_COLOUR = (0.15, 0.75, 0.35, 0.75)
 TRAIL_COLOUR = (0.95, 0.65, 0.1, 0.9)
+BESIDE_COLOUR = (0.6, 0.5, 0.95, 0.45)
+"""Paths of other episodes."""
 SHADES = 1.5
 """Factor by which a picture is drawn wider and higher, before it is averaged down: cheaper than the renderer's
 multisampling. Without a graphics card the cost grows with the pixels: a factor of 2 costs half as much again and looks
@@ -95,6 +101,10 @@ class MujocoScene(Scene):
                 poses[i, :, :3], poses[i, :, 3:] = self._data.xpos, self._data.xquat
         return poses
 
+    def path(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """See `Scene.path`: that of the trail's body."""
+        return self.poses(states)[:, self._trail, :3]
+
     def marks(self) -> dict[str, Any]:
         """See `Scene.marks`."""
         view = self._view
@@ -113,7 +123,9 @@ class MujocoScene(Scene):
             path = self._path(track)[: time + 1]
             self._set(track.state[time])
             mujoco.mj_forward(self._model, self._data)
-            return _painter(self._model, width, height).paint(self._data, self._camera(path[-1]), self._point, path)
+            lines: list[Line] = [(other.astype(np.float64), BESIDE_COLOUR) for other in track.beside]
+            lines.append((path, (*_rgb(track.colour), TRAIL_COLOUR[3]) if track.colour else TRAIL_COLOUR))
+            return _painter(self._model, width, height).paint(self._data, self._camera(path[-1]), self._point, lines)
 
     def _set(self, state: NDArray[np.float64]) -> None:
         for name, array in self._arrays.items():
@@ -124,7 +136,7 @@ class MujocoScene(Scene):
         """Places of the trail's body, ``[time + 1, 3]``."""
         key = id(track.state)
         if key not in self._paths:
-            path = self.poses(track.state[: track.length + 1])[:, self._trail, :3].astype(np.float64)
+            path = self.path(track.state[: track.length + 1]).astype(np.float64)
             self._paths[key] = (track.state, path)
         return self._paths[key][1]
 
@@ -154,32 +166,59 @@ class _Painter:
             self._scene.flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = 0
 
     def paint(
-        self, data: mujoco.MjData, camera: mujoco.MjvCamera, point: tuple[float, ...] | None, path: NDArray[np.float64]
+        self,
+        data: mujoco.MjData,
+        camera: mujoco.MjvCamera,
+        point: tuple[float, ...] | None,
+        lines: Sequence[Line],
     ) -> Picture:
-        """The scene with a ball at the goal and a line along the path."""
+        """The scene with lines along paths and the goal: a ball, and a ring that nothing hides."""
         scene = self._scene
         categories = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self._model, data, self._option, None, camera, categories, scene)
         if point is not None:
             self._add(mujoco.mjtGeom.mjGEOM_SPHERE, np.full(3, 0.025), np.asarray(point), GOAL_COLOUR)
-        corners = path[:: max(1, len(path) // CORNERS)]
-        for start, end in itertools.pairwise(corners):
-            geom = self._add(mujoco.mjtGeom.mjGEOM_LINE, np.zeros(3), np.zeros(3), TRAIL_COLOUR)
-            mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_LINE, SHADES * 2.5, start, end)  # pixels
+        for path, colour in lines:
+            for start, end in itertools.pairwise(path[:: max(1, len(path) // CORNERS)]):
+                if scene.ngeom == scene.maxgeom:
+                    break
+                geom = self._add(mujoco.mjtGeom.mjGEOM_LINE, np.zeros(3), np.zeros(3), colour)
+                mujoco.mjv_connector(geom, mujoco.mjtGeom.mjGEOM_LINE, SHADES * 2.5, start, end)  # pixels
         height, width = self._rectangle.height, self._rectangle.width
         picture = np.empty((height, width, 3), np.uint8)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         mujoco.mjr_render(self._rectangle, scene, self._context)
         mujoco.mjr_readPixels(picture, None, self._rectangle, self._context)
-        averaged = Image.fromarray(picture[::-1]).resize(self._size, Image.Resampling.BOX)
-        return np.asarray(averaged)
+        image = Image.fromarray(picture[::-1])
+        if point is not None:
+            self._ring(image, np.asarray(point))
+        return np.asarray(image.resize(self._size, Image.Resampling.BOX))
 
-    def _add(self, kind: Any, size: Any, place: Any, colour: tuple[float, ...]) -> Any:
+    def _ring(self, image: Image.Image, point: NDArray[np.float64]) -> None:
+        """A ring around the goal, over all that stands before it."""
+        camera, (width, height) = self._scene.camera[0], image.size  # of the left eye; both are mono
+        forward, up = np.array(camera.forward), np.array(camera.up)
+        away = point - (np.array(self._scene.camera[0].pos) + np.array(self._scene.camera[1].pos)) / 2
+        depth = float(away @ forward)
+        if depth <= 0:
+            return
+        scale = height / (camera.frustum_top - camera.frustum_bottom) * camera.frustum_near / depth  # pixels per metre
+        x, y = width / 2 + float(away @ np.cross(forward, up)) * scale, height / 2 - float(away @ up) * scale
+        radius, pen = max(0.035 * scale, 5.0), ImageDraw.Draw(image)
+        colour = tuple(round(255 * c) for c in GOAL_COLOUR[:3])
+        pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=colour, width=round(SHADES * 2))
+
+    def _add(self, kind: Any, size: Any, place: Any, colour: Colour) -> Any:
         scene = self._scene
         geom = scene.geoms[scene.ngeom]
         mujoco.mjv_initGeom(geom, kind, size, place.astype(np.float64), np.eye(3).ravel(), np.array(colour, np.float32))
         scene.ngeom += 1
         return geom
+
+
+def _rgb(colour: str) -> Colour:
+    """The numbers of ``#rrggbb``."""
+    return tuple(channel / 255 for channel in bytes.fromhex(colour[1:]))
 
 
 @functools.lru_cache(maxsize=12)

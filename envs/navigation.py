@@ -8,6 +8,7 @@ what we use. Small enough that meta-learning shows within seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -54,6 +55,10 @@ class Navigation(TaskDistribution):
         from envs.plots import Plane
 
         return Plane(task.vector[:2], self.extent)
+
+    def with_goal(self, task: Task, place: Sequence[float]) -> Task:
+        """See `TaskDistribution.with_goal`: anywhere in the square."""
+        return Task(FAMILY, tuple(np.clip(place[:2], -self.extent, self.extent)))
 
     def fingerprint(self) -> dict[str, Any]:
         """Adds the size of the goal square."""

@@ -14,6 +14,8 @@ INK, PAPER, GRID = "#1f2937", "#ffffff", "#e5e7eb"
 PATH, HERE, GOAL = "#f59e0b", "#2563eb", "#16a34a"
 COLOURS = {"ink": INK, "grid": GRID, "path": PATH, "here": HERE, "goal": GOAL}
 """Colours of a `Shape`, by name."""
+BESIDE = "#c4b5fd"
+"""Paths of other episodes."""
 SHADES = 2
 """Factor by which a picture is drawn wider and higher, before it is averaged down."""
 NAMED_ARMS = 12
@@ -99,12 +101,19 @@ class Plane(Scene):
             canvas.line([self._place((tick, -9)), self._place((tick, 9))], GRID, 0.003)
             canvas.line([self._place((-9, tick)), self._place((9, tick))], GRID, 0.003)
         canvas.dot(self._place((0, 0)), 0.01, INK)
+        for other in track.beside:
+            canvas.line([self._place(place) for place in other], BESIDE, 0.005)
+        path = [self._place(state[:2]) for state in track.state[: time + 1]]
+        canvas.line(path, track.colour or PATH)
+        canvas.dot(path[-1], 0.018, track.colour or HERE)
+        # Last, so that nothing hides it.
         canvas.dot(self._place(self._goal), 0.03, None, GOAL)
         canvas.dot(self._place(self._goal), 0.008, GOAL)
-        path = [self._place(state[:2]) for state in track.state[: time + 1]]
-        canvas.line(path, PATH)
-        canvas.dot(path[-1], 0.018, HERE)
         return canvas.picture()
+
+    def path(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """See `Scene.path`."""
+        return states[:, :2].astype(np.float32)
 
     def marks(self) -> dict[str, Any]:
         """``goal`` ``[2]`` and ``extent``, half the side of the square that is shown; states begin with the point."""
@@ -120,8 +129,10 @@ class Sketch(Scene):
     def draw(self, track: Track, time: int, width: int, height: int) -> Picture:
         """See `Scene.draw`."""
         canvas = Canvas(width, height)
+        own = {"here": track.colour, "path": track.colour} if track.colour else {}
         for shape in self.shapes(track):
-            canvas.shape(shape, time)
+            colour, edge = own.get(shape.colour, shape.colour), own.get(shape.edge, shape.edge)
+            canvas.shape(shape._replace(colour=colour, edge=edge), time)
         return canvas.picture()
 
 

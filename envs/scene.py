@@ -29,6 +29,10 @@ class Track(NamedTuple):
     reward: NDArray[np.floating[Any]]
     """``[time]``."""
     length: int
+    colour: str = ""
+    """Colour of what moves and of its path, ``#rrggbb``; empty: the scene's own. Some scenes have nothing to colour."""
+    beside: tuple[NDArray[np.float32], ...] = ()
+    """Paths of other episodes (see `Scene.path`), to be drawn faintly."""
 
 
 class Solid(NamedTuple):
@@ -100,6 +104,11 @@ class Scene(ABC):
     def poses(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
         """Position (m) and unit quaternion (w first) of each body, ``[time, body, 7]``, for ``[time, state]``."""
         return np.zeros((len(states), 0, 7), np.float32)
+
+    def path(self, states: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Places (m) for ``[time, state]``: ``[time, 2]`` in the plane, ``[time, 3]`` in space; ``[time, 0]`` where
+        nothing moves about."""
+        return np.zeros((len(states), 0), np.float32)
 
     def marks(self) -> dict[str, Any]:
         """JSON-able. For scenes with solids: ``goal`` (a point or None), ``trail`` (a body whose path shows how it

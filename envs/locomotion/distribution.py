@@ -6,6 +6,7 @@ Making a distribution costs nothing; only its environments (`envs.locomotion.eng
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -70,6 +71,14 @@ class Locomotion(TaskDistribution):
         from envs.locomotion.render import scene
 
         return scene(self.preset, task)
+
+    def with_goal(self, task: Task, place: Sequence[float]) -> Task | None:
+        """See `TaskDistribution.with_goal`: anywhere in the disc that goals are drawn from."""
+        if self.preset.targets != "disc":
+            return None
+        point, radius = np.array(place[:2], np.float64), self.preset.extent[0]
+        point *= min(1.0, radius / max(float(np.hypot(*point)), 1e-9))
+        return Task(task.family, tuple(point))
 
     def fingerprint(self) -> dict[str, Any]:
         """The row of the table, the engine, and the versions that the physics and the model come from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -109,6 +110,12 @@ class MetaWorld(TaskDistribution):
         from envs.metaworld.render import scene
 
         return scene(task)
+
+    def with_goal(self, task: Task, place: Sequence[float]) -> Task | None:
+        """See `TaskDistribution.with_goal`: of the families that draw their goals apart from their objects."""
+        from envs.metaworld.render import with_goal
+
+        return with_goal(task, place)
 
     def _choose(self, engine: str) -> str:
         """The engine to use.

@@ -233,7 +233,7 @@ def view_command(argv: list[str]) -> int:
     run_dir, _ = take_episodes("view", argv, ViewConfig())
     iteration, rest = take_iteration(run_dir, argv[1:])
     options = parse_options(ViewConfig, ViewConfig(iteration=iteration), rest, "meta-rl view")
-    if not 0 <= options.port < 65536:
+    if options.port is not None and not 0 <= options.port < 65536:
         raise ConfigError("--port: must be from 0 to 65535")
     from meta_rl.cli.showing import view_run
 

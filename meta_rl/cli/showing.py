@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from meta_rl.config import EvaluateConfig
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.compare import compare_runs
 from meta_rl.evaluation.episodes import test_tasks
-from meta_rl.evaluation.playing import Live, play
+from meta_rl.evaluation.live import Live
+from meta_rl.evaluation.playing import opened, play
 from meta_rl.evaluation.record import evaluated, files
-from meta_rl.evaluation.recording import Recording, first_of_each, record
+from meta_rl.evaluation.recording import Recording, record
 from meta_rl.evaluation.report import evaluate_and_record
 from meta_rl.evaluation.scores import Record
 from meta_rl.runs.display import Display
@@ -23,7 +24,8 @@ from meta_rl.runs.folder import of_iteration, results_dir
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig, ViewConfig
 from meta_rl.visualise.page.write import write_page
-from meta_rl.visualise.view import serve, viser_server
+from meta_rl.visualise.view.server import serve, stop, viser_server
+from meta_rl.visualise.view.visitor import Visitor
 
 MOST = 4
 """Tasks shown where none are named."""
@@ -61,9 +63,8 @@ def render_run(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:
         ConfigError: not a run that can be shown, tasks that are not there, no PyAV.
         NoDisplayError: the tasks are drawn with OpenGL, and there is none.
     """
-    video.require_av()
-    default = of_iteration(results_dir(run_dir) / "adaptation.mp4", options.iteration)
-    out = Path(options.out) if options.out else default
+    out = Path(options.out) if options.out else results_dir(run_dir) / render_name(options)
+    video.check_suffix(out, "--out")
     if options.out and not out.parent.is_dir():
         raise ConfigError(f"--out: there is no folder {out.parent}")
     agent = load(run_dir, options.iteration)
@@ -72,26 +73,41 @@ def render_run(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:
     if options.steps:
         protocol = replace(protocol, adaptation_steps=options.steps)
     tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
-    positions = choose(tasks, options)
+    positions = choose(tasks, options, opened(run_dir, agent, options.split, distribution))
     distribution.scene(tasks[positions[0]]).require_display()
     shown = ", ".join(map(str, positions))
     display = Display.of(say)
     display(f"playing iteration {agent.iteration} on {agent.config.env}, {options.split} tasks {shown}")
-    recording = record(agent, protocol, options.split, positions, display=display)
+    recording = record(agent, protocol, options.split, positions, display=display, practice=True)
     pictures = side_by_side.frames(recording, distribution.scene, range(len(positions)), options.every, options.width)
     out.parent.mkdir(exist_ok=True)
     with display.bar("drawing", side_by_side.picture_count(recording, range(len(positions)), options.every)) as bar:
         video.write_video(out, bar.over(pictures), options.fps)
     for i, task in enumerate(recording.tasks):
-        before, after = recording.returns[i, 0, 0], recording.returns[i, -1, 0]
+        before, after = (recording.score(i, stage)[0] for stage in (0, recording.stages - 1))
         display(f"{task.family}, task {recording.positions[i]}: return {before:.2f} -> {after:.2f}")
     display.place("video", out)
     return out
 
 
-def choose(tasks: Sequence[Task], options: RenderConfig) -> list[int]:
+def render_name(options: RenderConfig) -> str:
+    """The name of a video without ``--out``, another one for each thing that may be shown."""
+    named = of_iteration(Path("adaptation"), options.iteration).name
+    parts = [
+        named,
+        *(["train"] if options.split == "train" else []),
+        *([f"steps{options.steps}"] if options.steps else []),
+    ]
+    if options.tasks:
+        parts.append("tasks" + "-".join(map(str, options.tasks)))
+    return "-".join([*parts, *([] if options.tasks else options.families)]) + ".mp4"
+
+
+def choose(tasks: Sequence[Task], options: RenderConfig, opened: Sequence[int]) -> list[int]:
     """Positions of the tasks to show.
 
+    Args:
+        opened: those to show unless others are named, one of each family.
     Raises:
         ConfigError: a family or a task that is not there.
     """
@@ -100,7 +116,7 @@ def choose(tasks: Sequence[Task], options: RenderConfig) -> list[int]:
             raise ConfigError(f"--tasks: {position} asked for; valid: 0 to {len(tasks) - 1}")
     if options.tasks:
         return list(dict.fromkeys(options.tasks))
-    first = {tasks[position].family: position for position in first_of_each([task.family for task in tasks], 1)}
+    first = {tasks[position].family: position for position in opened}
     for family in options.families:
         if family not in first:
             raise ConfigError(f"--families: no task of {family!r} here; valid: {', '.join(first)}")
@@ -111,12 +127,17 @@ def view_run(run_dir: Path, options: ViewConfig, say: Say = print) -> None:
     """Serve the live view of a run until Ctrl-C, or a polite request to end (SIGTERM).
 
     Raises:
-        ConfigError: viser is missing, or this is no run.
+        ConfigError: viser is missing, the port is taken, or this is no run.
     """
     server = viser_server(options.port)
     try:
         agent = load(run_dir, options.iteration)
         title = f"**{agent.config.recipe}** on {agent.config.env}, {options.split} tasks, iteration {agent.iteration}"
-        serve(server, Live(agent, options.split), title, say)
+        open_distribution(agent, options.split)  # what is wrong with it is said now
+
+        def opened_live(wanted: Callable[[], bool], told: Say) -> Live:
+            return Live(agent, options.split, run_dir, wanted, told)
+
+        serve(server, lambda client: Visitor(client, opened_live, title), say, options.port)
     finally:
-        server.stop()
+        stop(server)

@@ -45,6 +45,11 @@ class AlgorithmConfig:
         return any(getattr(self, name) != 1 for name in factors)
 
     @property
+    def gradient_steps(self) -> int:
+        """Gradient steps of one adaptation of a policy; 0: it adapts in another way, or not at all."""
+        return 1
+
+    @property
     def needs_mean_reward(self) -> bool:
         """Whether tasks have to know the mean of their rewards."""
         return False

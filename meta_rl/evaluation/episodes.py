@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs import Task, TaskDistribution, TaskVectorEnv
-from meta_rl.algorithms.base import MetaLearner
+from meta_rl.algorithms.base import Actor, MetaLearner
 from meta_rl.config import EvaluateConfig
 from meta_rl.core.interface import Interface
 from meta_rl.core.seeding import Purpose, generator
-from meta_rl.core.types import Adapted, Rollout, missing_in_all
+from meta_rl.core.types import Rollout, missing_in_all
 from meta_rl.core.weights import Weights
 from meta_rl.errors import Advance
 from meta_rl.evaluation.scores import MODE, SAMPLED, Score, Stage, Values
@@ -34,10 +34,11 @@ DEFAULT_TEST_TASKS = 40
 
 
 class Spectator(Protocol):
-    """Sees the judged episodes of an evaluation while they are played: those with mode actions."""
+    """Sees episodes of an evaluation while they are played: those judged with mode actions, or those adapted on."""
 
     def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
-        """Called before a rollout of `stage`: the test tasks `positions` are played in `rows` of the environments."""
+        """Called before a rollout of `stage`: the test tasks `positions` are played in `rows` of the environments. Of
+        rollouts that are adapted on, `stage` is their number, from 0."""
         ...
 
     def after_step(self, env: TaskVectorEnv, turn: int = 0) -> None:
@@ -106,6 +107,25 @@ class Evaluation:
         return Stage(stage, scores, iqm, by_family)
 
 
+class Seen(NamedTuple):
+    """A spectator, if there is one, and what it is to see: the test tasks `positions` in `rows` of the environments."""
+
+    spectator: Spectator | None
+    positions: Sequence[int]
+    rows: Sequence[int]
+
+    def rollout(
+        self, stage: int, env: Envs, actor: Actor, noise: NDArray[np.float32] | None, seeds: Sequence[int]
+    ) -> Rollout:
+        """`meta_rl.sources.collect.rollout`, which it sees."""
+        if self.spectator is None:
+            return rollout(env, actor, noise, seeds)
+        self.spectator.begin(self.positions, self.rows, stage)
+        played = rollout(env, actor, noise, seeds, after_step=self.spectator.after_step)
+        self.spectator.end(as_sent(played, env))
+        return played
+
+
 class _Judged:
     """Returns and successes ``[task, stage, episode]`` of the episodes that judge, filled stage by stage."""
 
@@ -130,6 +150,7 @@ def evaluate(
     spectator: Spectator | None = None,
     tasks: Sequence[Task] | None = None,
     advance: Advance = lambda count: None,
+    practice_spectator: Spectator | None = None,
 ) -> Evaluation:
     """Adaptation curves of `weights` (on the CPU) on the tasks of `distribution`, usually a test split.
 
@@ -139,66 +160,39 @@ def evaluate(
         spectator: sees the episodes judged with mode actions.
         tasks: tasks to evaluate on; default: the protocol's test tasks.
         advance: takes how many more stages of tasks are judged.
+        practice_spectator: sees the episodes that are adapted on.
     Raises:
         ConfigError: `distribution` has other spaces than the tasks that the learner was made for.
     """
-    interface = _interface_of(learner, distribution)
-    seed = protocol.evaluation_seed
+    seed, steps = protocol.evaluation_seed, protocol.adaptation_steps
     tasks = test_tasks(distribution, protocol.test_tasks, seed) if tasks is None else tasks
     positions = list(range(len(tasks))) if chosen is None else list(chosen)
     size = min(protocol.tasks_at_once, len(tasks))
-    episodes = 1 if distribution.deterministic else protocol.evaluation_episodes
-    steps = protocol.adaptation_steps
-    judge = make_envs(distribution, size, episodes)
-    practice = make_envs(distribution, size, envs_per_task(learner, protocol.adaptation_episodes)) if steps else None
-    noisy = None
-    if protocol.judge_sampled:  # noise makes episodes differ even where the environment does not
-        noisy = make_envs(distribution, size, protocol.evaluation_episodes) if distribution.deterministic else judge
-    rollouts = 1 if learner.episodes_at_once else protocol.adaptation_episodes
-    streams = Streams(seed, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV)
-    sampling = Streams(seed, 0, Purpose.JUDGED_NOISE)
-    by_mode = _Judged(len(tasks), steps + 1, episodes)
+    course = Course(learner, weights, distribution, protocol, size)
+    by_mode = _Judged(len(tasks), steps + 1, course.judged_episodes)
     by_sample = _Judged(len(tasks), steps + 1, protocol.evaluation_episodes if protocol.judge_sampled else 0)
     practice_returns = np.zeros((len(tasks), steps, protocol.adaptation_episodes))
-    env_steps, warned = 0, False
+    env_steps = 0
     for start in range(0, len(tasks), size):
-        # Batch shapes stay fixed: a chunk is played whole or not at all, and the last one repeats its last task.
-        indices = [min(i, len(tasks) - 1) for i in range(start, start + size)]
+        indices = chunk_of(start, size, len(tasks))
         rows = [i for i in range(start, min(start + size, len(tasks))) if i in positions]
         kept = [i - start for i in rows]
         if not rows:
             continue
-        chunk = [tasks[i] for i in indices]
-        adapted = learner.start(weights, size)
+        course.begin([tasks[i] for i in indices], indices)
+        seen, beside = Seen(spectator, rows, kept), Seen(practice_spectator, rows, kept)
         for step in range(steps + 1):
-            judge.set_tasks(chunk)
-            if spectator is not None:
-                spectator.begin(rows, kept, step)
-            # Even numbers seed the judged episodes, odd ones adaptation episodes (see `_practise`): none is used twice.
-            seeds = streams.env_seeds(2 * step * rollouts, indices)
-            hook = spectator.after_step if spectator is not None else None
-            judged = rollout(judge, learner.actor(adapted), None, seeds, after_step=hook)
-            if spectator is not None:
-                spectator.end(as_sent(judged, judge))
-            warned = warned or interface.warn_of_news(judged.observation)
-            by_mode.put(judged, kept, rows, step)
-            if noisy is not None:
-                noisy.set_tasks(chunk)
-                noise = sampling.action_noise(step, indices, noisy, learner.policy)
-                # From the same starts as with mode actions: only the noise of the actions tells the two apart.
-                by_sample.put(rollout(noisy, learner.actor(adapted), noise, seeds), kept, rows, step)
+            by_mode.put(course.judge(seen), kept, rows, step)
+            if protocol.judge_sampled:
+                by_sample.put(course.judge_sampled(), kept, rows, step)
             advance(len(rows))
-            if practice is None or step == steps:
+            if step == steps:
                 continue
-            practice.set_tasks(chunk)
-            stages = range(step * rollouts, (step + 1) * rollouts)
-            adapted, played = _practise(learner, adapted, practice, stages, indices, streams)
+            played = course.practise(beside)
             # One rollout of all episodes, or one rollout per episode: [kept, episode] either way.
             practice_returns[rows, step] = np.concatenate([recorded.returns[kept] for recorded in played], 1)
             env_steps += sum(int(recorded.valid[kept].sum()) for recorded in played)
-    for env in (judge, practice, noisy if noisy is not judge else None):
-        if env is not None:
-            env.close()
+    course.close()
     return Evaluation(
         tasks=[tasks[i] for i in positions],
         returns=by_mode.returns[positions],  # [chosen, stage, episode], as below
@@ -211,36 +205,105 @@ def evaluate(
     )
 
 
+def chunk_of(start: int, size: int, count: int) -> list[int]:
+    """Positions of the tasks that are played at once. Batch shapes stay fixed: a chunk is played whole or not at all,
+    and the last one repeats its last task."""
+    return [min(i, count - 1) for i in range(start, start + size)]
+
+
+class Course:
+    """Tasks on their way through the stages: judged, then adapted on their practice, and judged again.
+
+    Everything random derives from the evaluation's seed, the task's position and the stage.
+
+    Args:
+        size: of a chunk of tasks, which are played at once.
+    Attributes:
+        judged_episodes: of each stage, with mode actions.
+        step: adaptation steps of the chunk so far.
+    Raises:
+        ConfigError: `distribution` has other spaces than the tasks that the learner was made for.
+    """
+
+    def __init__(
+        self,
+        learner: MetaLearner,
+        weights: Weights,
+        distribution: TaskDistribution,
+        protocol: EvaluateConfig,
+        size: int,
+    ) -> None:
+        self._interface, self._warned = _interface_of(learner, distribution), False
+        self._learner, self._weights, self._distribution, self._protocol = learner, weights, distribution, protocol
+        self._size, self.step = size, 0
+        self.judged_episodes = 1 if distribution.deterministic else protocol.evaluation_episodes
+        seed = protocol.evaluation_seed
+        self._streams = Streams(seed, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV)
+        self._sampling = Streams(seed, 0, Purpose.JUDGED_NOISE)
+        # Noise makes episodes differ even where the environment does not.
+        self._noisy_episodes = protocol.evaluation_episodes
+        self._practice_envs = envs_per_task(learner, protocol.adaptation_episodes)
+        self._rollouts = 1 if learner.episodes_at_once else protocol.adaptation_episodes
+        self._made: dict[int, Envs] = {}  # environments per task -> environments
+        self._practising: Envs | None = None
+
+    def begin(self, tasks: Sequence[Task], indices: Sequence[int]) -> None:
+        """Start a chunk from the meta-parameters: tasks, and their positions among all test tasks."""
+        self._tasks, self._indices, self.step = list(tasks), list(indices), 0
+        self._adapted = self._learner.start(self._weights, self._size)
+
+    def judge(self, seen: Seen) -> Rollout:
+        """Play the evaluation episodes of this stage with mode actions."""
+        env = self._envs(self.judged_episodes)
+        judged = seen.rollout(self.step, env, self._learner.actor(self._adapted), None, self._seeds())
+        self._warned = self._warned or self._interface.warn_of_news(judged.observation)
+        return judged
+
+    def judge_sampled(self) -> Rollout:
+        """The same with sampled actions, from the same starts: only the noise of the actions tells the two apart."""
+        env = self._envs(self._noisy_episodes)
+        noise = self._sampling.action_noise(self.step, self._indices, env, self._learner.policy)
+        return rollout(env, self._learner.actor(self._adapted), noise, self._seeds())
+
+    def practise(self, seen: Seen) -> list[Rollout]:
+        """Play the adaptation episodes of this stage with sampled actions, and adapt to them: the next stage."""
+        if self._practising is None:
+            self._practising = make_envs(self._distribution, self._size, self._practice_envs)
+        env, learner = self._practising, self._learner
+        env.set_tasks(self._tasks)
+        played = []
+        for stage in range(self.step * self._rollouts, (self.step + 1) * self._rollouts):
+            actor = learner.actor(self._adapted)
+            noise = self._streams.action_noise(stage, self._indices, env, learner.policy)
+            seeds = self._streams.env_seeds(2 * stage + 1, self._indices)
+            played.append(seen.rollout(stage, env, actor, noise, seeds))
+            self._adapted = learner.adapt(self._adapted, learner.prepare(self._adapted, played[-1]), actor)
+        self.step += 1
+        return played
+
+    def close(self) -> None:
+        """Free the environments."""
+        for env in (*self._made.values(), self._practising):
+            if env is not None:
+                env.close()
+
+    def _envs(self, episodes: int) -> Envs:
+        """The environments that judge, with their tasks set."""
+        if episodes not in self._made:
+            self._made[episodes] = make_envs(self._distribution, self._size, episodes)
+        self._made[episodes].set_tasks(self._tasks)
+        return self._made[episodes]
+
+    def _seeds(self) -> list[int]:
+        """Even numbers seed the judged episodes, odd ones adaptation episodes (see `practise`): none is used twice."""
+        return self._streams.env_seeds(2 * self.step * self._rollouts, self._indices)
+
+
 def _interface_of(learner: MetaLearner, distribution: TaskDistribution) -> Interface:
     """What `learner` was made for, which has to fit `distribution`; one that was made by hand does not say."""
     interface: Interface = getattr(learner, "interface", None) or Interface.of(distribution)
     interface.check(distribution)
     return interface
-
-
-def _practise(
-    learner: MetaLearner,
-    adapted: Adapted,
-    env: Envs,
-    stages: Sequence[int],
-    task_indices: Sequence[int],
-    streams: Streams,
-) -> tuple[Adapted, list[Rollout]]:
-    """Play one rollout with sampled actions, and adapt to it, for each of `stages`.
-
-    Args:
-        env: with its tasks set.
-        stages: numbers of the rollouts, which key their random streams.
-    Returns:
-        What the learner has adapted after the last rollout, and the rollouts.
-    """
-    played = []
-    for stage in stages:
-        actor = learner.actor(adapted)
-        noise = streams.action_noise(stage, task_indices, env, learner.policy)
-        played.append(rollout(env, actor, noise, streams.env_seeds(2 * stage + 1, task_indices)))
-        adapted = learner.adapt(adapted, learner.prepare(adapted, played[-1]), actor)
-    return adapted, played
 
 
 def test_tasks(distribution: TaskDistribution, count: int, seed: int) -> list[Task]:

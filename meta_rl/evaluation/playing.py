@@ -1,21 +1,20 @@
-"""Episodes that are played to be shown: test tasks as they were judged with training tasks beside them for a page, one
-task after the other for the live view."""
+"""Episodes that are played for a page: test tasks as they were judged, with training tasks beside them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from envs import Scene, Task, TaskDistribution, Track
+from envs import TaskDistribution
 from meta_rl.agents.agent import Agent, load
 from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, from_dict, make_distribution
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.episodes import test_tasks
-from meta_rl.evaluation.record import Evaluated
-from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks
+from meta_rl.evaluation.record import Evaluated, evaluation_path, read_record_file
+from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks, typical
 from meta_rl.evaluation.scores import MODE
 from meta_rl.evaluation.words import command_line
 from meta_rl.runs.display import Display
@@ -65,7 +64,7 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     chosen = replayed(test, protocol, max(1, REPLAYED // share))
     if at_hand is None:
         display(f"playing {len(chosen)} {found.split} tasks of {run.folder} for the page")
-        recording = record(agent, protocol, found.split, chosen, display=display)
+        recording = record(agent, protocol, found.split, chosen, display=display, practice=True)
     else:
         recording = at_hand.select(chosen)
     if not np.array_equal(recording.returns, found.values[MODE]["return"][chosen]):
@@ -76,69 +75,27 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
         display("playing training tasks for comparison")
         tasks = training_tasks(agent)
         kept = first_of_each([task.family for task in tasks], min(TRAIN_TASKS, len(chosen)))
-        again = record(agent, protocol, "train", kept, tasks, display)
+        again = record(agent, protocol, "train", kept, tasks, display, True)
         played["training"] = Played(again, make_distribution(run.config))
     return Shown(run, played)
+
+
+def opened(run_dir: Path, agent: Agent, split: str, distribution: TaskDistribution) -> list[int]:
+    """Positions of the tasks that are shown first, one of each family: the one that the page opens, which is `typical`,
+    if the evaluation of this agent on these tasks is there; else the first one of each family."""
+    protocol = agent.config.evaluate
+    shown = replayed(distribution, protocol)
+    tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
+    families = [tasks[position].family for position in shown]
+    path = evaluation_path(run_dir)
+    found = read_record_file(path) if path.exists() else None
+    if found is None or (found.iteration, found.split, found.tasks) != (agent.iteration, split, len(tasks)):
+        return [shown[families.index(family)] for family in dict.fromkeys(families)]
+    returns = found.values[MODE]["return"][shown]  # [task, stage, episode]
+    return [shown[row] for row in typical(families, returns.mean(-1), np.asarray(returns[:, [0, -1], 0].any(-1)))]
 
 
 def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:
     """Positions of the test tasks that a page shows: about `most`, as many of each family, the first ones."""
     families = [task.family for task in test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)]
     return first_of_each(families, most)
-
-
-class Live:
-    """One task at a time, played before adaptation and after as many steps as were asked for.
-
-    Everything derives from the evaluation's seed: choosing a task again shows the same episodes.
-
-    Attributes:
-        families: names, each with the positions of its tasks among the evaluation's.
-        recording: of the chosen task, every stage so far.
-    """
-
-    recording: Recording
-    scene: Scene
-
-    def __init__(self, agent: Agent, split: str) -> None:
-        self._agent, self._split = agent, split
-        self._distribution = open_distribution(agent, split)
-        protocol = agent.config.evaluate
-        self._tasks = test_tasks(self._distribution, protocol.test_tasks, protocol.evaluation_seed)
-        self.families: dict[str, list[int]] = {}
-        for position, task in enumerate(self._tasks):
-            self.families.setdefault(task.family, []).append(position)
-        self.choose(next(iter(self.families)), 0)
-
-    @property
-    def task(self) -> Task:
-        """The chosen one."""
-        return self.recording.tasks[0]
-
-    @property
-    def steps(self) -> int:
-        """Adaptation steps so far."""
-        return self.recording.stages - 1
-
-    def choose(self, family: str, number: int) -> None:
-        """Start over with a task: the one with this number in its family."""
-        self._position = self.families[family][number]
-        self.scene = self._distribution.scene(self._tasks[self._position])
-        self._play(0)
-
-    def adapt(self) -> None:
-        """One adaptation step more."""
-        self._play(self.steps + 1)
-
-    def track(self, stage: int) -> Track:
-        """The judged episode of a stage."""
-        return self.recording.track(0, stage)
-
-    def score(self, stage: int, time: int | None = None) -> tuple[float, bool]:
-        """Return and success of a stage, up to `time` or in all."""
-        reward, success = self.recording.reward[0, stage, 0, :time], self.recording.success[0, stage, 0, :time]
-        return float(reward.sum(dtype=np.float64)), bool(success.any())
-
-    def _play(self, steps: int) -> None:
-        protocol = replace(self._agent.config.evaluate, adaptation_steps=steps, tasks_at_once=1, evaluation_episodes=1)
-        self.recording = record(self._agent, protocol, self._split, [self._position])

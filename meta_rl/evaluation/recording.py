@@ -23,7 +23,16 @@ from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, make_distribution, to_dict
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
-from meta_rl.evaluation.episodes import Evaluation, evaluate, test_tasks
+from meta_rl.evaluation.episodes import evaluate, test_tasks
+from meta_rl.evaluation.practice import (
+    PRACTICE_ARRAYS,
+    Outcomes,
+    Practice,
+    PracticeRecorder,
+    chosen_rows,
+    stack_states,
+    widen,
+)
 from meta_rl.evaluation.words import StageNames
 from meta_rl.runs.display import Display
 from meta_rl.sources.base import Plan
@@ -32,12 +41,13 @@ ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated", "
 
 
 @dataclass(frozen=True)
-class Recording:
+class Recording(Outcomes):
     """Judged episodes (mode actions) ``[task, stage, episode, ...]``; stage k comes after k adaptation steps.
 
     Attributes:
         about: JSON-able: ``recipe``, ``env``, ``seed``, ``iteration``, ``split``, ``protocol``; ``memory``: whether
-            the learner adapts by remembering its episodes rather than by steps; ``has_success``: of the tasks.
+            the learner adapts by remembering its episodes rather than by steps; ``gradient_steps`` of one adaptation;
+            ``has_success``: of the tasks.
         positions: of the tasks among the test tasks of the protocol.
         tasks: what was played.
         observation: float32 ``[..., time + 1, *obs]``; the last one is what the last action led to.
@@ -47,6 +57,7 @@ class Recording:
         valid: bool ``[..., time]``, False after the end of an episode.
         terminated: bool ``[...]``, the episode ended in a terminal state.
         state: float64 ``[..., time + 1, state]``, what `TaskVectorEnv.state` gave; shorter ones end in zeros.
+        practice: the episodes that were adapted on between the stages, where they were recorded too.
     """
 
     about: dict[str, Any]
@@ -59,6 +70,7 @@ class Recording:
     valid: NDArray[np.bool_]
     terminated: NDArray[np.bool_]
     state: NDArray[np.float64]
+    practice: Practice | None = None
 
     def stage_name(self, stage: int) -> str:
         """A stage in words."""
@@ -67,56 +79,38 @@ class Recording:
     @property
     def stage_names(self) -> StageNames:
         """What the stages are called."""
-        return StageNames(self.about["memory"], self.about["protocol"]["adaptation_episodes"])
+        about = self.about
+        return StageNames(about["memory"], about["protocol"]["adaptation_episodes"], about.get("gradient_steps", 1))
 
     def track(self, task: int, stage: int) -> Track:
         """The first episode of a task and stage, for a scene."""
         index = (task, stage, 0)
         return Track(self.state[index], self.action[index], self.reward[index], int(self.lengths[index]))
 
+    def score(self, task: int, stage: int, time: int | None = None) -> tuple[float, bool]:
+        """Return and success of the first episode of a task and stage, up to `time` or in all: the numbers that
+        whatever shows an episode says of it."""
+        reward, success = self.reward[task, stage, 0, :time], self.success[task, stage, 0, :time]
+        return float(reward.sum(dtype=np.float64)), bool(success.any())
+
     def select(self, positions: Sequence[int]) -> Recording:
         """The tasks at these positions, in this order."""
         rows = [self.positions.index(position) for position in positions]
         arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
-        return Recording(self.about, list(positions), [self.tasks[row] for row in rows], **arrays)
+        practice = self.practice.rows(rows) if self.practice else None
+        return Recording(self.about, list(positions), [self.tasks[row] for row in rows], **arrays, practice=practice)
 
     def typical(self, each: int) -> list[int]:
         """Rows of `each` tasks per family (all, where it has fewer): those in its middle by how much the mean return
         rises from the first stage to the last. Tasks where nothing happens, because neither of these two stages
         earns anything in the episode that is shown, are left out where enough others are."""
-        means = self.returns.mean(-1)
-        rise = means[:, -1] - means[:, 0]
-        families: dict[str, list[int]] = {}
-        for row in np.argsort(rise, kind="stable").tolist():
-            families.setdefault(self.tasks[row].family, []).append(row)
-        middles = []
-        for family in dict.fromkeys(task.family for task in self.tasks):
-            ranked = families[family]
-            eventful = [row for row in ranked if self.reward[row, [0, -1], 0].any()]
-            ranked = eventful if len(eventful) >= each else ranked
-            start = max(0, (len(ranked) - each) // 2)
-            middles += ranked[start : start + each]
-        return middles
+        eventful = np.asarray(self.reward[:, [0, -1], 0].any((1, 2)))
+        return typical([task.family for task in self.tasks], self.returns.mean(-1), eventful, each)
 
     @property
     def stages(self) -> int:
         """Adaptation steps, plus one."""
         return int(self.reward.shape[1])
-
-    @property
-    def returns(self) -> NDArray[np.float64]:
-        """Undiscounted ``[task, stage, episode]``."""
-        return np.asarray(self.reward.sum(-1, dtype=np.float64))
-
-    @property
-    def solved(self) -> NDArray[np.bool_]:
-        """Success at any step ``[task, stage, episode]``."""
-        return np.asarray(self.success.any(-1))
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Env steps ``[task, stage, episode]``."""
-        return np.asarray(self.valid.sum(-1))
 
     def save(self, path: Path) -> None:
         """Write a ``.npz`` file; no pickle inside."""
@@ -126,7 +120,14 @@ class Recording:
             "tasks": [[task.family, task.vector] for task in self.tasks],
         }
         with open(path, "wb") as file:  # given a path, numpy would append a suffix
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **{n: getattr(self, n) for n in ARRAYS})
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **self._arrays())
+
+    def _arrays(self) -> dict[str, Any]:
+        """By their names in the file."""
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        if self.practice is not None:
+            arrays |= {f"practice_{name}": getattr(self.practice, name) for name in ("moments", *PRACTICE_ARRAYS)}
+        return arrays
 
     @staticmethod
     def load(path: Path) -> Recording:
@@ -140,10 +141,14 @@ class Recording:
             with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 arrays = {name: file[name] for name in ARRAYS}
+                practice = None
+                if "practice_moments" in file:
+                    kept = ("moments", *PRACTICE_ARRAYS)
+                    practice = Practice(**{name: file[f"practice_{name}"] for name in kept})
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ConfigError(f"{path}: not a recording ({type(error).__name__}: {error})") from error
         tasks = [Task(family, tuple(vector)) for family, vector in header["tasks"]]
-        return Recording(header["about"], header["positions"], tasks, **arrays)
+        return Recording(header["about"], header["positions"], tasks, **arrays, practice=practice)
 
 
 class Recorder:
@@ -163,8 +168,7 @@ class Recorder:
 
     def begin(self, positions: Sequence[int], rows: Sequence[int], stage: int) -> None:
         """See `Spectator.begin`."""
-        kept = [(p, row) for p, row in zip(positions, rows, strict=True) if self._chosen is None or p in self._chosen]
-        self._begun, self._states = ([p for p, _ in kept], [row for _, row in kept], stage), {}
+        self._begun, self._states = (*chosen_rows(positions, rows, self._chosen), stage), {}
 
     def after_step(self, env: TaskVectorEnv, turn: int = 0) -> None:
         """See `Spectator.after_step`."""
@@ -183,33 +187,30 @@ class Recorder:
                 "observation": np.concatenate([rollout.observation[row], last[row]], 1),
                 **{name: getattr(rollout, name)[row] for name in ARRAYS[1:-1]},
                 # [time][episode], the episodes of each turn after those of the one before.
-                "state": _stack_states([[s for moments in turns for s in moments[t][i]] for t in range(length)]),
+                "state": stack_states([[s for moments in turns for s in moments[t][i]] for t in range(length)]),
             }
 
-    def recording(self, about: dict[str, Any], evaluation: Evaluation) -> Recording:
-        """All that was kept of `evaluation`, which was of all tasks or of those that were kept."""
-        positions = sorted({position for position, _ in self._episodes})
-        stages = evaluation.returns.shape[1]
-        size = max(arrays["state"].shape[-1] for arrays in self._episodes.values())
+    def recording(
+        self, about: dict[str, Any], tasks: Sequence[Task], practice: PracticeRecorder | None = None
+    ) -> Recording:
+        """All that was kept so far.
 
-        def wide(array: NDArray[Any]) -> NDArray[Any]:
-            return np.pad(array, [(0, 0), (0, 0), (0, size - array.shape[-1])])
+        Args:
+            tasks: all that were played, or those that were kept.
+            practice: saw the episodes that were adapted on, of the same tasks.
+        """
+        positions = sorted({position for position, _ in self._episodes})
+        stages = 1 + max(stage for _, stage in self._episodes)
+        widen(list(self._episodes.values()))
 
         def gather(name: str) -> NDArray[Any]:
             found = [[self._episodes[position, stage][name] for stage in range(stages)] for position in positions]
-            return np.stack([np.stack([wide(a) if name == "state" else a for a in row]) for row in found])
+            return np.stack([np.stack(row) for row in found])
 
-        every = len(evaluation.tasks) > len(positions)
-        tasks = [evaluation.tasks[position] for position in positions] if every else evaluation.tasks
-        return Recording(about, positions, tasks, **{name: gather(name) for name in ARRAYS})
-
-
-def _stack_states(states: Sequence[Sequence[NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """States ``[time][episode]`` as an array ``[episode, time, state]``. One whose length changes is no state of the
-    simulation (a log, say, that happens to be called so), and is left out."""
-    if len({len(state) for moment in states for state in moment}) > 1:
-        return np.zeros((len(states[0]), len(states), 0))
-    return np.stack([np.stack(moment) for moment in states], 1)
+        kept = [tasks[position] for position in positions] if len(tasks) > len(positions) else list(tasks)
+        arrays = {name: gather(name) for name in ARRAYS}
+        beside = practice.practice(stages - 1) if practice else None
+        return Recording(about, positions, kept, **arrays, practice=beside)
 
 
 def record(
@@ -219,6 +220,7 @@ def record(
     chosen: Sequence[int] | None = None,
     tasks: Sequence[Task] | None = None,
     display: Display | None = None,
+    practice: bool = False,
 ) -> Recording:
     """Play tasks of an agent's distribution with adaptation, and record the judged episodes of every stage.
 
@@ -227,6 +229,7 @@ def record(
         chosen: positions among the protocol's test tasks; default all.
         tasks: to be played instead of the protocol's test tasks.
         display: shows how far it is.
+        practice: record the episodes between the stages, too.
     Raises:
         ConfigError: a position that is not there, or the agent has learned in another distribution.
     """
@@ -239,13 +242,15 @@ def record(
         wrong = [position for position in chosen if not 0 <= position < len(tasks)]
         if wrong or not chosen:
             raise ConfigError(f"--tasks: {wrong[0] if wrong else 'none'} asked for; valid: 0 to {len(tasks) - 1}")
-    recorder, seen = Recorder(), replace(protocol, judge_sampled=False)  # which nobody looks at
+    recorder, beside = Recorder(), PracticeRecorder() if practice else None
+    seen = replace(protocol, judge_sampled=False)  # which nobody looks at
     count = len(tasks) if chosen is None else len(chosen)
     with (display or Display(bars=False)).bar("playing", count * (seen.adaptation_steps + 1)) as bar:
         evaluation = evaluate(
-            agent.learner, agent.weights, distribution, seen, chosen, recorder, tasks, advance=bar.advance
+            agent.learner, agent.weights, distribution, seen, chosen, recorder, tasks, bar.advance, beside
         )
-    return recorder.recording(about(agent, protocol, distribution, evaluation), evaluation)
+    told = about(agent, protocol, distribution, evaluation.missing_success)
+    return recorder.recording(told, evaluation.tasks, beside)
 
 
 def training_tasks(agent: Agent) -> list[Task]:
@@ -253,6 +258,23 @@ def training_tasks(agent: Agent) -> list[Task]:
     c = agent.config
     plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed)
     return plan.tasks(make_distribution(c), max(agent.iteration - 1, 0))
+
+
+def typical(
+    families: Sequence[str], means: NDArray[np.float64], eventful: NDArray[np.bool_], each: int = 1
+) -> list[int]:
+    """See `Recording.typical`, of mean returns ``[task, stage]``; `eventful` says in which tasks something happens."""
+    rise = means[:, -1] - means[:, 0]
+    ranked: dict[str, list[int]] = {family: [] for family in families}
+    for row in np.argsort(rise, kind="stable").tolist():
+        ranked[families[row]].append(row)
+    middles = []
+    for rows in ranked.values():
+        kept = [row for row in rows if eventful[row]]
+        kept = kept if len(kept) >= each else rows
+        start = max(0, (len(kept) - each) // 2)
+        middles += kept[start : start + each]
+    return middles
 
 
 def first_of_each(families: Sequence[str], most: int) -> list[int]:
@@ -268,7 +290,7 @@ def first_of_each(families: Sequence[str], most: int) -> list[int]:
 
 
 def about(
-    agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution, evaluation: Evaluation
+    agent: Agent, protocol: EvaluateConfig, distribution: TaskDistribution, missing_success: str
 ) -> dict[str, Any]:
     """`Recording.about`."""
     return {
@@ -280,5 +302,6 @@ def about(
         "multitask": distribution.multitask,
         "protocol": to_dict(protocol),
         "memory": not agent.learner.episodes_at_once,
-        "has_success": distribution.has_success and not evaluation.missing_success,
+        "gradient_steps": agent.config.algorithm.gradient_steps,
+        "has_success": distribution.has_success and not missing_success,
     }

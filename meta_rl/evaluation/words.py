@@ -21,10 +21,12 @@ class StageNames(NamedTuple):
     Attributes:
         memory: whether the learner adapts by remembering its episodes rather than by steps.
         episodes: adaptation episodes between two stages.
+        gradient_steps: of one adaptation of a learner without a memory; 0: it learns nothing.
     """
 
     memory: bool = False
     episodes: int = 1
+    gradient_steps: int = 1
 
     def name(self, steps: int) -> str:
         """The stage after that many adaptation steps."""
@@ -35,6 +37,18 @@ class StageNames(NamedTuple):
     def along(self, steps: int) -> int:
         """Place of the stage on the axis called `axis`."""
         return steps * self.episodes if self.memory else steps
+
+    def practising(self, episode: int) -> str:
+        """One of the episodes between two stages, counted from 1."""
+        return f"practising, episode {episode} of {self.episodes}"
+
+    def learned(self, steps: int) -> str:
+        """What the practice before the stage after `steps` adaptation steps has led to."""
+        if self.memory:
+            return f"the memory has seen {counted(self.along(steps), 'episode')}"
+        if self.gradient_steps == 0:
+            return "nothing is learned from it"
+        return "one gradient step" if self.gradient_steps == 1 else f"{self.gradient_steps} gradient steps"
 
     @property
     def axis(self) -> str:

@@ -12,7 +12,7 @@ class RenderConfig:
 
     tasks: tuple[int, ...] = ()
     """Positions of the tasks among the test tasks (their order in evaluation.json); default one task of each family, at
-    most four."""
+    most four: the one that the page opens, or before an evaluation the first one."""
     families: tuple[str, ...] = ()
     """Families to show one task of each, if --tasks is not given."""
     split: Literal["train", "test"] = "test"
@@ -27,8 +27,8 @@ class RenderConfig:
     width: int = 320
     """Width of one side, in pixels; its height is three quarters of that."""
     out: str = ""
-    """The .mp4 file; default RUN/adaptation.mp4, with --iteration RUN/adaptation-ITERATION.mp4 (in RUN/results of an
-    exported agent)."""
+    """The file, as its suffix says: .mp4, .webm or .gif. Default RUN/adaptation.mp4 (in RUN/results of an exported
+    agent); the name goes on with --iteration, --split train, --steps, --tasks and --families where they are given."""
     iteration: int | None = None
     """Take the kept checkpoint of this iteration; default the newest."""
 
@@ -37,8 +37,8 @@ class RenderConfig:
 class ViewConfig:
     """A live page on this machine."""
 
-    port: int = 8080
-    """Port on 127.0.0.1; 0: any free one."""
+    port: int | None = None
+    """Port on 127.0.0.1, refused if it is taken; 0: any free one. None: 8080, or the next free one."""
     split: Literal["train", "test"] = "test"
     """Tasks to choose from."""
     iteration: int | None = None

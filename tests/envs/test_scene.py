@@ -93,6 +93,29 @@ def test_solid_scenes(name: str) -> None:
     check_pictures(*play(envs.make(name, "test")))
 
 
+@pytest.mark.usefixtures("display")
+def test_nothing_hides_the_goal() -> None:
+    scene, track = play(envs.make("metaworld/ml1-reach-v3", "test"))
+    inside = scene.poses(track.state[:1])[0, scene.marks()["trail"] - 1, :3]  # of the arm
+    scene._point = tuple(float(x) for x in inside)  # type: ignore[attr-defined]
+    picture = scene.draw(track, 0, 320, 240).astype(int)
+    green = (picture[..., 1] > picture[..., 0] + 60) & (picture[..., 1] > picture[..., 2] + 40)
+    assert green.sum() > 20
+
+
+@pytest.mark.usefixtures("display")
+def test_the_colour_of_a_track_is_that_of_its_path() -> None:
+    scene, track = play(envs.make("cheetah-vel@promp", "test"), 40)
+    plain, blue = (scene.draw(t, 40, 320, 240).astype(int) for t in (track, track._replace(colour="#0000ff")))
+    changed = np.abs(plain - blue).max(-1) > 20
+    assert 0 < changed.sum() < 2000
+    assert (blue - plain)[changed][:, 2].mean() > 20
+    path = scene.path(track.state)
+    assert path.shape == (41, 3)
+    other = scene.draw(track._replace(beside=(path + np.float32(0.3),)), 40, 320, 240)
+    assert (np.abs(other.astype(int) - plain).max(-1) > 10).any()
+
+
 def test_an_environment_without_a_picture_shows_its_rewards() -> None:
     distribution = GymDistribution("cart", lambda: gym.make("CartPole-v1"), lambda rng: rng.random(5), horizon=50)
     scene, track = play(distribution)

@@ -11,6 +11,11 @@ from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
 class RandomConfig(AlgorithmConfig):
     """Uniformly random actions; nothing to set."""
 
+    @property
+    def gradient_steps(self) -> int:
+        """See `AlgorithmConfig`."""
+        return 0
+
 
 RECIPES = {
     "random": Recipe(

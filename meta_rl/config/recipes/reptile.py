@@ -44,6 +44,11 @@ class ReptileConfig(AlgorithmConfig):
     gae_lambda: Fraction = 1.0
     """Lambda of generalised advantage estimation."""
 
+    @property
+    def gradient_steps(self) -> int:
+        """See `AlgorithmConfig`."""
+        return self.inner_epochs * self.inner_minibatches
+
 
 @dataclass(frozen=True)
 class SupervisedReptileConfig(AlgorithmConfig):

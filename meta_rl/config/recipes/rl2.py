@@ -79,6 +79,11 @@ class Rl2Config(AlgorithmConfig):
     """Factor on the rewards that the network reads."""
 
     @property
+    def gradient_steps(self) -> int:
+        """See `AlgorithmConfig`."""
+        return 0
+
+    @property
     def needs_mean_reward(self) -> bool:
         """See `AlgorithmConfig`."""
         return self.learn_from_means

@@ -18,6 +18,7 @@ from meta_rl.evaluation.episodes import evaluate, test_tasks
 from meta_rl.evaluation.kinds import plots
 from meta_rl.evaluation.kinds.base import Comparison, Group, Table
 from meta_rl.evaluation.playing import replayed
+from meta_rl.evaluation.practice import PracticeRecorder
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.recording import Recorder, Recording, about
 from meta_rl.evaluation.scores import MODE, SAMPLED, Column, Record, Score, Stage, family_cells
@@ -25,7 +26,6 @@ from meta_rl.evaluation.words import counted
 from meta_rl.maths.statistics import bootstrap_interval
 from meta_rl.runs.display import Display, Part
 from meta_rl.runs.log import Row, read_rows
-
 
 SEEN = (
     "Test tasks are the training tasks, as the benchmark has it: the numbers say what was learned, not how it does on "
@@ -62,15 +62,17 @@ class PolicyKind:
         """Play every task, and Meta-World's own evaluator where `protocol` asks for it: the fields of a `Record` that
         tell what came of it, and a recording if `record` asks for one."""
         distribution, display = open_distribution(agent, split), Display.of(say)
-        recorder = Recorder(replayed(distribution, protocol)) if record else None
+        shown = replayed(distribution, protocol)
+        recorder, practice = (Recorder(shown), PracticeRecorder(shown)) if record else (None, None)
         tasks = test_tasks(distribution, protocol.test_tasks, protocol.evaluation_seed)
         with display.bar("evaluating", len(tasks) * (protocol.adaptation_steps + 1)) as bar:
             evaluation = evaluate(
-                agent.learner, agent.weights, distribution, protocol, None, recorder, tasks, bar.advance
+                agent.learner, agent.weights, distribution, protocol, None, recorder, tasks, bar.advance, practice
             )
         if evaluation.missing_success:
             display(f"{agent.config.env}: {evaluation.missing_success}")
-        played = recorder.recording(about(agent, protocol, distribution, evaluation), evaluation) if recorder else None
+        told = about(agent, protocol, distribution, evaluation.missing_success)
+        played = recorder.recording(told, evaluation.tasks, practice) if recorder else None
         stock = None
         if protocol.stock_goals:
             from meta_rl.evaluation.metaworld import stock_evaluation

@@ -19,6 +19,10 @@ from meta_rl.evaluation.recording import Recording
 
 MOMENTS = 84
 """Moments of an episode that are kept, about evenly spaced."""
+PRACTISED = 10
+"""Episodes of practice between two stages that are kept, at most."""
+PRACTICE_MOMENTS = 30
+"""Moments of each of them, at most."""
 FULL = 32767
 """The largest int16."""
 FINE = 10_000
@@ -40,7 +44,8 @@ class Replays:
 
     def tasks(self, recording: Recording, scene_of: Callable[[Task], Scene]) -> Iterator[dict[str, Any]]:
         """JSON-able, per task: ``family`` (its key in `data`), ``goal`` in words, ``marks`` (see `Scene.marks`), the
-        poses of its ``fixed`` bodies, the ``shapes`` of a plane scene, and the ``stages``.
+        poses of its ``fixed`` bodies, the ``shapes`` of a plane scene, the ``stages`` and, if it was recorded, the
+        ``practice`` between each and the next one (see `pack_practice`).
 
         A stage is its first episode: ``moments``, ``returns`` (so far, at each moment), ``success`` (the first moment
         at or after it, or -1), ``met`` (runs of moments ``[first, last]`` where the goal is met then or since the
@@ -78,7 +83,7 @@ class Replays:
         fixed = {body for _, body, _, still in self._families[family]["pieces"] if still}
         longest = int(recording.lengths[index, :, 0].argmax())
         shapes = [_shape(shape) for shape in scene.shapes(recording.track(index, longest))]
-        return {
+        packed = {
             "family": family,
             "goal": scene.goal,
             "marks": scene.marks(),
@@ -86,6 +91,9 @@ class Replays:
             **({"shapes": shapes} if shapes else {}),
             "stages": [self._episode(recording, index, stage, scene, family) for stage in range(recording.stages)],
         }
+        if recording.practice is not None:
+            packed["practice"] = [pack_practice(recording, index, step, scene) for step in range(recording.stages - 1)]
+        return packed
 
     def _episode(self, recording: Recording, task: int, stage: int, scene: Scene, family: str) -> dict[str, Any]:
         index = (task, stage, 0)
@@ -162,18 +170,67 @@ def pack_poses(poses: NDArray[np.float32]) -> dict[str, Any]:
     # A quaternion and its negative are the same turn; of the two, the one closer to the moment before.
     signs = np.sign((turns[1:] * turns[:-1]).sum(-1, keepdims=True))
     turns[1:] *= np.cumprod(np.where(signs == 0, 1, signs), 0)
-    scale = max(float(np.abs(poses[..., :3]).max()), 1e-3) / FULL
-    numbers = np.concatenate([poses[..., :3] / scale, turns * FULL], -1).round().clip(-FULL, FULL).astype(np.int32)
-    steps = np.diff(numbers, axis=0, prepend=0)
-    wrapped = np.moveaxis(steps, 0, -1).astype(np.int64).astype(np.uint16).astype("<u2")
-    return {"scale": scale, "poses": deflated(wrapped.tobytes())}
+    scale = _scale(poses[..., :3])
+    numbers = np.concatenate([poses[..., :3] / scale, turns * FULL], -1)
+    return {"scale": scale, "poses": _pack_steps(np.moveaxis(numbers, 0, -1))}
+
+
+def pack_practice(recording: Recording, task: int, step: int, scene: Scene) -> dict[str, Any]:
+    """The episodes between a stage and the next one, at most `PRACTISED` of them, JSON-able.
+
+    Returns:
+        ``episodes``: the numbers of those that are kept, from 1; ``captions``, in words, and ``learned``, what they
+        led to; ``moments`` (env steps), the same for all of them; ``returns`` so far ``[episode][moment]``; ``success``
+        of each. Where the scene has a path: ``numbers`` of a place (2 or 3), ``scale`` (metres per unit) and ``paths``:
+        int16 ``[episode, number, moment]``, packed as poses are. An episode that is over stays where it ended.
+    """
+    practice, names = recording.practice, recording.stage_names
+    assert practice is not None
+    kept = np.unique(np.linspace(0, practice.episodes - 1, PRACTISED).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(practice.moments) - 1, PRACTICE_MOMENTS).round().astype(int))
+    moments, index = practice.moments[chosen], (task, step, kept)
+    gained = np.cumsum(np.pad(practice.reward[index], [(0, 0), (1, 0)]), -1, dtype=np.float64)[:, moments]
+    packed: dict[str, Any] = {
+        "episodes": (kept + 1).tolist(),
+        "captions": [names.practising(episode + 1) for episode in kept.tolist()],
+        "learned": names.learned(step + 1),
+        "moments": moments.tolist(),
+        "returns": [[float(f"{value:.5g}") for value in row] for row in gained],
+        "success": practice.solved[index].tolist(),
+    }
+    paths = np.stack([scene.path(practice.state[task, step, k][chosen].astype(np.float64)) for k in kept])
+    if paths.shape[-1]:
+        scale = _scale(paths)
+        steps = _pack_steps(np.moveaxis(paths / scale, 1, -1))
+        packed |= {"numbers": paths.shape[-1], "scale": scale, "paths": steps}
+    return packed
+
+
+def unpack_paths(packed: dict[str, Any]) -> NDArray[np.float64]:
+    """Places ``[episode, moment, number]`` from what `pack_practice` gave."""
+    shape = (len(packed["episodes"]), packed["numbers"], len(packed["moments"]))
+    return np.moveaxis(_unpack_steps(packed["paths"], shape), -1, 1) * float(packed["scale"])
+
+
+def _scale(places: NDArray[np.floating[Any]]) -> float:
+    """Metres per unit."""
+    return max(float(np.abs(places).max()), 1e-3) / FULL
+
+
+def _pack_steps(numbers: NDArray[np.floating[Any]]) -> str:
+    """Numbers ``[..., time]`` as int16, each as its difference from the moment before (modulo 2^16)."""
+    whole = numbers.round().clip(-FULL, FULL).astype(np.int64)
+    return deflated(np.diff(whole, axis=-1, prepend=0).astype(np.uint16).astype("<u2").tobytes())
+
+
+def _unpack_steps(packed: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(packed)), "<u2").reshape(shape)
+    return np.asarray(np.cumsum(steps, -1, dtype=np.uint16).view(np.int16), np.float64)
 
 
 def unpack_poses(packed: dict[str, Any], bodies: int) -> NDArray[np.float64]:
     """The inverse of `pack_poses`, to the precision of its integers; the page has it in JavaScript."""
-    raw = zlib.decompress(base64.b64decode(packed["poses"]))
-    steps = np.frombuffer(raw, "<u2").reshape(bodies, 7, -1)
-    numbers = np.moveaxis(np.cumsum(steps, -1, dtype=np.uint16).view(np.int16), -1, 0).astype(np.float64)
+    numbers = np.moveaxis(_unpack_steps(packed["poses"], (bodies, 7, -1)), -1, 0)
     return np.concatenate([numbers[..., :3] * packed["scale"], numbers[..., 3:] / FULL], -1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from envs import NoDisplayError, TaskDistribution
@@ -36,7 +36,7 @@ def episodes(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     if not shown.played:
         return {"parts": []}
     judged, display = shown.played[shown.run.record.split], Display.of(say)
-    film, note = _film(*judged, display)
+    film, poster, note = _film(*judged, display)
     if film is None:
         display(f"no video on the page: {note}")
     ranges = _ranges(shown.played)
@@ -45,6 +45,7 @@ def episodes(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     return {
         "has_success": shown.run.record.has_success,
         "video": film,
+        "video_poster": poster,
         "video_note": note,
         "parts": [_part(name, played, ranges) for name, (played, _) in shown.played.items()],
         "opened": judged.recording.typical(1)[0],
@@ -52,27 +53,35 @@ def episodes(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     }
 
 
-def _film(played: Recording, distribution: TaskDistribution, display: Display) -> tuple[str | None, str]:
-    """The video in base64 and its caption, or None and the reason."""
+def _film(played: Recording, distribution: TaskDistribution, display: Display) -> tuple[str | None, str, str]:
+    """The video and its last picture in base64, and its caption; or None, nothing, and the reason."""
     families = {task.family for task in played.tasks}
     rows = played.typical(1 if len(families) > 1 else 2)[:FILMED]
     try:
         video.require_av()
         distribution.scene(played.tasks[rows[0]]).require_display()
     except (ConfigError, NoDisplayError) as error:
-        return None, str(error)
+        return None, "", str(error)
     every = max(1, round(distribution.horizon / 100))
     pictures = side_by_side.frames(played, distribution.scene, rows, every)
+    last: list[side_by_side.Picture] = []
+
+    def noted() -> Iterator[side_by_side.Picture]:
+        for picture in pictures:
+            last[:] = [picture]
+            yield picture
+
     with display.bar("drawing the video", side_by_side.picture_count(played, rows, every)) as bar:
-        encoded = video.encode(bar.over(pictures), max(2, min(20, distribution.horizon // 5)))
-    film = base64.b64encode(encoded).decode()
+        encoded = video.encode(bar.over(noted()), max(2, min(20, distribution.horizon // 5)))
+    film, poster = (base64.b64encode(data).decode() for data in (encoded, video.still(*last)))
     which = ", ".join(str(played.positions[row]) for row in rows)
     tasks = counted(len(rows), f"typical {played.about['split']} task")
     improvement = "its improvement is the median" if len(rows) == 1 else "their improvement is the median"
     if len(families) > 1:
         improvement += " of each family"
     stages = " and ".join(dict.fromkeys(played.stage_name(stage) for stage in (0, played.stages - 1)))
-    return film, f"{tasks} ({which}): {improvement}. Shown {stages}."
+    stages += ", after the practice between them, sped up" if played.practice else ""
+    return film, poster, f"{tasks} ({which}): {improvement}. Shown {stages}."
 
 
 def _ranges(recordings: Mapping[str, Played]) -> dict[str, tuple[float, float]]:

@@ -108,7 +108,7 @@ def test_recordings_hold_what_was_sent() -> None:
     evaluation = evaluate(
         agent.learner, agent.weights, levers(2), replace(agent.config.evaluate, judge_sampled=False), None, recorder
     )
-    recording = recorder.recording({}, evaluation)
+    recording = recorder.recording({}, evaluation.tasks)
     assert (recording.reward == recording.action - 2).all()
     assert recording.action.min() >= 2
 

@@ -114,7 +114,7 @@ def test_recordings_have_every_episode_with_its_states() -> None:
     agent, recorder = agent_for("maml-trpo"), Recorder()
     protocol = replace(agent.config.evaluate, judge_sampled=False)
     evaluation = evaluate(agent.learner, agent.weights, walks(split="test"), protocol, None, recorder)
-    recording = recorder.recording({}, evaluation)
+    recording = recorder.recording({}, evaluation.tasks)
     assert recording.state.shape == (3, 2, 5, HORIZON + 1, 2)
     np.testing.assert_allclose(recording.state, recording.observation, rtol=1e-6)
     np.testing.assert_array_equal(recording.returns, evaluation.returns)

@@ -19,11 +19,13 @@ from meta_rl.visualise.page.replay import (
     FINE,
     FULL,
     MOMENTS,
+    PRACTISED,
     Replays,
     pack_actions,
     pack_places,
     pack_poses,
     runs,
+    unpack_paths,
     unpack_poses,
 )
 from tests.meta_rl.evaluation.test_recording import untrained
@@ -89,6 +91,34 @@ def test_short_episodes_keep_every_moment() -> None:
     assert np.allclose(np.diff(task["stages"][0]["returns"]), played.reward[0, 0, 0])
     assert "path" not in task["stages"][0]
     assert "poses" not in task["stages"][0]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "env"), [("maml-trpo", "metaworld/ml1-reach-v3"), ("reptile", "navigation"), ("rl2", "bandit/k5-n10")]
+)
+def test_practice_goes_into_a_replay(recipe: str, env: str) -> None:
+    changes = {} if recipe == "rl2" else {"adaptation_episodes": 12}
+    played, distribution = record(untrained(recipe, env, 2, **changes), chosen=[1], practice=True), envs.make(env)
+    practice, names = played.practice, played.stage_names
+    assert practice is not None
+    (task,) = Replays().tasks(played, distribution.scene)
+    assert len(task["practice"]) == played.stages - 1
+    for step, packed in enumerate(task["practice"]):
+        kept = [number - 1 for number in packed["episodes"]]
+        assert (kept[0], kept[-1]) == (0, practice.episodes - 1)
+        assert len(kept) <= PRACTISED
+        assert packed["captions"][-1] == names.practising(practice.episodes)
+        assert packed["learned"] == names.learned(step + 1)
+        last = [row[-1] for row in packed["returns"]]
+        assert last == pytest.approx(practice.returns[0, step, kept].tolist(), rel=1e-4)
+        assert packed["success"] == practice.solved[0, step, kept].tolist()
+        if "paths" not in packed:
+            assert env.startswith("bandit")
+            continue
+        found, scene = unpack_paths(packed), distribution.scene(played.tasks[0])
+        for row, episode in zip(found, kept, strict=True):
+            path = practice.path(scene, 0, step, episode)
+            assert np.allclose(row[[0, -1]], path[[0, -1]], atol=1e-4)
 
 
 def test_families_share_the_places() -> None:

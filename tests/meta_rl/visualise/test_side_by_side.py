@@ -11,7 +11,18 @@ import pytest
 import envs
 from meta_rl.evaluation.recording import Recording, record
 from meta_rl.visualise.captions import GOOD, QUIET, Words, strip
-from meta_rl.visualise.side_by_side import GAP, HELD, caption, frames, grid
+from meta_rl.visualise.side_by_side import (
+    AFTER,
+    BEFORE,
+    GAP,
+    HELD,
+    PER_EPISODE,
+    PRACTICE,
+    caption,
+    frames,
+    grid,
+    picture_count,
+)
 from tests.meta_rl.evaluation.test_recording import untrained
 
 WIDTH = 240
@@ -30,7 +41,7 @@ def pictures(recording: Recording, tasks: list[int], every: int = 10) -> list[np
 def burnt(recording: Recording, task: int, stage: int, number: float, solved: bool) -> np.ndarray:
     """The strip that belongs below a side when its episode is over."""
     steps = recording.lengths[task, stage, 0]
-    word = Words("success", GOOD, True) if solved else Words("no success yet", QUIET, True)
+    word = Words("success", GOOD, True) if solved else Words("no success", QUIET, True)
     line = [Words(f"return {number:.2f}   step {steps}"), word]
     return strip([[Words(recording.stage_name(stage))], line], WIDTH)
 
@@ -78,8 +89,63 @@ def test_both_sides_show_the_same_moment(played: Recording) -> None:
     shown = pictures(copied, [0], every=7)
     assert len(shown) == 15 + 1 + HELD
     sides = [(p[top : top + HEIGHT, :WIDTH], p[top : top + HEIGHT, WIDTH + GAP :]) for p in shown]
-    assert all(np.array_equal(left, right) for left, right in sides)
+
+    def drawn(picture: np.ndarray) -> np.ndarray:
+        """Where there is ink, of either colour."""
+        return picture.min(-1) < 200
+
+    assert all((drawn(left) == drawn(right)).mean() > 0.999 for left, right in sides)
     assert any((sides[0][0] != left).any() for left, _ in sides)
+
+
+def test_blue_is_before_and_orange_is_after(played: Recording) -> None:
+    top = strip([[Words("x")]], WIDTH).shape[0]
+    last = pictures(played, [0])[-1][top : top + HEIGHT]
+    for picture, own, other in ((last[:, :WIDTH], BEFORE, AFTER), (last[:, WIDTH + GAP :], AFTER, BEFORE)):
+        assert near(picture, own) > 20
+        assert near(picture, other) == 0
+
+
+def near(picture: np.ndarray, colour: str) -> int:
+    """Pixels of that colour."""
+    rgb = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8).astype(int)
+    return int((np.abs(picture - rgb).max(-1) < 12).sum())
+
+
+def test_success_is_a_frame_and_its_absence_is_final_at_the_end(played: Recording) -> None:
+    success = np.zeros_like(played.success)
+    success[0, -1, 0, 50] = True
+    made = dataclasses.replace(played, success=success)
+    top = strip([[Words("x")]], WIDTH).shape[0]
+    shown = pictures(made, [0])
+    for picture, framed in ((shown[4], False), (shown[-1], True)):  # after 40 env steps, at the end
+        right, left = picture[top : top + HEIGHT, WIDTH + GAP :], picture[top : top + HEIGHT, :WIDTH]
+        assert (near(right[:3], GOOD) == 3 * WIDTH) == framed
+        assert near(left[:3], GOOD) < 3 * WIDTH
+    assert not np.array_equal(caption(made, 0, 0, 40, WIDTH), caption(made, 0, 0, 100, WIDTH))
+    ended = burnt(made, 0, 0, made.returns[0, 0, 0], solved=False)
+    assert np.array_equal(caption(made, 0, 0, 100, WIDTH), ended)
+
+
+@pytest.mark.parametrize(("recipe", "env"), [("maml-trpo", "navigation"), ("rl2", "bandit/k5-n10")])
+def test_the_practice_comes_first(recipe: str, env: str) -> None:
+    recording = record(untrained(recipe, env, 2), practice=True)
+    practice, names, scene_of = recording.practice, recording.stage_names, envs.make(env).scene
+    assert practice is not None
+    shown = list(frames(recording, scene_of, [1], 10, WIDTH))
+    plain = list(frames(dataclasses.replace(recording, practice=None), scene_of, [1], 10, WIDTH))
+    assert len(shown) == picture_count(recording, [1], 10)
+    first = len(shown) - len(plain)
+    assert all(np.array_equal(a, b) for a, b in zip(shown[first:], plain, strict=True))
+    # At the end of the first episode its whole return stands below the right side; then what all of them led to.
+    below = strip([[Words("x")]], WIDTH).shape[0] + HEIGHT
+    steps = int(practice.lengths[1, 0, 0])
+    number = Words(f"return {practice.returns[1, 0, 0]:.2f}   step {steps}")
+    expected = strip([[Words(names.practising(1), PRACTICE)], [number]], WIDTH)
+    found = shown[PER_EPISODE - 1][below : below + len(expected), WIDTH + GAP :]
+    assert np.array_equal(found, expected)
+    words = strip([[Words(names.learned(recording.stages - 1), PRACTICE)]], WIDTH)
+    assert np.array_equal(shown[first - 1][below : below + len(words) - 4, WIDTH + GAP :], words[:-4])
 
 
 def test_a_side_that_is_over_stands_still(played: Recording) -> None:
@@ -98,6 +164,10 @@ def test_several_tasks_make_a_grid(played: Recording) -> None:
     assert two.shape == (2 * height, width, 3)
     assert three.shape == (2 * height, 2 * width, 3)
     assert np.array_equal(three[:height, :width], one)
+    # The third stands in the middle of its row.
+    margins = three[height:, : width // 2], three[height:, -(width // 2) :]
+    assert all((margin == 249).all() for margin in margins)
+    assert (three[height:, width // 2 : -(width // 2)] != 249).any()
 
 
 def test_a_grid_has_even_sides() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import meta_rl
 from meta_rl.cli import main, showing
 from meta_rl.config import TrainConfig
-from meta_rl.evaluation.episodes import evaluate
-from meta_rl.evaluation.playing import Live
 from meta_rl.training.train import train
 from meta_rl.visualise.options import ViewConfig
-from meta_rl.visualise.view import Page
+from meta_rl.visualise.view import server as server_module
+from meta_rl.visualise.view.clock import AT_MOST, LEARNED_SECONDS, PAUSE, PRACTICE_SECONDS, SECONDS, Clock
+from meta_rl.visualise.view.wishes import Wishes
 from tests.browser import browser, requests, wait
 
 
@@ -32,41 +33,101 @@ def run(tiny: Callable[..., TrainConfig]) -> Path:
     return train(tiny(iterations=2), say=lambda _: None)
 
 
-def test_every_press_is_one_adaptation_step(run: Path) -> None:
-    import envs
-
-    agent = meta_rl.load(run)
-    live = Live(agent, "test")
-    assert live.families == {"navigation": [0, 1, 2, 3]}
-    live.choose("navigation", 2)
-    expected = evaluate(agent.learner, agent.weights, envs.make("navigation", "test"), agent.config.evaluate)
-    assert live.task == expected.tasks[2]
-    assert (live.steps, live.score(0)[0]) == (0, pytest.approx(expected.returns[2, 0, 0]))
-    live.adapt()
-    assert live.steps == 1
-    assert [live.score(stage)[0] for stage in (0, 1)] == pytest.approx(expected.returns[2, :, 0], rel=1e-4)
-    live.adapt()
-    assert live.steps == 2
-    assert live.score(1)[0] == pytest.approx(expected.returns[2, 1, 0], rel=1e-4)
-    live.choose("navigation", 0)
-    assert live.steps == 0
-
-
 def test_the_iteration_asked_for_is_the_one_shown(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = MagicMock()
-    server.gui.add_dropdown.return_value.value = "navigation"
-    monkeypatch.setattr(showing, "viser_server", lambda port: server)
-    monkeypatch.setattr(Page, "play_forever", MagicMock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(showing, "viser_server", lambda port: MagicMock())
+    shown = MagicMock()
+    monkeypatch.setattr(showing, "serve", shown)
+    monkeypatch.setattr(showing, "Visitor", MagicMock())
+    monkeypatch.setattr(showing, "Live", MagicMock())
     showing.view_run(run, ViewConfig(iteration=1))
-    assert server.gui.add_markdown.call_args_list[0].args[0].endswith("test tasks, iteration 1")
-    server.stop.assert_called_once_with()
+    shown.call_args.args[1]("a browser")
+    client, opened, title = showing.Visitor.call_args.args  # type: ignore[attr-defined]
+    opened("wanted", "told")
+    agent, *others = showing.Live.call_args.args  # type: ignore[attr-defined]
+    assert (client, agent.iteration, others) == ("a browser", 1, ["test", run, "wanted", "told"])
+    assert title.endswith("test tasks, iteration 1")
     monkeypatch.undo()
     pytest.importorskip("viser")
     (run / "checkpoints" / "00000001" / "state.json").unlink()
     assert main(["view", str(run), "--port", "0", "--iteration", "1"]) == 1
     assert "checkpoints/00000001: unreadable" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_refused_if_it_was_asked_for(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("viser")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["view", str(run), "--port", str(port)]) == 2
+    said = capsys.readouterr()
+    assert said.err == f"meta-rl view: --port: {port} is taken; name another one, or 0 for any that is free\n"
+    assert said.out == ""
+
+
+def test_the_default_port_may_move_on_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(server_module.time, "sleep", MagicMock(side_effect=KeyboardInterrupt))
+    server = MagicMock()
+    server.get_port.return_value = 8081
+    server_module.serve(server, MagicMock(), said.append, None)
+    assert said == ["view: port 8080 is taken; http://127.0.0.1:8081 (Ctrl-C ends it)", "view: ended"]
+    said.clear()
+    server_module.serve(server, MagicMock(), said.append, 8081)
+    assert said[0] == "view: http://127.0.0.1:8081 (Ctrl-C ends it)"
+
+
+def test_only_the_newest_choice_is_played() -> None:
+    played: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+    wishes = Wishes(lambda words: played.append(-1), debounce=0.05)
+
+    def slow() -> None:
+        begun.set()
+        go_on.wait(60)
+        played.append(0 if wishes.fresh() else -2)
+
+    wishes.choose(slow)
+    assert begun.wait(60)
+    for number in range(1, 12):  # what a slider passes
+        wishes.choose(lambda number=number: played.append(number))  # type: ignore[misc]
+    wishes.step(lambda: played.append(100))
+    wishes.step(lambda: played.append(101))
+    go_on.set()
+    wait(lambda: 101 in played)
+    assert played == [-2, 11, 101]  # the first one knew that it was stale
+    wishes.end()
+
+
+def test_what_goes_wrong_is_said_and_the_next_wish_is_fulfilled() -> None:
+    said: list[str] = []
+    wishes = Wishes(said.append, debounce=0.0)
+    wishes.choose(lambda: said.append(str(1 // 0)))
+    wait(lambda: said)
+    assert said == ["ZeroDivisionError: integer division or modulo by zero"]
+    wishes.step(lambda: said.append("next"))
+    wait(lambda: len(said) == 2)
+    wishes.end()
+
+
+def test_the_practice_comes_once_and_the_episodes_again_and_again() -> None:
+    clock = Clock()
+    clock.restart(practice=3)
+    assert clock.tick(100.0) == (0, 0.0, False)
+    assert clock.tick(100.0 + AT_MOST * 1.5)[0] == 1
+    assert clock.tick(100.0 + AT_MOST * 3.1) == (2, 1.0, True)
+    both = 100.0 + AT_MOST * 3 + LEARNED_SECONDS
+    assert clock.tick(both + SECONDS / 2) == (None, pytest.approx(0.5), False)
+    assert clock.tick(both + SECONDS + PAUSE / 2) == (None, 1.0, False)
+    assert clock.tick(both + SECONDS + PAUSE * 1.1) == (None, 0.0, False)
+    clock.speed = 0.5
+    assert clock.tick(both + SECONDS + PAUSE * 1.1 + SECONDS) == (None, pytest.approx(0.5), False)
+    clock.seek(0.25)
+    assert clock.tick(1e6) == (None, pytest.approx(0.25), False)
+    clock.restart(practice=50)  # many are shown faster
+    assert clock.lead == pytest.approx(PRACTICE_SECONDS + LEARNED_SECONDS)
 
 
 @contextmanager
@@ -105,14 +166,18 @@ def window(page: Any) -> np.ndarray:
 
 
 def press_adapt(page: Any) -> None:
-    next(b for b in page.find_elements("css selector", "button") if b.text == "Adapt").click()
+    def ready() -> Any:
+        buttons = page.find_elements("css selector", "button")
+        return next((b for b in buttons if b.text == "Adapt" and b.is_enabled()), None)
+
+    wait(ready).click()
 
 
 def choose_goal(page: Any, number: int) -> None:
     """Type into the box beside the slider."""
     from selenium.webdriver import Keys
 
-    box = page.find_elements("css selector", "input.mantine-NumberInput-input, input[inputmode]")[-1]
+    box = page.find_elements("css selector", "input.mantine-NumberInput-input, input[inputmode]")[0]
     box.send_keys(Keys.CONTROL, "a")
     box.send_keys(str(number), Keys.ENTER)
 
@@ -141,11 +206,20 @@ def test_choose_a_goal_and_adapt_to_it(run: Path, tmp_path: Path) -> None:
         assert both[0] == second
         assert both[1][0] == "after 1 adaptation step"
         assert both[1][1] != both[0][1]  # the return that is shown has changed
+        wait(lambda: "practising, episode" in page.find_element("css selector", "body").text)
+        wait(lambda: "one gradient step" in page.find_element("css selector", "body").text)
         press_adapt(page)
-        wait(lambda: table(page)[-1][0] == "after 2 adaptation steps")
-        # On both sides there is a point, and it is blue.
-        blue = (0x25, 0x63, 0xEB)
-        wait(lambda: all((np.abs(half - blue).max(-1) < 40).sum() > 20 for half in np.split(window(page), 2, 1)))
+        wait(lambda: [row[0] for row in table(page)][1:] == ["after 1 adaptation step", "after 2 adaptation steps"])
+        assert table(page)[:2] == both  # what was played is kept
+        # Before is blue, the goal green, the practice violet; after it there is orange, too.
+        blue, orange = (37, 99, 235), (232, 89, 12)
+        wait(lambda: all((np.abs(window(page) - colour).max(-1) < 60).sum() > 20 for colour in (blue, orange)))
+        # Somebody else begins with a page of their own.
+        page.switch_to.new_window("tab")
+        page.get(address)
+        assert len(wait(lambda: table(page))) == 1
+        page.switch_to.window(page.window_handles[0])
+        assert len(table(page)) == 3
         assert all(address in request for request in requests(page))
 
 
