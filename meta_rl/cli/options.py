@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -39,6 +39,18 @@ class CompareConfig:
     """Run directories; of few-shot runs also tables (.json) that an earlier comparison wrote."""
     out: str = ""
     """Also write OUT.json, OUT.md, OUT.csv (training curves) and OUT.png."""
+
+
+@dataclass(frozen=True)
+class RunsConfig:
+    """List the runs and exported agents in or below folders."""
+
+    folders: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FOLDER...")]] = ("runs",)
+    """Folders to look in, and below."""
+    sort: Literal["name", "changed", "score"] = "name"
+    """By name; the last changed first; or by tasks, the best score after adaptation first."""
+    json: bool = False
+    """Print a list of objects, with scores in full."""
 
 
 @dataclass(frozen=True)
