@@ -77,13 +77,13 @@ def train_command(argv: list[str]) -> int:
     check_device(config.device)
     holds_run(config)  # refuses early; `train` asks again under its lock
     check_start(config)
-    from meta_rl.cli.showing import evaluate_with_page  # torch comes in here, after the checks
+    from meta_rl.cli.showing import evaluate_with_page, page_underway  # torch comes in here, after the checks
     from meta_rl.evaluation.report import is_evaluated, say_again
     from meta_rl.evaluation.words import command_line
     from meta_rl.runs.display import Display
     from meta_rl.training.train import train
 
-    run_dir = train(config)
+    run_dir = train(config, page=page_underway)
     if is_evaluated(run_dir, config.evaluate):
         display = Display()
         say_again(run_dir, display)
@@ -253,10 +253,16 @@ def report_command(argv: list[str]) -> int:
     from meta_rl.cli.showing import report_page
     from meta_rl.evaluation.record import evaluation_path
     from meta_rl.evaluation.report import evaluate_run
+    from meta_rl.runs.standing import Begun
 
-    for folder in folders:
-        if not evaluation_path(folder).exists():
-            evaluate_run(folder, load_config(folder / "config.json").evaluate, data=options.data)
+    for folder, config in found:
+        if evaluation_path(folder).exists():
+            continue
+        standing = Begun.read(folder).standing
+        if standing.complete:
+            evaluate_run(folder, config.evaluate, data=options.data)
+        else:
+            print(f"{folder}: {standing.words()}; not evaluated yet, so the page shows its training")
     path.parent.mkdir(exist_ok=True)
     report_page(folders, path)
     return 0

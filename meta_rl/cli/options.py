@@ -22,7 +22,8 @@ class ReportConfig:
     """Write the page of a run, or of several."""
 
     runs: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN...")]] = ()
-    """Run directories. One that was not evaluated yet is evaluated first."""
+    """Run directories. One that has finished and was not evaluated yet is evaluated first; one that is training, or was
+    stopped, is shown as far as it is."""
     out: str = ""
     """The .html file; default RUN/report.html for one run, report.html for several."""
     env: str = ""

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from meta_rl.config import TrainConfig
+from meta_rl.config import TrainConfig, load_config
+from meta_rl.errors import RunError
 from meta_rl.runs.durable import in_use
 from meta_rl.runs.folder import MANIFEST, is_exported, kept
 from meta_rl.runs.log import last_row
@@ -50,6 +52,42 @@ class Standing(NamedTuple):
             return f"iteration {self.iteration:,}, exported"
         state = "" if self.state == "finished" else f", {self.state}"
         return f"iteration {self.iteration:,} of {self.iterations:,}{state}"
+
+    def sentence(self, judged: int | None = None) -> str:
+        """What a page says of it; nothing of a run that is complete and was judged after its last iteration.
+
+        Args:
+            judged: the iteration after which it was judged, if it was.
+        """
+        if judged == self.iteration and self.complete:
+            return ""
+        words = f"{self.words()}."
+        if judged is not None:
+            words = f"{self.words()}; judged after iteration {judged:,}."
+        return words[0].upper() + words[1:]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run of which nothing is known but its config and how far it is."""
+
+    folder: Path
+    config: TrainConfig
+    standing: Standing
+
+    @classmethod
+    def read(cls, folder: Path) -> Begun:
+        """The run in `folder`.
+
+        Raises:
+            ConfigError: its config is not one.
+            RunError: a file of it is damaged.
+        """
+        config = load_config(folder / "config.json")
+        try:
+            return cls(folder, config, read_standing(folder, config))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
 
 
 def read_standing(folder: Path, config: TrainConfig) -> Standing:

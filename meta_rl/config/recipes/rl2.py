@@ -79,6 +79,11 @@ class Rl2Config(AlgorithmConfig):
     """Factor on the rewards that the network reads."""
 
     @property
+    def remembers(self) -> bool:
+        """See `AlgorithmConfig`."""
+        return True
+
+    @property
     def needs_mean_reward(self) -> bool:
         """See `AlgorithmConfig`."""
         return self.learn_from_means
