@@ -91,7 +91,8 @@ def train_command(argv: list[str]) -> int:
         display.place("report", run_dir / "report.html")
     else:
         record = evaluate_with_page(run_dir, config.evaluate)
-        log_evaluation(config.logger, run_dir, config, record.iteration, record.scalars())
+        written = [run_dir / name for name in ("evaluation.json", "report.md", "report.html")]
+        log_evaluation(config.logger, run_dir, config, record.iteration, record.scalars(), paths=written)
     return 0
 
 
