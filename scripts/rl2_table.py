@@ -24,6 +24,10 @@ from meta_rl.cli.commands import parse_train
 RUNS = Path("runs/rl2_table")
 OUT = Path("results/rl2_table")
 TASKS_AT_ONCE = 500
+COLUMNS = 4
+"""Panels beside each other in the figure."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+"""Colours of recipes, told apart by the colour-blind too (Okabe and Ito)."""
 TRAINED = (25, 100)
 """Episodes in the trials that MDPs are trained on. Each state comes back more often than in a shorter one, so that its
 memory pays sooner; shorter rows are the first episodes of such a trial."""
@@ -136,22 +140,37 @@ def write() -> None:
              "|---|---|---|---|---|---|---|---|---|---|---|---|---|", *map(line, results)]  # fmt: skip
     OUT.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
     OUT.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    draw(results, OUT.with_suffix(".png"))
+
+
+def draw(results: list[dict[str, Any]], path: Path) -> None:
+    """Draw the training curve of every row in a grid, beside the published number; one legend for all."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(results), figsize=(3 * len(results), 3), squeeze=False)
-    for axis, result in zip(axes[0], results, strict=True):
-        axis.plot(result["curve"]["env_steps"], result["curve"]["total_reward"], label=result["recipe"])
+    recipes = list(dict.fromkeys(result["recipe"] for result in results))
+    rows = -(-len(results) // COLUMNS)
+    figure, axes = pyplot.subplots(rows, COLUMNS, figsize=(10, 2.3 * rows + 0.5), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(results) :]:
+        axis.set_axis_off()
+    for axis, result in zip(axes.flat, results, strict=False):
+        millions = [steps / 1e6 for steps in result["curve"]["env_steps"]]
+        recipe = result["recipe"]
+        axis.plot(millions, result["curve"]["total_reward"], color=COLOURS[recipes.index(recipe)], label=recipe)
         if result["published"]:
-            axis.axhline(result["published"], color="grey", linestyle="--", label="published RL2")
-        axis.set_title(f"{result['env']}, {result['episodes']} episodes", fontsize=8)
-        axis.set_xlabel("env steps")
-    axes[0][0].set_ylabel("total reward of a trial")
-    axes[0][0].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(OUT.with_suffix(".png"), dpi=110)
+            axis.axhline(result["published"], color="grey", linestyle="--", label="RL2 as published")
+        episodes = f", {result['episodes']} episodes" if result["episodes"] > 1 else ""
+        axis.set_title(f"{result['env']}{episodes}", fontsize=9)
+        axis.tick_params(labelsize=7)
+    figure.supxlabel("million env steps", fontsize=9)
+    figure.supylabel("total reward of a trial", fontsize=9)
+    found = [axis.get_legend_handles_labels() for axis in axes.flat[: len(results)]]
+    named = {label: handle for handles, labels in found for handle, label in zip(handles, labels, strict=True)}
+    figure.legend(named.values(), named, loc="outside upper center", ncols=len(named), fontsize=9, frameon=False)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
 
 
 def main() -> None:

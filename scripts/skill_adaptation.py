@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from meta_rl.cli.commands import parse_options
+from meta_rl.cli.parsing import parse_options
 from meta_rl.config import validate
 from meta_rl.errors import ConfigError
 from meta_rl.studies.skill import SkillConfig, compare_with_scratch, skill_table, write_skill

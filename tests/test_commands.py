@@ -96,10 +96,11 @@ MAKE = starting("make ")
 PYTEST = starting("pytest ")
 SCRIPTS = starting("python scripts/")
 PIP = starting("pip install ")
+LISTS = starting("meta-rl runs ")
 
 
 def test_somebody_runs_it() -> None:
-    known = {*TRAIN, *RUNS, *ENVS, *MAKE, *PYTEST, *SCRIPTS, *PIP}
+    known = {*TRAIN, *RUNS, *ENVS, *MAKE, *PYTEST, *SCRIPTS, *PIP, *LISTS}
     unknown = [c for c in COMMANDS if c not in known and not elsewhere(c)]
     assert unknown == [], "no rule in tests/test_commands.py runs these"
     assert len(TRAIN) > 10  # the search finds what is there
@@ -175,6 +176,14 @@ def test_on_a_run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
         pytest.importorskip("minari", reason="the extra minari is not installed")
     text = re.sub(r"RUN RUN( \.\.\.)?|RUN ?\.\.\.", "RUN0 RUN1", command)
     assert main(arguments(re.sub(r"\bRUN\b", "RUN2", text))) == 0
+
+
+@pytest.mark.parametrize("command", LISTS)
+def test_runs(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(folder)
+    assert main([word.replace("FOLDER", ".") for word in arguments(command)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"RUN{seed}" in said for seed in "012")
 
 
 @pytest.mark.parametrize("command", ENVS)

@@ -14,7 +14,7 @@ from meta_rl.evaluation.record import write_record_file
 from meta_rl.evaluation.scores import MODE, SAMPLED, Record, Score, Stage
 from tests.meta_rl.conftest import TINY
 from tests.meta_rl.untrained import untrained
-from tests.test_commands import script
+from tests.test_commands import ROOT, script
 
 
 @pytest.mark.parametrize(
@@ -173,3 +173,16 @@ def test_step_sizes_are_tried_on_training_tasks() -> None:
     before, after = rows[0][4].split(" -> ")
     assert before == after  # no step was taken
     assert rows[1][4].split(" -> ")[0] == before
+
+
+@pytest.mark.parametrize(("rows", "high"), [(14, 4), (3, 1)])
+def test_the_curves_of_the_rl2_table_are_a_grid(rows: int, high: int, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from PIL import Image
+
+    kept = json.loads((ROOT / "results" / "rl2_table.json").read_text())
+    script("rl2_table").draw(kept[:rows], tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as picture:
+        width, height = picture.size
+    assert width == pytest.approx(1100, abs=2)
+    assert height == pytest.approx(110 * (2.3 * high + 0.5), abs=2)

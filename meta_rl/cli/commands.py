@@ -1,4 +1,4 @@
-"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | export | envs``.
+"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | export | runs | envs``.
 
 Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
 before torch or metaworld are imported and before anything is written.
@@ -6,12 +6,9 @@ before torch or metaworld are imported and before anything is written.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import dataclasses
 import inspect
-import io
-import re
 import shlex
 import signal
 import sys
@@ -19,21 +16,20 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-
-import tyro
+from typing import Any
 
 import envs
 from meta_rl.cli.environments import ASKED_FOR, know, know_own, of_run
+from meta_rl.cli.listing import runs_command
 from meta_rl.cli.options import (
     COMPLETION,
     CompareConfig,
     EnvsCheckConfig,
     EnvsConfig,
     ReportConfig,
-    option_names,
     take_option,
 )
+from meta_rl.cli.parsing import parse_options
 from meta_rl.config import (
     RECIPES,
     EvaluateConfig,
@@ -51,8 +47,6 @@ from meta_rl.runs.loggers import check_loggers, log_evaluation
 
 EVERY = "all"
 """``--iteration`` of all that are kept."""
-
-_C = TypeVar("_C")
 
 
 def run_command(command: str, rest: list[str]) -> int:
@@ -83,13 +77,13 @@ def train_command(argv: list[str]) -> int:
     check_device(config.device)
     holds_run(config)  # refuses early; `train` asks again under its lock
     check_start(config)
-    from meta_rl.cli.showing import evaluate_with_page  # torch comes in here, after the checks
+    from meta_rl.cli.showing import evaluate_with_page, page_underway  # torch comes in here, after the checks
     from meta_rl.evaluation.report import is_evaluated, say_again
     from meta_rl.evaluation.words import command_line
     from meta_rl.runs.display import Display
     from meta_rl.training.train import train
 
-    run_dir = train(config)
+    run_dir = train(config, page=page_underway)
     if is_evaluated(run_dir, config.evaluate):
         display = Display()
         say_again(run_dir, display)
@@ -97,7 +91,8 @@ def train_command(argv: list[str]) -> int:
         display.place("report", run_dir / "report.html")
     else:
         record = evaluate_with_page(run_dir, config.evaluate)
-        log_evaluation(config.logger, run_dir, config, record.iteration, record.scalars())
+        written = [run_dir / name for name in ("evaluation.json", "report.md", "report.html")]
+        log_evaluation(config.logger, run_dir, config, record.iteration, record.scalars(), paths=written)
     return 0
 
 
@@ -259,10 +254,16 @@ def report_command(argv: list[str]) -> int:
     from meta_rl.cli.showing import report_page
     from meta_rl.evaluation.record import evaluation_path
     from meta_rl.evaluation.report import evaluate_run
+    from meta_rl.runs.standing import Begun
 
-    for folder in folders:
-        if not evaluation_path(folder).exists():
-            evaluate_run(folder, load_config(folder / "config.json").evaluate, data=options.data)
+    for folder, config in found:
+        if evaluation_path(folder).exists():
+            continue
+        standing = Begun.read(folder).standing
+        if standing.complete:
+            evaluate_run(folder, config.evaluate, data=options.data)
+        else:
+            print(f"{folder}: {standing.words()}; not evaluated yet, so the page shows its training")
     path.parent.mkdir(exist_ok=True)
     report_page(folders, path)
     return 0
@@ -346,6 +347,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "export": export_command,
     "report": report_command,
     "view": view_command,
+    "runs": runs_command,
     "envs": envs_command,
 }
 
@@ -380,65 +382,6 @@ def find_recipe(argv: list[str]) -> str:
     if argv and not argv[0].startswith("-"):
         return argv[0]
     return next((argument for argument in argv if argument in RECIPES), TrainConfig.recipe)
-
-
-def parse_options(
-    cls: type[_C], default: _C, argv: list[str], program: str, about: str | None = None, flags: bool = False
-) -> _C:
-    """Parse `argv` into `cls` with tyro; its explanations become one line.
-
-    Args:
-        flags: switches are given by name alone, without True or False.
-    Raises:
-        ConfigError: an unknown option (with the closest valid one) or a bad value.
-    """
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            config, unknown = tyro.cli(
-                cls,
-                default=default,
-                args=argv,
-                prog=program,
-                description=about,
-                return_unknown_args=True,
-                config=(
-                    tyro.conf.OmitArgPrefixes,
-                    tyro.conf.AvoidSubcommands,
-                    *(() if flags else (tyro.conf.FlagConversionOff,)),
-                ),
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):  # --help
-            print(said.getvalue(), end="")
-            raise
-        raise ConfigError(with_closest(one_line(said.getvalue()))) from None
-    if unknown:
-        options = option_names(default)
-        name = "--" + unknown[0].replace("_", "-").lstrip("-").rpartition(".")[2]  # --algorithm.inner-lr, say
-        owners = [recipe for recipe, row in RECIPES.items() if name in option_names(row.algorithm)]
-        if isinstance(default, TrainConfig) and owners and name not in options:
-            raise ConfigError(f"{name}: not an option of {default.recipe}; of {', '.join(owners)}")
-        raise ConfigError(f"unknown option {unknown[0]!r}; closest: {envs.closest(name, options)}")
-    return config
-
-
-def one_line(text: str) -> str:
-    """The message inside a boxed, many-line explanation, as one line of words."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    sections = [" ".join(part.split()) for part in re.split(r"[─-╿]+|-{5,}", plain)]
-    # The title comes first, the message next, then the help text of the option.
-    filled = [section for section in sections if section]
-    return filled[min(1, len(filled) - 1)] if filled else "bad options"
-
-
-def with_closest(line: str) -> str:
-    """tyro's message about a value that is none of its option's choices, with the closest one; other messages alone."""
-    found = re.fullmatch(r"invalid choice '(.*)' for argument .* Expected one of \((.*)\)\.", line)
-    if not found:
-        return line
-    close = envs.closest(found[1], re.findall(r"'([^']*)'", found[2]))
-    return f"{line[:-1]}; closest: {close}"
 
 
 def check_split(env: str, split: str) -> None:

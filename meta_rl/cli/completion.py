@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import envs
-from meta_rl.cli.options import COMPLETION, CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, leaves
+from meta_rl.cli.options import COMPLETION, CompareConfig, EnvsCheckConfig, EnvsConfig, ReportConfig, RunsConfig, leaves
 from meta_rl.config import RECIPES, EvaluateConfig, check_choice, default_config
 from meta_rl.config.fewshot import TASK_KINDS, example_name
 from meta_rl.errors import ConfigError
@@ -74,6 +74,7 @@ def command_types() -> dict[str, Any]:
         "export": _options(ExportConfig(), env=()),
         "report": _options(ReportConfig()),
         "view": _options(ViewConfig(), env=()),
+        "runs": _options(RunsConfig()),
         "envs": {
             "check": _options(EnvsCheckConfig(), split=OFFERED_SPLITS),
             **dict.fromkeys(_parts(), _options(EnvsConfig())),

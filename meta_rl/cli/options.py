@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -22,7 +22,8 @@ class ReportConfig:
     """Write the page of a run, or of several."""
 
     runs: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN...")]] = ()
-    """Run directories. One that was not evaluated yet is evaluated first."""
+    """Run directories. One that has finished and was not evaluated yet is evaluated first; one that is training, or was
+    stopped, is shown as far as it is."""
     out: str = ""
     """The .html file; default RUN/report.html for one run, report.html for several."""
     env: str = ""
@@ -39,6 +40,18 @@ class CompareConfig:
     """Run directories; of few-shot runs also tables (.json) that an earlier comparison wrote."""
     out: str = ""
     """Also write OUT.json, OUT.md, OUT.csv (training curves) and OUT.png."""
+
+
+@dataclass(frozen=True)
+class RunsConfig:
+    """List the runs and exported agents in or below folders."""
+
+    folders: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="FOLDER...")]] = ("runs",)
+    """Folders to look in, and below."""
+    sort: Literal["name", "changed", "score"] = "name"
+    """By name; the last changed first; or by tasks, the best score after adaptation first."""
+    json: bool = False
+    """Print a list of objects, with scores in full."""
 
 
 @dataclass(frozen=True)

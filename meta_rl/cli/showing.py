@@ -14,13 +14,14 @@ from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.compare import compare_runs
 from meta_rl.evaluation.episodes import test_tasks
 from meta_rl.evaluation.live import Live
-from meta_rl.evaluation.playing import opened, play
-from meta_rl.evaluation.record import evaluated, files
+from meta_rl.evaluation.playing import Shown, opened, play
+from meta_rl.evaluation.record import evaluated, evaluation_path, files
 from meta_rl.evaluation.recording import Recording, record
 from meta_rl.evaluation.report import evaluate_and_record
 from meta_rl.evaluation.scores import Record
 from meta_rl.runs.display import Display
 from meta_rl.runs.folder import of_iteration, results_dir
+from meta_rl.runs.standing import Begun
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig, ViewConfig
 from meta_rl.visualise.page.write import write_page
@@ -41,19 +42,38 @@ def evaluate_with_page(run_dir: Path, protocol: EvaluateConfig, say: Say = print
 
 
 def report_page(run_dirs: Sequence[Path], out: Path, say: Say = print, at_hand: Recording | None = None) -> Path:
-    """Write the page of evaluated runs, and say where it is.
+    """Write the page of runs, and say where it is. Runs without an evaluation are shown as far as they are.
 
     Args:
         out: the .html file.
-        at_hand: a recording of the test tasks of the only run; otherwise they are played again.
+        at_hand: a recording of the test tasks of the only run; otherwise what was kept of its evaluation is taken, or
+            played again.
     Raises:
-        ConfigError: a run has no evaluation or has gone on since, or runs do not compare.
+        ConfigError: runs do not compare.
+        RunError: a run is damaged.
     """
-    runs, display = evaluated(run_dirs, "go on one page"), Display.of(say)
+    display, judged = Display.of(say), [folder for folder in run_dirs if evaluation_path(folder).exists()]
+    runs = evaluated(judged, "go on one page")
     comparison = compare_runs(runs) if len(runs) > 1 else None
-    shown = [play(run, len(runs), display, at_hand) for run in runs]
+    waiting = iter(runs)
+    shown = [
+        play(next(waiting), len(run_dirs), display, at_hand) if folder in judged else Begun.read(folder)
+        for folder in run_dirs
+    ]
     display.place("report", write_page(shown, out, display, comparison))
     return out
+
+
+def page_underway(run_dir: Path) -> None:
+    """Write the page of a run that is training: its curves so far, and the numbers of its last evaluation if it has
+    one. Nothing is loaded or played for it.
+
+    Raises:
+        OSError, ConfigError, RunError: it cannot be written, or a file that it is made of is damaged.
+    """
+    judged = evaluation_path(run_dir).exists()
+    shown = Shown(evaluated([run_dir])[0], {}) if judged else Begun.read(run_dir)
+    write_page([shown], files(run_dir).report.with_suffix(".html"), lambda line: None)
 
 
 def render_run(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:

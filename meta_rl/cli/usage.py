@@ -17,6 +17,7 @@ USAGE = """usage: meta-rl COMMAND ...
   compare RUN... [TABLE.json] [--out FILE]                evaluated runs in one table (and FILE.json, .csv, .png)
   record RUN [options]                                    every step of the test episodes as arrays, or for Minari
   export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
+  runs [FOLDER ...] [--sort changed] [--json]             list the runs below a folder: progress and scores
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 

@@ -55,6 +55,11 @@ class AlgorithmConfig:
         return False
 
     @property
+    def remembers(self) -> bool:
+        """Whether a policy adapts by remembering its episodes rather than by steps."""
+        return False
+
+    @property
     def needs_success(self) -> bool:
         """Whether tasks have to have goals that can be met."""
         return False

@@ -32,6 +32,7 @@ RESUMABLE_CHANGES = {
     "run_dir",
     "checkpoint_every",
     "keep_checkpoints",
+    "report_every",
     "evaluate",
     "logger",
     "fewshot.data",  # the data itself may not: see `meta_rl.runs.recorded`

@@ -65,6 +65,8 @@ class TrainConfig:
     """Iterations between checkpoints."""
     keep_checkpoints: NonNegativeInt = 3
     """Newest checkpoints kept; 0: all of them."""
+    report_every: NonNegativeInt = 0
+    """Iterations between pages (RUN/report.html) that are written while it trains; 0: only at the end."""
     logger: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Loggers that get the metrics besides the files of the run; each needs the extra of its name."""
     env_options: EnvOptions = field(default_factory=EnvOptions)

@@ -11,8 +11,9 @@ from envs import TaskDistribution
 from meta_rl.agents.agent import Agent, load
 from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, from_dict, make_distribution
-from meta_rl.errors import ConfigError, Say
+from meta_rl.errors import Say
 from meta_rl.evaluation.episodes import test_tasks
+from meta_rl.evaluation.keeping import JUDGED, TRAINING, keep_recording, kept_recording
 from meta_rl.evaluation.record import Evaluated, evaluation_path, read_record_file
 from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks, typical
 from meta_rl.evaluation.scores import MODE
@@ -50,34 +51,52 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     Args:
         share: number of runs on the page; each shows about ``REPLAYED // share`` tasks.
         at_hand: a recording of its test tasks, which are then not played again.
-    Raises:
-        ConfigError: the run has gone on since its evaluation.
+    Returns:
+        With the episodes that were kept of the evaluation, if any, where the run has gone on since.
     """
     if not run.acts:
         return Shown(run, {})
     agent, found, display = load(run.folder), run.record, Display.of(say)
     if agent.iteration != found.iteration:
         command = command_line("evaluate", run.folder)
-        raise ConfigError(f"RUN: {run.folder} has gone on since its evaluation; run: {command}")
+        display(f"{run.folder} has gone on since its evaluation, which the page shows; a new one: {command}")
+        return Shown(run, _kept(run, agent, max(1, REPLAYED // share)))
     protocol = from_dict(EvaluateConfig, found.protocol)
     test = open_distribution(agent, found.split)
     chosen = replayed(test, protocol, max(1, REPLAYED // share))
-    if at_hand is None:
+    recording = at_hand.select(chosen) if at_hand else kept_recording(run.folder, JUDGED, chosen)
+    if recording is None:
         display(f"playing {len(chosen)} {found.split} tasks of {run.folder} for the page")
         recording = record(agent, protocol, found.split, chosen, display=display, practice=True)
-    else:
-        recording = at_hand.select(chosen)
+        keep_recording(recording, run.folder, JUDGED, display)
     if not np.array_equal(recording.returns, found.values[MODE]["return"][chosen]):
         elsewhere = "was evaluated elsewhere (machine, libraries): its replays are not quite the evaluated episodes"
         display(f"{run.folder} {elsewhere}")
     played = {found.split: Played(recording, test)}
     if found.split == "test":
-        display("playing training tasks for comparison")
         tasks = training_tasks(agent)
         kept = first_of_each([task.family for task in tasks], min(TRAIN_TASKS, len(chosen)))
-        again = record(agent, protocol, "train", kept, tasks, display, True)
+        again = kept_recording(run.folder, TRAINING, kept)
+        if again is None:
+            display("playing training tasks for comparison")
+            again = record(agent, protocol, "train", kept, tasks, display, True)
+            keep_recording(again, run.folder, TRAINING, display)
         played["training"] = Played(again, make_distribution(run.config))
     return Shown(run, played)
+
+
+def _kept(run: Evaluated, agent: Agent, most: int) -> dict[str, Played]:
+    """What was kept of an evaluation that can no more be played as it was: `most` tasks; none if it was not kept."""
+    found, played = run.record, dict[str, Played]()
+    judged = kept_recording(run.folder, JUDGED)
+    if judged is not None:
+        first = first_of_each([task.family for task in judged.tasks], most)
+        chosen = [judged.positions[row] for row in first]
+        played[found.split] = Played(judged.select(chosen), open_distribution(agent, found.split))
+        training = kept_recording(run.folder, TRAINING)
+        if training is not None and found.split == "test":
+            played["training"] = Played(training, make_distribution(run.config))
+    return played
 
 
 def opened(run_dir: Path, agent: Agent, split: str, distribution: TaskDistribution) -> list[int]:

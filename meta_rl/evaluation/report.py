@@ -10,6 +10,7 @@ from meta_rl.agents.agent import load
 from meta_rl.config import EvaluateConfig, check_protocol, load_config, to_dict
 from meta_rl.errors import Say
 from meta_rl.evaluation import markdown
+from meta_rl.evaluation.keeping import JUDGED, keep_recording
 from meta_rl.evaluation.kinds.table import kind_of
 from meta_rl.evaluation.record import Evaluated, evaluated, files, read_record_file, write_record_file
 from meta_rl.evaluation.recording import Recording
@@ -51,7 +52,7 @@ def evaluate_run(
     config = load_config(run_dir / "config.json")
     protocol = protocol or config.evaluate
     display = Display.of(say)
-    record, _ = evaluate_and_record(run_dir, protocol, display, split, iteration, False, data)
+    record, _ = evaluate_and_record(run_dir, protocol, display, split, iteration, data)
     display.place("report", files(run_dir, iteration).report)
     log_evaluation(loggers, run_dir, config, record.iteration, record.scalars(), display)
     return record
@@ -63,15 +64,14 @@ def evaluate_and_record(
     say: Say = print,
     split: str = "test",
     iteration: int | None = None,
-    record: bool = True,
     data: str = "",
 ) -> tuple[Record, Recording | None]:
-    """As `evaluate_run`, with a recording of the episodes that a page shows; None where none was asked for, and for
-    labelled examples, which have no episodes."""
+    """As `evaluate_run`, with a recording of the episodes that a page shows, which is kept beside the evaluation; None
+    for the checkpoint of an earlier iteration, and for labelled examples, which have no episodes."""
     agent, display = load(run_dir, iteration, data), Display.of(say)
     protocol = check_protocol(replace(agent.config, evaluate=protocol)).evaluate
     display(f"evaluating iteration {agent.iteration} on {agent.config.env}, {split} tasks")
-    found, played = kind_of(agent.config).judge(agent, protocol, split, display, record)
+    found, played = kind_of(agent.config).judge(agent, protocol, split, display, iteration is None)
     evaluation = Record(
         run=run_dir.name,
         iteration=agent.iteration,
@@ -83,6 +83,8 @@ def evaluate_and_record(
     )
     place = files(run_dir, iteration)
     write_record_file(evaluation, place.evaluation)
+    if played:
+        keep_recording(played, run_dir, JUDGED, display)
     parts = report_parts(Evaluated(run_dir, agent.config, evaluation))
     text = markdown.document(parts) + "\n"
     replace_durably(place.report, text.encode())

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import IO, Any
 
 from meta_rl.errors import ConfigError, RunError
-from meta_rl.runs.lock import lock_file
+from meta_rl.runs.lock import is_locked, lock_file
+
+LOCK = ".lock"
+"""The file that a training process holds in its run directory."""
+ATTEMPTS = 5
+"""How often a process that wants it tries."""
 
 
 class CheckpointError(RunError):
@@ -62,11 +68,18 @@ def lock(run_dir: Path) -> IO[str]:
     Raises:
         ConfigError: another process holds it.
     """
-    file = open(run_dir / ".lock", "w")  # noqa: SIM115  (held on purpose)
-    if not lock_file(file):
-        file.close()
-        raise ConfigError(f"--run-dir: {run_dir} is in use by another run; choose another folder")
-    return file
+    file = open(run_dir / LOCK, "w")  # noqa: SIM115  (held on purpose)
+    for _ in range(ATTEMPTS):
+        if lock_file(file):
+            return file
+        time.sleep(0.02)  # whoever asks whether the run is in progress holds it for a moment
+    file.close()
+    raise ConfigError(f"--run-dir: {run_dir} is in use by another run; choose another folder")
+
+
+def in_use(run_dir: Path) -> bool:
+    """Whether a process holds the run directory now: it is training."""
+    return is_locked(run_dir / LOCK)
 
 
 def fsync_folder(path: Path) -> None:

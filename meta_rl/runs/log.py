@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from meta_rl.runs.loggers import Logger
 
 Row = dict[str, float]
 FILES = ("metrics.jsonl", "timing.jsonl")
+TAIL = 65536
+"""Bytes at the end of a file that the last row is looked for in."""
 
 
 class RunLog:
@@ -67,6 +70,21 @@ def note_resume(run_dir: Path, iteration: int, threads: int) -> None:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a JSON-lines file; none where there is no such file, as in an exported agent."""
     return [json.loads(line) for line in _complete_lines(path)] if path.exists() else []
+
+
+def last_row(path: Path) -> Row:
+    """The last of the rows that `read_rows` gives, without reading those before it; empty where there is none."""
+    if not path.exists():
+        return {}
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL))
+        lines = file.read().splitlines(keepends=True)
+    complete = [line for line in lines if line.endswith(b"\n")]
+    if size > TAIL and len(complete) < 2:  # the first one may be cut
+        return (read_rows(path) or [{}])[-1]
+    row: Row = json.loads(complete[-1]) if complete else {}
+    return row
 
 
 def training_seconds(run_dir: Path, iteration: int) -> float:

@@ -79,6 +79,7 @@ class Tracker:
     """
 
     def __init__(self, library: Any, run_dir: Path, config: TrainConfig, **options: Any) -> None:
+        self._library = library
         project = os.environ.get(f"{library.__name__.upper()}_PROJECT", PROJECT)
         self._run = library.init(project=project, config=to_dict(config), resume="allow", **options)
 
@@ -101,6 +102,13 @@ class Wandb(Tracker):
     def conclude(self, iteration: int, values: dict[str, float]) -> None:
         """See `Logger.conclude`."""
         self._run.summary.update(values)
+
+    def attach(self, name: str, paths: Sequence[Path]) -> None:
+        """Hand over files as an artifact called `name`, whose versions W&B counts."""
+        artifact = self._library.Artifact(name, type="evaluation")
+        for path in paths:
+            artifact.add_file(str(path))
+        self._run.log_artifact(artifact)
 
 
 def _wandb(run_dir: Path, config: TrainConfig, iteration: int) -> Tracker:
@@ -160,7 +168,13 @@ def open_loggers(config: TrainConfig, run_dir: Path, iteration: int) -> list[Log
 
 
 def log_evaluation(
-    names: Sequence[str], run_dir: Path, config: TrainConfig, iteration: int, values: dict[str, float], say: Say = print
+    names: Sequence[str],
+    run_dir: Path,
+    config: TrainConfig,
+    iteration: int,
+    values: dict[str, float],
+    say: Say = print,
+    paths: Sequence[Path] = (),
 ) -> None:
     """Hand the numbers of an evaluation to loggers, in the log of the run. It has been written by then, so of a logger
     that fails a line is said.
@@ -168,12 +182,15 @@ def log_evaluation(
     Args:
         iteration: of the agent that was evaluated.
         values: by ``split/name``.
+        paths: files of the evaluation and its page, for loggers that keep files (W&B).
     """
     for name in names:
         try:
             logger = LOGGERS[name].open(run_dir, config, iteration)
             try:
                 logger.conclude(iteration, values)
+                if paths and isinstance(logger, Wandb):
+                    logger.attach(f"evaluation-{identity(run_dir)}", paths)
             finally:
                 logger.close()
         except Exception as error:

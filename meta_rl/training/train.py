@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -34,15 +35,19 @@ from meta_rl.sources.base import Source
 from meta_rl.training.data_parallel import Shared, shared
 from meta_rl.training.warm_start import begin_with, load_start
 
+PageWriter = Callable[[Path], None]
+"""Writes a page into a run directory."""
 THREADS = "threads"
 """Key of the number of torch's threads in ``environment.json``. Sums over much data round by it in the last digits."""
 MAX_SKIPPED = 3
 """Updates in a row that may be skipped because their gradient is not finite; then the run stops."""
 
 
-def train(config: TrainConfig, say: Say = print) -> Path:
+def train(config: TrainConfig, say: Say = print, page: PageWriter | None = None) -> Path:
     """Run (or resume) the training that `config` describes and return its run directory.
 
+    Args:
+        page: writes a page of the run, every ``report_every`` iterations; without one there is none while it trains.
     Raises:
         ConfigError: an impossible setting, or the run directory holds another run, or one that began with other tasks
             or other data.
@@ -66,7 +71,7 @@ def train(config: TrainConfig, say: Say = print) -> Path:
         run_dir = open_run(config)
         with durable.lock(run_dir):
             try:
-                _train(config, problem, source, run_dir, device, display, start)
+                _train(config, problem, source, run_dir, device, display, start, page)
             except OSError as error:
                 raise RunError(f"{run_dir}: {error.strerror or error}; the last checkpoint is intact") from error
     return run_dir
@@ -80,6 +85,7 @@ def _train(
     device: torch.device,
     display: Display,
     start: Agent | None,
+    page: PageWriter | None,
 ) -> None:
     """`train` while the run directory is held."""
     checkpoints = run_dir / "checkpoints"
@@ -141,9 +147,20 @@ def _train(
                     )
                 if state.iteration % config.checkpoint_every == 0:
                     checkpoint.save_checkpoint(checkpoints, state, config.keep_checkpoints)
+                if page and config.report_every and state.iteration % config.report_every == 0:
+                    refresh_page(page, run_dir, display)
         checkpoint.save_checkpoint(checkpoints, state, config.keep_checkpoints)
     if stop.requested is not None:
         raise Stopped(stop.requested)
+
+
+def refresh_page(page: PageWriter, run_dir: Path, say: Say) -> None:
+    """Write a page of a run that goes on, also if that fails: then a line says so."""
+    try:
+        page(run_dir)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        say(f"--report-every: no page this time: {reason}")
 
 
 def header(config: TrainConfig, run_dir: Path, device: torch.device) -> list[str]:

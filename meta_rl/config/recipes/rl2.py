@@ -84,6 +84,11 @@ class Rl2Config(AlgorithmConfig):
         return 0
 
     @property
+    def remembers(self) -> bool:
+        """See `AlgorithmConfig`."""
+        return True
+
+    @property
     def needs_mean_reward(self) -> bool:
         """See `AlgorithmConfig`."""
         return self.learn_from_means

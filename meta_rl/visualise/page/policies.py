@@ -40,7 +40,10 @@ class PolicyPage:
 
     def names(self, shown: Shown) -> StageNames:
         """Adaptation steps, or episodes of a trial."""
-        return shown.played[shown.run.record.split].recording.stage_names
+        run = shown.run
+        if not shown.played:  # the run has gone on since its evaluation, and the episodes are not at hand
+            return StageNames(run.config.algorithm.remembers, run.record.protocol["adaptation_episodes"])
+        return shown.played[run.record.split].recording.stage_names
 
     def lede(self, run: Evaluated, names: StageNames) -> str:
         """Say what training took, and what was judged when."""

@@ -8,12 +8,14 @@ from meta_rl.config import RECIPES
 from meta_rl.errors import Say
 from meta_rl.evaluation.playing import Shown
 from meta_rl.runs.log import read_rows
+from meta_rl.runs.standing import Begun, read_standing
 from meta_rl.visualise.page.curves import adaptation_chart, training_charts
 from meta_rl.visualise.page.downloads import evaluation_files
 from meta_rl.visualise.page.examples import ExamplesPage
 from meta_rl.visualise.page.policies import PolicyPage
 from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.tables import commands_to_repeat, robustness, training_table, versions_table
+from meta_rl.visualise.page.underway import gather_begun
 from meta_rl.visualise.page.watch import episodes
 
 PAGES: dict[str, PolicyPage | ExamplesPage] = {
@@ -24,18 +26,21 @@ PAGES: dict[str, PolicyPage | ExamplesPage] = {
 """By what recipes learn from."""
 
 
-def gather(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
+def gather(shown: Shown | Begun, replays: Replays, say: Say) -> dict[str, Any]:
     """The data of a run for `assets/page.html`.
 
     Args:
         replays: where its replays go.
     """
+    if isinstance(shown, Begun):
+        return gather_begun(shown)
     run, record, config = shown.run, shown.run.record, shown.run.config
     kind, rows = PAGES[RECIPES[config.recipe].learns], read_rows(run.folder / "metrics.jsonl")
     names, charted = kind.names(shown), kind.charted(record)
     return {
         "eyebrow": f"{config.recipe}, seed {config.seed}",
         "headline": config.env,
+        "status": read_standing(run.folder, config).sentence(record.iteration),
         "lede": kind.lede(run, names),
         "stats": kind.stats(run, names),
         "stage_names": [names.name(stage.steps) for stage in record.stages],

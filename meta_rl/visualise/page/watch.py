@@ -25,6 +25,9 @@ SEEN = "Test tasks, which are training tasks too"
 """The title of the first one where the benchmark has it so."""
 FILMED = 4
 """Tasks in the video."""
+PICTURES, LASTING = 60, 5
+"""Pictures in the video and seconds that it takes, about, while episodes last. Drawing robots without a graphics card
+is most of what a page costs."""
 
 
 def episodes(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def _film(played: Recording, distribution: TaskDistribution, display: Display) -
         distribution.scene(played.tasks[rows[0]]).require_display()
     except (ConfigError, NoDisplayError) as error:
         return None, "", str(error)
-    every = max(1, round(distribution.horizon / 100))
+    every = max(1, round(distribution.horizon / PICTURES))
     pictures = side_by_side.frames(played, distribution.scene, rows, every)
     last: list[side_by_side.Picture] = []
 
@@ -72,7 +75,7 @@ def _film(played: Recording, distribution: TaskDistribution, display: Display) -
             yield picture
 
     with display.bar("drawing the video", side_by_side.picture_count(played, rows, every)) as bar:
-        encoded = video.encode(bar.over(noted()), max(2, min(20, distribution.horizon // 5)))
+        encoded = video.encode(bar.over(noted()), max(2, round(distribution.horizon / every / LASTING)))
     film, poster = (base64.b64encode(data).decode() for data in (encoded, video.still(*last)))
     which = ", ".join(str(played.positions[row]) for row in rows)
     tasks = counted(len(rows), f"typical {played.about['split']} task")

@@ -23,6 +23,7 @@ from meta_rl.evaluation.scores import show_below
 from meta_rl.evaluation.words import command_line, counted, wrapped
 from meta_rl.runs.display import Display
 from meta_rl.runs.durable import replace_durably
+from meta_rl.runs.standing import Begun
 from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.run import gather
 from meta_rl.visualise.page.tables import page_table
@@ -33,20 +34,23 @@ LIMIT = 5_000_000
 """Bytes that a page may take; one that takes more goes without its videos."""
 
 
-def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: Comparison | None = None) -> Path:
-    """Write the page of evaluated runs.
+def write_page(
+    shown: Sequence[Shown | Begun], out: Path, say: Say = print, comparison: Comparison | None = None
+) -> Path:
+    """Write the page of runs.
 
     Args:
-        shown: the runs with their episodes; nothing is loaded or played here.
+        shown: evaluated runs with their episodes, and others as far as they are; nothing is loaded or played here.
         out: the .html file.
-        comparison: of the runs, where there are several.
+        comparison: of the evaluated runs, where there are several.
     """
     replays, display = Replays(), Display.of(say)
     runs = [gather(one, replays, display) for one in shown]
-    for run, tab in zip(runs, tabs([one.run.folder for one in shown]), strict=True):
+    for run, tab in zip(runs, tabs(list(map(_folder, shown))), strict=True):
         run["tab"] = tab
     opened = [_for_scripts(run) for run in runs]
-    together = _together(comparison, [one.run.folder for one in shown]) if comparison else None
+    folders = [one.run.folder for one in shown if isinstance(one, Shown)]
+    together = _together(comparison, folders) if comparison else None
     data = replays.data() | {"runs": opened}
     page = _render(runs, together, data).encode()
     if len(page) > LIMIT:
@@ -67,6 +71,10 @@ def _for_scripts(run: dict[str, Any]) -> dict[str, Any]:
         "tab": run["tab"],
         "files": [{key: file[key] for key in ("name", "type", "packed")} for file in run["files"]],
     }
+
+
+def _folder(shown: Shown | Begun) -> Path:
+    return shown.folder if isinstance(shown, Begun) else shown.run.folder
 
 
 def tabs(folders: Sequence[Path]) -> list[str]:

@@ -522,7 +522,7 @@ def test_from_dict_is_strict(values: dict[str, object], message: str) -> None:
 def test_ctrl_c_says_how_to_go_on(
     tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("meta_rl.training.train.train", interrupted)

@@ -91,7 +91,14 @@ def test_whatever_differs_tells_groups_apart(variant: Variant, changes: dict[str
 
 
 def test_what_may_change_on_a_resume_does_not(variant: Variant) -> None:
-    free = {"device": "auto", "checkpoint_every": 9, "keep_checkpoints": 1, "iterations": 50, "run_dir": "elsewhere"}
+    free = {
+        "device": "auto",
+        "checkpoint_every": 9,
+        "report_every": 5,
+        "keep_checkpoints": 1,
+        "iterations": 50,
+        "run_dir": "elsewhere",
+    }
     assert seeds(variant("a"), variant("b", seed=1, evaluate__tasks_at_once=1, **free)) == {"maml-trpo": [0, 1]}
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -222,6 +223,34 @@ def test_a_library_without_a_summary_gets_the_evaluation_as_a_row(
     loggers.log_evaluation(["trackio"], finished[1], config, 2, {"test/return/stage_0": 1.5})
     assert library.options["config"] == to_dict(config)
     assert (library.logged, library.finished) == ([(2, {"test/return/stage_0": 1.5})], 1)
+
+
+class Files(Library):
+    """One that keeps files and results, as W&B does."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.summary: dict[str, float] = {}
+        self.artifacts: list[tuple[str, list[str]]] = []
+
+    def Artifact(self, name: str, type: str) -> Any:
+        paths: list[str] = []
+        return SimpleNamespace(name=name, paths=paths, add_file=paths.append)
+
+    def log_artifact(self, artifact: Any) -> None:
+        self.artifacts.append((artifact.name, artifact.paths))
+
+
+def test_the_page_goes_with_the_evaluation_where_files_are_kept(
+    monkeypatch: pytest.MonkeyPatch, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library = Files()
+    monkeypatch.setattr(loggers, "import_module", lambda name: library)
+    config, page = load_config(kept / "config.json"), kept / "report.html"
+    loggers.log_evaluation(["wandb"], kept, config, 4, {"test/return/stage_0": 1.5}, paths=[page])
+    assert library.artifacts == [(f"evaluation-{loggers.identity(kept)}", [str(page)])]
+    assert (library.summary, library.finished) == ({"test/return/stage_0": 1.5}, 1)
+    assert capsys.readouterr().out == ""
 
 
 def test_scores_of_every_kind_have_names(kept: Path) -> None:
