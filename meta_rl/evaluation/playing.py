@@ -13,7 +13,8 @@ from envs import Scene, Task, TaskDistribution, Track
 from meta_rl.agents.agent import Agent, load
 from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, from_dict
-from meta_rl.errors import ConfigError, Say
+from meta_rl.errors import ConfigError, RunError, Say
+from meta_rl.evaluation.answers import Answers, answer_episodes
 from meta_rl.evaluation.episodes import test_tasks
 from meta_rl.evaluation.record import Evaluated
 from meta_rl.evaluation.recording import Recording, first_of_each, record, training_tasks
@@ -40,10 +41,12 @@ class Shown(NamedTuple):
     Attributes:
         played: its episodes by split, those of the last training iteration as ``training``; none of a run that learns
             from labelled examples.
+        answers: of a run that learns from labelled examples, where its data is at hand.
     """
 
     run: Evaluated
     played: dict[str, Played]
+    answers: Answers | None = None
 
 
 def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | None = None) -> Shown:
@@ -55,9 +58,10 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     Raises:
         ConfigError: the run has gone on since its evaluation.
     """
+    display = Display.of(say)
     if not run.acts:
-        return Shown(run, {})
-    agent, found, display = load(run.folder), run.record, Display.of(say)
+        return Shown(run, {}, _answers(run, display))
+    agent, found = load(run.folder), run.record
     if agent.iteration != found.iteration:
         command = command_line("evaluate", run.folder)
         raise ConfigError(f"RUN: {run.folder} has gone on since its evaluation; run: {command}")
@@ -80,6 +84,19 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
         again = record(agent, protocol, "train", kept, tasks, display)
         played["training"] = Played(again, envs.make(run.config.env, "train"))
     return Shown(run, played)
+
+
+def _answers(run: Evaluated, display: Display) -> Answers | None:
+    """The answers of a run in a few test episodes; None, with the reason said, where they cannot be had again."""
+    try:
+        agent = load(run.folder)
+        if agent.iteration == run.record.iteration:
+            return answer_episodes(agent, run.record)
+        reason = f"{run.folder} has gone on since its evaluation"
+    except (ConfigError, RunError) as error:
+        reason = str(error)
+    display(f"no examples on the page: {reason}")
+    return None
 
 
 def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:

@@ -8,7 +8,8 @@ from meta_rl.config import RECIPES
 from meta_rl.errors import Say
 from meta_rl.evaluation.playing import Shown
 from meta_rl.runs.log import read_rows
-from meta_rl.visualise.page.curves import adaptation_chart, training_charts
+from meta_rl.visualise.page.answers import answered_episodes
+from meta_rl.visualise.page.curves import adaptation_chart, diagnostics, training_charts
 from meta_rl.visualise.page.examples import ExamplesPage
 from meta_rl.visualise.page.policies import PolicyPage
 from meta_rl.visualise.page.replay import Replays
@@ -32,16 +33,19 @@ def gather(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     run, record, config = shown.run, shown.run.record, shown.run.config
     kind, rows = PAGES[RECIPES[config.recipe].learns], read_rows(run.folder / "metrics.jsonl")
     names, charted = kind.names(shown), kind.charted(record)
+    called = [names.name(stage.steps) for stage in record.stages]
     return {
         "eyebrow": f"{config.recipe}, seed {config.seed}",
         "headline": config.env,
         "lede": kind.lede(run, names),
         "stats": kind.stats(run, names),
-        "stage_names": [names.name(stage.steps) for stage in record.stages],
+        "stage_names": called,
         "charts": [
             *(adaptation_chart(name, kind.lines(record, name, names)) for name in charted),
             *training_charts(rows, charted, names.memory),
         ],
+        "diagnostics": diagnostics(rows, read_rows(run.folder / "timing.jsonl"), charted),
+        "answers": answered_episodes(shown.answers, called) if shown.answers else None,
         "tables": [
             *kind.tables(run, names),
             training_table(config),

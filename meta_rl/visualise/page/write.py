@@ -16,19 +16,19 @@ import jinja2
 from markupsafe import Markup
 
 from meta_rl.errors import Say
-from meta_rl.evaluation import compare
 from meta_rl.evaluation.kinds.base import Comparison
 from meta_rl.evaluation.playing import Shown
-from meta_rl.evaluation.scores import show_below
-from meta_rl.evaluation.words import command_line, counted, wrapped
 from meta_rl.runs.display import Display
 from meta_rl.runs.durable import replace_durably
 from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.run import gather
-from meta_rl.visualise.page.tables import page_table
+from meta_rl.visualise.page.together import together
 
 LIMIT = 5_000_000
 """Bytes that a page may take; one that takes more goes without its videos."""
+STYLES = ("page.css", "charts.css", "heatmap.css", "print.css")
+SCRIPTS = ("replay.js", "heatmap.js", "charts.js", "answers.js", "page.js")
+"""What the page holds of the folder `assets`, in this order."""
 
 
 def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: Comparison | None = None) -> Path:
@@ -41,18 +41,18 @@ def write_page(shown: Sequence[Shown], out: Path, say: Say = print, comparison: 
     """
     replays, display = Replays(), Display.of(say)
     runs = [gather(one, replays, display) for one in shown]
-    for run, tab in zip(runs, tabs([one.run.folder for one in shown]), strict=True):
-        run["tab"] = tab
+    for run, one, folder in zip(runs, shown, tabs([one.run.folder for one in shown]), strict=True):
+        run["tab"] = f"{one.run.config.recipe}, seed {one.run.config.seed}, {folder}"
     opened = [
         {"parts": run.pop("replays", {}), "names": run["stage_names"], "opened": run.pop("opened", 0)} for run in runs
     ]
-    together = _together(comparison, [one.run.folder for one in shown]) if comparison else None
+    compared = together(comparison, [one.run for one in shown]) if comparison else None
     data = replays.data() | {"runs": opened}
-    page = _render(runs, together, data).encode()
+    page = _render(runs, compared, data).encode()
     if len(page) > LIMIT:
         for run in runs:
             run |= {"video": None, "video_note": f"no video: the page would be larger than {LIMIT / 1e6:.0f} MB"}
-        page = _render(runs, together, data).encode()
+        page = _render(runs, compared, data).encode()
     replace_durably(out, page)
     return out
 
@@ -71,13 +71,6 @@ def tabs(folders: Sequence[Path]) -> list[str]:
     return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
 
 
-def _together(comparison: Comparison, folders: Sequence[Path]) -> dict[str, Any]:
-    """The tables of `meta-rl compare`, as cells, and the command itself."""
-    tables = [page_table(title, cells) for title, cells in compare.comparison_tables(comparison, show_below)]
-    note = f"{counted(comparison.tasks, 'test task')} each; over seeds and tasks, with 95 % intervals."
-    return {"tables": tables, "note": note, "commands": [wrapped(command_line("compare", *folders))]}
-
-
 def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data: dict[str, Any]) -> str:
     assets = resources.files("meta_rl.visualise") / "assets"
 
@@ -92,8 +85,7 @@ def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data:
         runs=runs,
         comparison=comparison,
         data=text,
-        css=asset("page.css"),
+        css=Markup("").join(map(asset, STYLES)),
         dark=asset("dark.css"),
-        page_js=asset("page.js"),
-        replay_js=asset("replay.js"),
+        scripts=[asset(name) for name in SCRIPTS],
     )
