@@ -20,11 +20,11 @@ from meta_rl.core.types import Examples
 from meta_rl.evaluation.scores import Record
 from meta_rl.fewshot.tasks import fixed_episodes
 
-EPISODES = 6
+ANSWERED_EPISODES = 6
 """Episodes that are answered."""
-QUERIES = {"classes": 20, "numbers": 12}
+ANSWERED_QUERIES = {"classes": 20, "numbers": 12}
 """Queries of an episode, at most; what the answers are."""
-GRID = 81
+GRID_INPUTS = 81
 """Inputs, evenly spaced, at which a function of one number is answered."""
 
 
@@ -76,7 +76,7 @@ def answer_episodes(agent: Agent, record: Record) -> Answers:
     """
     tasks, learner = open_examples(agent, record.split), cast(FewShotLearner, agent.learner)
     protocol = from_dict(EvaluateConfig, record.protocol)
-    count = min(EPISODES, record.tasks)
+    count = min(ANSWERED_EPISODES, record.tasks)
     few = replace(protocol, test_tasks=count, tasks_at_once=count)
     (batch,) = fixed_episodes(tasks, agent.config, few, record.split)
     (support,), classes = batch.support, learner.policy.kind == "classes"
@@ -108,9 +108,9 @@ def _some(query: Examples, classes: bool) -> Examples:
     """The first queries of each task; of classes, which come one after another, as many of each, at least one."""
     count = query.target.shape[1]
     if not classes:
-        return Examples(*(tensor[:, : QUERIES["numbers"]] for tensor in query))
+        return Examples(*(tensor[:, : ANSWERED_QUERIES["numbers"]] for tensor in query))
     ways = int(query.target.max()) + 1
-    each = min(count // ways, max(1, QUERIES["classes"] // ways))
+    each = min(count // ways, max(1, ANSWERED_QUERIES["classes"] // ways))
     rows = [first + k for first in range(0, count, count // ways) for k in range(each)]
     return Examples(*(tensor[:, rows] for tensor in query))
 
@@ -119,7 +119,7 @@ def _grid(space: gym.spaces.Box) -> Tensor:
     """Inputs over the range of `space` ``[input, 1]``."""
     low, high = float(space.low[0]), float(space.high[0])
     bounded = np.isfinite([low, high]).all()
-    return torch.linspace(*((low, high) if bounded else (-5.0, 5.0)), GRID)[:, None]
+    return torch.linspace(*((low, high) if bounded else (-5.0, 5.0)), GRID_INPUTS)[:, None]
 
 
 def _by_task(examples: Examples) -> Iterator[tuple[Labelled, NDArray[np.bool_]]]:

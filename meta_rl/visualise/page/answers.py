@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from meta_rl.evaluation.answers import Answered, Answers, Labelled
-from meta_rl.visualise.page.charts import SMALL, Series, chart
+from meta_rl.visualise.page.charts import SMALL_FRAME, Series, chart
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SHOWN_SUPPORT = 20
@@ -60,7 +60,7 @@ def _curve(episode: Answered) -> Markup:
         series.append(Series(inputs, curve.tolist(), "after plain answer", "answer", step=step))
     support = Labelled(episode.support.observation[:, 0], episode.support.label)
     series.append(Series(support.observation.tolist(), support.label.tolist(), "support dots", "support"))
-    return chart(series, "input", "value", frame=SMALL)
+    return chart(series, "input", "value", frame=SMALL_FRAME)
 
 
 def _pictures(episode: Answered) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Frame(NamedTuple):
     bottom: int = 42
 
 
-FULL, SMALL = Frame(), Frame(280, 170, 52, 12, 24, 34)
+FULL_FRAME, SMALL_FRAME = Frame(), Frame(280, 170, 52, 12, 24, 34)
 
 
 class Series(NamedTuple):
@@ -112,7 +112,7 @@ def chart(
     log: bool = False,
     names: Sequence[str] = (),
     joined: bool = False,
-    frame: Frame = FULL,
+    frame: Frame = FULL_FRAME,
 ) -> Markup:
     """An SVG element, in a box in which a reader can point at values.
 
@@ -190,7 +190,7 @@ def _axes(across: Scale, up: Scale, frame: Frame, show: Callable[[float], str], 
 
 
 def _x_ticks(xs: np.ndarray, across: Scale, whole: bool, names: Sequence[str]) -> list[float]:
-    """Where the x axis has numbers: at the only x that there is, at whole numbers, or at round ones."""
+    """Places where the x axis has numbers: at the only x that there is, at whole numbers, or at round ones."""
     if names:
         return []
     if xs.min() == xs.max():
@@ -253,6 +253,6 @@ def axis_ticks(low: float, high: float, most: int = 6) -> list[float]:
 def log_ticks(low: float, high: float) -> list[float]:
     """Powers of ten in a range, and where these are few twice and five times as much too."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1, 2, 5) if len(powers) < 5 else (1,)
+    factors = (1, 2, 5) if len(powers) <= 5 else (1,)
     every = [float(f"{factor * 10.0**power:.10g}") for power in powers for factor in factors]
     return [value for value in every if low <= value <= high]

@@ -13,7 +13,7 @@ from meta_rl.evaluation.gain import LESS_IS_BETTER
 from meta_rl.evaluation.scores import RATES
 from meta_rl.evaluation.words import StageNames
 from meta_rl.runs.log import Row
-from meta_rl.visualise.page.charts import SMALL, Series, chart, number, percent
+from meta_rl.visualise.page.charts import SMALL_FRAME, Series, chart, number, percent
 from meta_rl.visualise.page.pairs import Pairs, pairs_chart
 from meta_rl.visualise.page.smoothing import is_smoothed, smoothed, thinned
 
@@ -47,7 +47,7 @@ def titled(name: str) -> str:
     return name if len(name) > 4 else name.upper()
 
 
-def in_words(name: str) -> Callable[[float], str]:
+def axis_words(name: str) -> Callable[[float], str]:
     """How an axis says a value of a score."""
     return percent if name in RATES else number
 
@@ -72,8 +72,8 @@ def adaptation_chart(name: str, lines: Lines) -> dict[str, Any]:
 
     def draw(log: bool) -> Markup:
         if pairs:
-            return pairs_chart(pairs, titled(name), in_words(name), RANGES.get(name), log)
-        return chart(lines.series, lines.axis, titled(name), in_words(name), lines.whole_x, RANGES.get(name), log)
+            return pairs_chart(pairs, titled(name), axis_words(name), RANGES.get(name), log)
+        return chart(lines.series, lines.axis, titled(name), axis_words(name), lines.whole_x, RANGES.get(name), log)
 
     found = {"id": f"adaptation-{name}", "title": f"Adaptation: {titled(name)}", "note": note, "legend": legend}
     return found | with_scales(name, values, draw)
@@ -115,7 +115,7 @@ def _stages(rows: Sequence[Row], name: str, names: StageNames) -> dict[str, Any]
     styles = dict(zip(shown, ("before", "after"), strict=False))
     words = {stage: names.name(stage) for stage in shown}
     series = [training_line(xs, [row[f"{name}/stage_{s}"] for row in rows], styles[s], words[s]) for s in shown]
-    svg = chart(series, "env steps", name, in_words(name), False, RANGES.get(name))
+    svg = chart(series, "env steps", name, axis_words(name), False, RANGES.get(name))
     note = "sampled actions, training tasks of each iteration"
     return _training(name, note, rows) | {"svg": svg, "legend": [(styles[stage], words[stage]) for stage in shown]}
 
@@ -127,7 +127,7 @@ def _answers(rows: Sequence[Row], name: str) -> dict[str, Any]:
     scales = with_scales(
         name,
         [*line.ys, *(line.raw or ())],
-        lambda log: chart([line], "iteration", titled(name), in_words(name), True, log=log),
+        lambda log: chart([line], "iteration", titled(name), axis_words(name), True, log=log),
     )
     return _training(name, "query examples of each iteration's tasks", rows) | scales
 
@@ -159,4 +159,4 @@ def _small(key: str, rows: Sequence[Row]) -> dict[str, Any] | None:
     group, _, name = key.partition("/")
     called = name.replace("_", " ") or group
     line = training_line([row["iteration"] for row in rows], values, "after", called, SMALL_POINTS)
-    return {"title": called, "note": group, "svg": chart([line], "iteration", called, whole_x=True, frame=SMALL)}
+    return {"title": called, "note": group, "svg": chart([line], "iteration", called, whole_x=True, frame=SMALL_FRAME)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from meta_rl.evaluation.kinds.looks import BLACK, looks
 
-DASHES: dict[Any, str] = {"-": "", "-.": "9 3 2 3", ":": "2 3"}
+SVG_DASHES: dict[Any, str] = {"-": "", "-.": "9 3 2 3", ":": "2 3"}
 """Line styles of pictures as SVG has them; other ones are irregular."""
 NOT_ADAPTED = "6 4"
 """The dashes of what is not adapted yet."""
@@ -21,7 +21,7 @@ def group_looks(labels: Iterable[str]) -> dict[str, dict[str, str]]:
         label: {
             "colour": "var(--ink)" if look["color"] == BLACK else look["color"],
             "marker": look["marker"],
-            "dash": DASHES.get(look["linestyle"], "9 2 2 2 2 2"),
+            "dash": SVG_DASHES.get(look["linestyle"], "9 2 2 2 2 2"),
         }
         for label, look in looks(labels).items()
     }

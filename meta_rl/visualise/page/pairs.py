@@ -11,7 +11,7 @@ from markupsafe import Markup
 from meta_rl.evaluation.scores import Score
 from meta_rl.visualise.page.charts import Series, chart
 
-MOST = 120
+PAIRS = 120
 """Pairs in a picture."""
 
 
@@ -41,7 +41,7 @@ def pairs_chart(
     """The pairs from the largest fall to the largest rise of the score `name`, of many evenly some; and the means."""
     gains = np.asarray(pairs.after) - np.asarray(pairs.before)
     order = np.lexsort((np.asarray(pairs.before), gains))
-    order = order[np.unique(np.linspace(0, len(order) - 1, min(MOST, len(order))).round().astype(int))]
+    order = order[np.unique(np.linspace(0, len(order) - 1, min(PAIRS, len(order))).round().astype(int))]
     xs, series = list(range(len(order))), []
     for style, values, called in zip(("before", "after"), (pairs.before, pairs.after), pairs.stages, strict=True):
         series.append(Series(xs, [float(values[i]) for i in order], f"{style} dots", called))

@@ -6,24 +6,24 @@ import itertools
 from collections.abc import Sequence, Sized
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-LEAST = 20
+from meta_rl.maths.statistics import FloatArray
+
+LEAST_SMOOTHED = 20
 """Shorter lines are not smoothed."""
-SPAN = 0.05
-"""Share of a line over which its moving average reaches, at least as many values as below."""
+SMOOTHING_SPAN = 0.05
+"""Share of a line over which its moving average reaches, at least `LEAST_SPAN` values."""
 LEAST_SPAN = 5
-MOST = 300
+LINE_POINTS = 300
 """Points of a line."""
 
-Array = NDArray[np.float64]
 
-
-def smoothed(values: ArrayLike) -> Array:
+def smoothed(values: ArrayLike) -> FloatArray:
     """The exponential moving average of values ``[..., time]``, each weighed less by the same factor than the one after
     it. It begins with the first value, and passes over what is not finite."""
     found = np.array(values, np.float64)
-    keep = 1 - 2 / (max(SPAN * found.shape[-1], LEAST_SPAN) + 1)
+    keep = 1 - 2 / (max(SMOOTHING_SPAN * found.shape[-1], LEAST_SPAN) + 1)
     total, weight = np.zeros(found.shape[:-1]), np.zeros(found.shape[:-1])
     for i in range(found.shape[-1]):
         here = np.isfinite(found[..., i])
@@ -35,10 +35,10 @@ def smoothed(values: ArrayLike) -> Array:
 
 def is_smoothed(values: Sized) -> bool:
     """Whether a line is long enough to be smoothed."""
-    return len(values) >= LEAST
+    return len(values) >= LEAST_SMOOTHED
 
 
-def thinned(values: Sequence[float] | Array, most: int = MOST) -> list[int]:
+def thinned(values: Sequence[float] | FloatArray, most: int = LINE_POINTS) -> list[int]:
     """Places that show a line: all, or of each of equal stretches the lowest and the highest value; both ends."""
     found, count = np.asarray(values, np.float64), len(values)
     if count <= most:

@@ -17,7 +17,7 @@ from meta_rl.evaluation.scores import Score, Stage, show_below
 from meta_rl.evaluation.words import command_line, counted, wrapped
 from meta_rl.runs.log import Row, read_rows
 from meta_rl.visualise.page.charts import Series, chart
-from meta_rl.visualise.page.curves import RANGES, SMOOTH, in_words, titled, with_scales
+from meta_rl.visualise.page.curves import RANGES, SMOOTH, axis_words, titled, with_scales
 from meta_rl.visualise.page.marks import NOT_ADAPTED, group_looks, mark
 from meta_rl.visualise.page.smoothing import is_smoothed, smoothed, thinned
 from meta_rl.visualise.page.tables import page_table
@@ -125,7 +125,7 @@ def _with_scales(lines: Sequence[Series], name: str, axis: str, whole_x: bool) -
     values = [value for each in lines for edge in each.edges for value in edge]
 
     def draw(log: bool) -> Markup:
-        return chart(lines, axis, titled(name), in_words(name), whole_x, RANGES.get(name), log)
+        return chart(lines, axis, titled(name), axis_words(name), whole_x, RANGES.get(name), log)
 
     return with_scales(name, values, draw)
 

@@ -26,7 +26,7 @@ from meta_rl.visualise.page.together import together
 
 LIMIT = 5_000_000
 """Bytes that a page may take; one that takes more goes without its videos."""
-STYLES = ("page.css", "charts.css", "heatmap.css", "print.css")
+STYLE_SHEETS = ("page.css", "charts.css", "heatmap.css", "print.css")
 SCRIPTS = ("replay.js", "heatmap.js", "charts.js", "answers.js", "page.js")
 """What the page holds of the folder `assets`, in this order."""
 
@@ -85,7 +85,7 @@ def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data:
         runs=runs,
         comparison=comparison,
         data=text,
-        css=Markup("").join(map(asset, STYLES)),
+        css=Markup("").join(map(asset, STYLE_SHEETS)),
         dark=asset("dark.css"),
         scripts=[asset(name) for name in SCRIPTS],
     )
