@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,18 @@ def group_runs(runs: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:
         for described, group in groups.values():
             named[" ".join([label, *_differences(described, every)])] = _once_each(group)
     return named
+
+
+def differing_settings(groups: Mapping[str, Sequence[Evaluated]]) -> list[tuple[str, list[str]]]:
+    """The settings in which groups differ, by their dotted names, each with its value in every group: empty where a
+    group has no such setting."""
+    described = [settings(runs[0].config) | {"iterations": runs[0].record.iteration} for runs in groups.values()]
+    found = []
+    for name in dict.fromkeys(name for one in described for name in one):
+        values = [json.dumps(one[name]) if name in one else None for one in described]
+        if len(set(values)) > 1:
+            found.append((name, [_shown(one[name]) if name in one else "" for one in described]))
+    return found
 
 
 def by_recipe(runs: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:

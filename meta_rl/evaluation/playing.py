@@ -11,7 +11,8 @@ from envs import TaskDistribution
 from meta_rl.agents.agent import Agent, load
 from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, from_dict, make_distribution
-from meta_rl.errors import Say
+from meta_rl.errors import ConfigError, RunError, Say
+from meta_rl.evaluation.answers import Answers, answer_episodes
 from meta_rl.evaluation.episodes import test_tasks
 from meta_rl.evaluation.keeping import JUDGED, TRAINING, keep_recording, kept_recording
 from meta_rl.evaluation.record import Evaluated, evaluation_path, read_record_file
@@ -39,10 +40,12 @@ class Shown(NamedTuple):
     Attributes:
         played: its episodes by split, those of the last training iteration as ``training``; none of a run that learns
             from labelled examples.
+        answers: of a run that learns from labelled examples, where its data is at hand.
     """
 
     run: Evaluated
     played: dict[str, Played]
+    answers: Answers | None = None
 
 
 def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | None = None) -> Shown:
@@ -54,9 +57,10 @@ def play(run: Evaluated, share: int = 1, say: Say = print, at_hand: Recording | 
     Returns:
         With the episodes that were kept of the evaluation, if any, where the run has gone on since.
     """
+    display = Display.of(say)
     if not run.acts:
-        return Shown(run, {})
-    agent, found, display = load(run.folder), run.record, Display.of(say)
+        return Shown(run, {}, _answers(run, display))
+    agent, found = load(run.folder), run.record
     if agent.iteration != found.iteration:
         command = command_line("evaluate", run.folder)
         display(f"{run.folder} has gone on since its evaluation, which the page shows; a new one: {command}")
@@ -112,6 +116,19 @@ def opened(run_dir: Path, agent: Agent, split: str, distribution: TaskDistributi
         return [shown[families.index(family)] for family in dict.fromkeys(families)]
     returns = found.values[MODE]["return"][shown]  # [task, stage, episode]
     return [shown[row] for row in typical(families, returns.mean(-1), np.asarray(returns[:, [0, -1], 0].any(-1)))]
+
+
+def _answers(run: Evaluated, display: Display) -> Answers | None:
+    """The answers of a run in a few test episodes; None, with the reason said, where they cannot be had again."""
+    try:
+        agent = load(run.folder)
+        if agent.iteration == run.record.iteration:
+            return answer_episodes(agent, run.record)
+        reason = f"{run.folder} has gone on since its evaluation"
+    except (ConfigError, RunError) as error:
+        reason = str(error)
+    display(f"no examples on the page: {reason}")
+    return None
 
 
 def replayed(distribution: TaskDistribution, protocol: EvaluateConfig, most: int = REPLAYED) -> list[int]:

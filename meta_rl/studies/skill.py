@@ -77,7 +77,7 @@ def compare_with_scratch(agent: Agent, config: SkillConfig, say: Say = print) ->
         JSON-able: ``rows`` (learner, env steps in the task, success and return with 95 % intervals over tasks), the
         ``curves`` of learning from scratch, and what identifies it all.
     """
-    test = envs.make(config.env, "test")
+    test = make_distribution(config.training, "test")
     adapted = evaluate(agent.learner, agent.weights, test, replace(config.training.evaluate, judge_sampled=False))
     families = [task.family for task in adapted.tasks]
     curves: list[list[Progress]] = []

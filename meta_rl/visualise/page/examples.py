@@ -7,13 +7,17 @@ from typing import Any
 from meta_rl.evaluation.gain import LESS_IS_BETTER, best, normal_gain
 from meta_rl.evaluation.playing import Shown
 from meta_rl.evaluation.record import Evaluated
-from meta_rl.evaluation.scores import INDUCTIVE, RATES, TRANSDUCTIVE, Record, every_way, score_cells, show_below
+from meta_rl.evaluation.scores import INDUCTIVE, RATES, TRANSDUCTIVE, Record, score_cells, show_below
 from meta_rl.evaluation.words import StageNames, counted
 from meta_rl.fewshot.published import caution
 from meta_rl.visualise.page.charts import Series
-from meta_rl.visualise.page.curves import Lines
+from meta_rl.visualise.page.curves import Lines, titled
 from meta_rl.visualise.page.headline import share, stat, with_digits_of
+from meta_rl.visualise.page.pairs import Pairs
 from meta_rl.visualise.page.tables import fact_table, page_table, words
+
+STYLES = {TRANSDUCTIVE: "before", INDUCTIVE: "after"}
+AGREE = "Transductive scores are the same: the network answers every query alone."
 
 
 class ExamplesPage:
@@ -45,8 +49,8 @@ class ExamplesPage:
                 note.append("less is better")
             if (top := best(every, name)) not in (0, len(every) - 1):
                 note.append(f"best {called[top]}: {say(every[top])}")
-            title = name.capitalize() if len(name) > 4 else name.upper()
-            stats.append(stat(title, name, (every[0], every[-1]), gain, say, "; ".join(note) + "."))
+            title, ends = titled(name), (every[0], every[-1])
+            stats.append(stat(title[0].upper() + title[1:], name, ends, gain, say, "; ".join(note) + "."))
         return stats
 
     def charted(self, record: Record) -> list[str]:
@@ -54,21 +58,31 @@ class ExamplesPage:
         return record.names
 
     def lines(self, record: Record, name: str, names: StageNames) -> Lines:
-        """A line for each way, with its interval as a band."""
-        xs, styles = [stage.steps for stage in record.stages], {TRANSDUCTIVE: "before", INDUCTIVE: "after"}
+        """A line for each way that tells something, with its interval as a band; of two stages and one way the episodes
+        in pairs."""
+        xs, ways, n = [stage.steps for stage in record.stages], record.ways, counted(record.tasks, "episode")
+        scores = {way: [stage.scores[way][name] for stage in record.stages] for way in ways}
         series = [
-            Series.of(xs, [stage.scores[way][name] for stage in record.stages], style, f"{way} {name}")
-            for way, style in styles.items()
+            Series.of(xs, scores[way], style, f"{way} {name}" if len(ways) > 1 else name, n=n)
+            for way, style in STYLES.items()
+            if way in ways
         ]
-        legend = [(style, way) for way, style in styles.items()]
-        return Lines(series, legend, "test episodes, 95 % interval", len(xs) < 12, names.axis)
+        legend = [(style, way) for way, style in STYLES.items() if way in ways] if len(ways) > 1 else []
+        pairs = None
+        if len(ways) == 1 and len(xs) == 2:
+            (before, after), (first, last) = record.values[ways[0]][name][..., 0].T.tolist(), scores[ways[0]]
+            labels, called = [f"episode {i}" for i in range(len(before))], (names.name(xs[0]), names.name(xs[1]))
+            pairs = Pairs(labels, before, after, "episode", (first, last), called, n)
+        note = f"{n.replace('episode', f'{record.split} episode')}, 95 % interval"
+        return Lines(series, legend, note, True, names.axis, pairs)
 
     def tables(self, run: Evaluated, names: StageNames) -> list[dict[str, Any]]:
         """Scores at every stage and of baselines, the protocol, the data."""
         record = run.record
         called = [names.name(stage.steps) for stage in record.stages]
-        cells = score_cells(record, "stage", called, every_way(record.stages), show_below)
-        numbers = page_table("Numbers", cells, "± is the 95 % interval over episodes.")
+        cells = score_cells(record, "stage", called, record.ways, show_below)
+        note = "± is the 95 % interval over episodes."
+        numbers = page_table("Numbers", cells, note if TRANSDUCTIVE in record.ways else f"{note} {AGREE}")
         protocol = fact_table("Protocol", protocol_of_examples(record))
         return [numbers, protocol, fact_table("Data", words(record.task_distribution))]
 

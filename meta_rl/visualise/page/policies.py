@@ -27,6 +27,7 @@ from meta_rl.maths.statistics import bootstrap_interval, interquartile_mean
 from meta_rl.visualise.page.charts import Series
 from meta_rl.visualise.page.curves import Lines
 from meta_rl.visualise.page.headline import share, stat, with_digits_of
+from meta_rl.visualise.page.pairs import Pairs
 from meta_rl.visualise.page.tables import fact_table, page_table, words
 
 BOTH = "The headline is that of mode actions; sampled ones are judged beside them, as many published tables have it."
@@ -103,23 +104,31 @@ class PolicyPage:
         return record.names[::-1]
 
     def lines(self, record: Record, name: str, names: StageNames) -> Lines:
-        """A thin line per task (success: per family), the mean bold, its interval as a band."""
+        """A thin line per task (success: per family), the mean bold, its interval as a band; of two stages the tasks in
+        pairs."""
         values, families = record.values[MODE][name].mean(-1), record.families  # [task, stage]
         xs = [names.along(stage.steps) for stage in record.stages]
         scores, note = [stage.scores[MODE][name] for stage in record.stages], ""
-        if name == "success":
-            groups = dict.fromkeys(families)
-            thin = {f: values[[g == f for g in families]].mean(0) for f in groups} if len(groups) > 1 else {}
-        else:
-            if several(record):
-                values, note = within_families(values, families), f". {SCALES}"
-                scores = [_score(column, families, stage) for stage, column in enumerate(values.T)]
-            thin = {f"{families[i]}, task {i}": row for i, row in enumerate(values)}
+        thin = {f"{family}, task {i}": row for i, (family, row) in enumerate(zip(families, values, strict=True))}
+        if name == "success" and several(record):
+            every = dict.fromkeys(families)
+            thin = {f: values[[g == f for g in families]].mean(0) for f in every}
+        elif several(record):
+            values, note = within_families(values, families), f". {SCALES}"
+            scores = [_score(column, families, stage) for stage, column in enumerate(values.T)]
+            thin = dict(zip(thin, values, strict=True))
+        what = "family" if name == "success" and several(record) else "task"
+        tasks, pairs = counted(record.tasks, f"{record.split} task"), None
+        if len(xs) == 2:
+            before, after = (names.name(stage.steps) for stage in record.stages)
+            first, last = ([float(row[k]) for row in thin.values()] for k in (0, 1))
+            pairs = Pairs([*thin], first, last, what, (scores[0], scores[1]), (before, after), tasks)
+        if name == "success" and what == "task":
+            thin = {}  # lines between 0 and 1 that hide each other
         series = [Series(xs, line.tolist(), "thin", label) for label, line in thin.items()]
-        series.append(Series.of(xs, scores, "after", f"mean {name}"))
-        what = "family" if name == "success" else "task"
+        series.append(Series.of(xs, scores, "after", f"mean {name}", n=tasks))
         legend = [("after", "mean over tasks, 95 % interval"), *([("thin", f"one {what}")] if thin else [])]
-        return Lines(series, legend, f"{counted(record.tasks, f'{record.split} task')}{note}", True, names.axis)
+        return Lines(series, legend, f"{tasks}{note}", True, names.axis, pairs)
 
     def tables(self, run: Evaluated, names: StageNames) -> list[dict[str, Any]]:
         """Scores at every stage and by family, Meta-World's own number, the protocol, the environment."""

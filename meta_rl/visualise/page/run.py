@@ -9,7 +9,8 @@ from meta_rl.errors import Say
 from meta_rl.evaluation.playing import Shown
 from meta_rl.runs.log import read_rows
 from meta_rl.runs.standing import Begun, read_standing
-from meta_rl.visualise.page.curves import adaptation_chart, training_charts
+from meta_rl.visualise.page.answers import answered_episodes
+from meta_rl.visualise.page.curves import adaptation_chart, diagnostics, training_charts
 from meta_rl.visualise.page.downloads import evaluation_files
 from meta_rl.visualise.page.examples import ExamplesPage
 from meta_rl.visualise.page.policies import PolicyPage
@@ -37,17 +38,20 @@ def gather(shown: Shown | Begun, replays: Replays, say: Say) -> dict[str, Any]:
     run, record, config = shown.run, shown.run.record, shown.run.config
     kind, rows = PAGES[RECIPES[config.recipe].learns], read_rows(run.folder / "metrics.jsonl")
     names, charted = kind.names(shown), kind.charted(record)
+    called = [names.name(stage.steps) for stage in record.stages]
     return {
         "eyebrow": f"{config.recipe}, seed {config.seed}",
         "headline": config.env,
         "status": read_standing(run.folder, config).sentence(record.iteration),
         "lede": kind.lede(run, names),
         "stats": kind.stats(run, names),
-        "stage_names": [names.name(stage.steps) for stage in record.stages],
+        "stage_names": called,
         "charts": [
             *(adaptation_chart(name, kind.lines(record, name, names)) for name in charted),
             *training_charts(rows, charted, names.memory),
         ],
+        "diagnostics": diagnostics(rows, read_rows(run.folder / "timing.jsonl"), charted),
+        "answers": answered_episodes(shown.answers, called) if shown.answers else None,
         "tables": [
             *kind.tables(run, names),
             training_table(config),

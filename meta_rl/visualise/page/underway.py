@@ -10,7 +10,7 @@ from meta_rl.evaluation.words import StageNames, command_line, counted, wrapped
 from meta_rl.runs.log import Row, read_rows
 from meta_rl.runs.recorded import FINGERPRINT, read_about
 from meta_rl.runs.standing import Begun
-from meta_rl.visualise.page.curves import training_charts
+from meta_rl.visualise.page.curves import diagnostics, training_charts
 from meta_rl.visualise.page.headline import share, with_digits_of
 from meta_rl.visualise.page.tables import fact_table, robustness, training_table, words
 
@@ -27,6 +27,7 @@ def gather_begun(run: Begun) -> dict[str, Any]:
     names = StageNames(config.algorithm.remembers)
     versions = {key: value for key, value in about.items() if key not in ASIDE}
     steps = f" {counted(run.standing.env_steps, 'env step')} of training so far." if run.standing.env_steps else ""
+    charted = [name for name in STAGED if _ever(rows, name)]
     again = command_line("train", "--config", run.folder / "config.json", "--run-dir", "NEW_FOLDER")
     commands = [again, command_line("evaluate", run.folder), command_line("report", run.folder)]
     return {
@@ -36,7 +37,9 @@ def gather_begun(run: Begun) -> dict[str, Any]:
         "lede": UNJUDGED + steps,
         "stats": _stats(rows, names) if rows else [],
         "stage_names": [],
-        "charts": training_charts(rows, [name for name in STAGED if _ever(rows, name)], names.memory),
+        "charts": training_charts(rows, charted, names.memory),
+        "diagnostics": diagnostics(rows, read_rows(run.folder / "timing.jsonl"), charted),
+        "answers": None,
         "parts": [],
         "files": [],
         "split": "",

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from envs import NoDisplayError, TaskDistribution
 from meta_rl.errors import ConfigError, Say
-from meta_rl.evaluation.playing import Played, Shown
+from meta_rl.evaluation.playing import Shown
 from meta_rl.evaluation.recording import Recording
 from meta_rl.evaluation.words import counted
 from meta_rl.runs.display import Bar, Display
 from meta_rl.visualise import side_by_side, video
+from meta_rl.visualise.page.heatmap import heat_map
 from meta_rl.visualise.page.replay import Replays
 
-TITLES = {
-    "test": "Test tasks, which no run trained on",
-    "train": "Training tasks",
-    "training": "Training tasks, of the last iteration",
-}
-"""Parts of the map of tasks and stages."""
-SEEN = "Test tasks, which are training tasks too"
-"""The title of the first one where the benchmark has it so."""
 FILMED = 4
 """Tasks in the video."""
 PICTURES, LASTING = 60, 5
@@ -42,7 +35,6 @@ def episodes(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
     film, poster, note = _film(*judged, display)
     if film is None:
         display(f"no video on the page: {note}")
-    ranges = _ranges(shown.played)
     with display.bar("packing replays", sum(len(played.tasks) for played, _ in shown.played.values())) as bar:
         packed = {name: _replay(replays, *both, bar) for name, both in shown.played.items()}
     return {
@@ -50,7 +42,7 @@ def episodes(shown: Shown, replays: Replays, say: Say) -> dict[str, Any]:
         "video": film,
         "video_poster": poster,
         "video_note": note,
-        "parts": [_part(name, played, ranges) for name, (played, _) in shown.played.items()],
+        "parts": heat_map(shown.played),
         "opened": judged.recording.typical(1)[0],
         "replays": packed,
     }
@@ -85,34 +77,6 @@ def _film(played: Recording, distribution: TaskDistribution, display: Display) -
     stages = " and ".join(dict.fromkeys(played.stage_name(stage) for stage in (0, played.stages - 1)))
     stages += ", after the practice between them, sped up" if played.practice else ""
     return film, poster, f"{tasks} ({which}): {improvement}. Shown {stages}."
-
-
-def _ranges(recordings: Mapping[str, Played]) -> dict[str, tuple[float, float]]:
-    """Lowest and highest mean return of each family."""
-    found: dict[str, list[float]] = {}
-    for played, _ in recordings.values():
-        for task, returns in zip(played.tasks, played.returns.mean(-1), strict=True):
-            found.setdefault(task.family, []).extend(returns.tolist())
-    return {family: (min(values), max(values)) for family, values in found.items()}
-
-
-def _part(name: str, played: Recording, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
-    """The heatmap of one split."""
-    families: dict[str, list[dict[str, Any]]] = {}
-    for row, task in enumerate(played.tasks):
-        cells = [_cell(name, played, row, stage, ranges[task.family]) for stage in range(played.stages)]
-        families.setdefault(task.family, []).append({"row": row, "cells": cells})
-    title = SEEN if name == "test" and played.about.get("multitask") else TITLES[name]
-    shown = [{"name": family, "tasks": tasks} for family, tasks in families.items()]
-    return {"name": name, "title": title, "families": shown}
-
-
-def _cell(name: str, played: Recording, row: int, stage: int, ends: tuple[float, float]) -> dict[str, Any]:
-    value, solved = float(played.returns[row, stage].mean()), float(played.solved[row, stage].mean())
-    shade = (value - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.5
-    met = f", success {solved:.0%}" if played.solved.any() else ""
-    where = f"{played.tasks[row].family}, {name} task {played.positions[row]}, {played.stage_name(stage)}"
-    return {"shade": f"{shade:.3f}", "solved": solved >= 0.5, "title": f"{where}: return {value:z.2f}{met}"}
 
 
 def _replay(replays: Replays, played: Recording, distribution: TaskDistribution, bar: Bar) -> list[dict[str, Any]]:

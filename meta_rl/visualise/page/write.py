@@ -15,23 +15,25 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from meta_rl.config import TrainConfig
 from meta_rl.errors import Say
-from meta_rl.evaluation import compare
 from meta_rl.evaluation.kinds.base import Comparison
 from meta_rl.evaluation.playing import Shown
-from meta_rl.evaluation.scores import show_below
-from meta_rl.evaluation.words import command_line, counted, wrapped
 from meta_rl.runs.display import Display
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.standing import Begun
 from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.run import gather
-from meta_rl.visualise.page.tables import page_table
+from meta_rl.visualise.page.together import together
 
-SCRIPTS = ("unpack", "solid", "plane", "plots", "replay", "moment", "page")
-"""Scripts of the page, in the order in which it runs them."""
 LIMIT = 5_000_000
 """Bytes that a page may take; one that takes more goes without its videos."""
+STYLE_SHEETS = ("page.css", "charts.css", "heatmap.css", "print.css")
+SCRIPTS = (
+    *("unpack.js", "solid.js", "plane.js", "plots.js", "replay.js", "moment.js"),
+    *("heatmap.js", "charts.js", "answers.js", "page.js"),
+)
+"""What the page holds of the folder `assets`, in this order."""
 
 
 def write_page(
@@ -46,17 +48,17 @@ def write_page(
     """
     replays, display = Replays(), Display.of(say)
     runs = [gather(one, replays, display) for one in shown]
-    for run, tab in zip(runs, tabs(list(map(_folder, shown))), strict=True):
-        run["tab"] = tab
+    for run, one, folder in zip(runs, shown, tabs(list(map(_folder, shown))), strict=True):
+        run |= {"folder": folder, "tab": f"{_config(one).recipe}, seed {_config(one).seed}, {folder}"}
     opened = [_for_scripts(run) for run in runs]
-    folders = [one.run.folder for one in shown if isinstance(one, Shown)]
-    together = _together(comparison, folders) if comparison else None
+    judged = [one.run for one in shown if isinstance(one, Shown)]
+    compared = together(comparison, judged) if comparison else None
     data = replays.data() | {"runs": opened}
-    page = _render(runs, together, data).encode()
+    page = _render(runs, compared, data).encode()
     if len(page) > LIMIT:
         for run in runs:
             run |= {"video": None, "video_note": f"no video: the page would be larger than {LIMIT / 1e6:.0f} MB"}
-        page = _render(runs, together, data).encode()
+        page = _render(runs, compared, data).encode()
     replace_durably(out, page)
     return out
 
@@ -68,13 +70,17 @@ def _for_scripts(run: dict[str, Any]) -> dict[str, Any]:
         "names": run["stage_names"],
         "opened": run.pop("opened", 0),
         "split": run.pop("split"),
-        "tab": run["tab"],
+        "tab": run["folder"],
         "files": [{key: file[key] for key in ("name", "type", "packed")} for file in run["files"]],
     }
 
 
 def _folder(shown: Shown | Begun) -> Path:
     return shown.folder if isinstance(shown, Begun) else shown.run.folder
+
+
+def _config(shown: Shown | Begun) -> TrainConfig:
+    return shown.config if isinstance(shown, Begun) else shown.run.config
 
 
 def tabs(folders: Sequence[Path]) -> list[str]:
@@ -91,13 +97,6 @@ def tabs(folders: Sequence[Path]) -> list[str]:
     return [f"{name} ({names[:i].count(name) + 1})" if name in names[:i] else name for i, name in enumerate(names)]
 
 
-def _together(comparison: Comparison, folders: Sequence[Path]) -> dict[str, Any]:
-    """The tables of `meta-rl compare`, as cells, and the command itself."""
-    tables = [page_table(title, cells) for title, cells in compare.comparison_tables(comparison, show_below)]
-    note = f"{counted(comparison.tasks, 'test task')} each; over seeds and tasks, with 95 % intervals."
-    return {"tables": tables, "note": note, "commands": [wrapped(command_line("compare", *folders))]}
-
-
 def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data: dict[str, Any]) -> str:
     assets = resources.files("meta_rl.visualise") / "assets"
 
@@ -112,7 +111,7 @@ def _render(runs: list[dict[str, Any]], comparison: dict[str, Any] | None, data:
         runs=runs,
         comparison=comparison,
         data=text,
-        css=asset("page.css"),
+        css=Markup("").join(map(asset, STYLE_SHEETS)),
         dark=asset("dark.css"),
-        scripts=[asset(f"{name}.js") for name in SCRIPTS],
+        scripts=[asset(name) for name in SCRIPTS],
     )

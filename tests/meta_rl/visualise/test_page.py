@@ -26,7 +26,8 @@ from meta_rl.config import TrainConfig, load_config
 from meta_rl.evaluation import compare
 from meta_rl.evaluation.scores import show_below
 from meta_rl.training.train import train
-from meta_rl.visualise.page.write import LIMIT, _render, _together
+from meta_rl.visualise.page.together import together
+from meta_rl.visualise.page.write import LIMIT, _render
 from tests.browser import browser, console_errors, requests, wait
 from tests.meta_rl.conftest import TINY_OPTIONS
 from tests.meta_rl.evaluation.test_compare import with_stock
@@ -89,8 +90,8 @@ def test_the_page_is_one_small_file(report: Path) -> None:
 def test_curves_heatmap_video_and_replay_are_there(page: Any, reach: Path) -> None:
     tasks = len(json.loads((reach / "evaluation.json").read_text())["per_task"])
     assert text(page, "h1") == "metaworld/reach-v3,drawer-open-v3"
-    lines = page.find_elements("css selector", '[data-chart="adaptation-return"] polyline')
-    assert len(lines) == tasks + 1
+    pairs = page.find_elements("css selector", '[data-chart="adaptation-return"] .join')
+    assert len(pairs) == tasks  # before and after one step
     cells = page.find_elements("css selector", ".cell")
     assert len(cells) == (tasks + 2) * 2  # before and after; and a training task of each family
     assert {h.text for h in page.find_elements("css selector", '[data-part="test"] h4')} == {
@@ -445,7 +446,7 @@ def tables_of(page: str) -> list[list[list[str]]]:
 def test_both_tables_of_a_comparison_are_on_the_page() -> None:
     """Scores, and Meta-World's own evaluator; every row has the cells that its head names."""
     compared = with_stock()
-    assert tables_of(_render([], _together(compared, [Path("a"), Path("b")]), {})) == [
+    assert tables_of(_render([], together(compared, []), {})) == [
         cells for _, cells in compare.comparison_tables(compared, show_below)
     ]
 
