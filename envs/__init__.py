@@ -7,6 +7,7 @@ from envs.api import NonFiniteError, Step, Task, TaskDistribution, TaskVectorEnv
 from envs.checks import ConformanceError, check
 from envs.fixed import FixedTask
 from envs.flat import FlatVectorEnv
+from envs.moments import Moment
 from envs.names import UnknownNameError, closest
 from envs.own import Origin, is_own
 from envs.registry import check_name, families, list_names, make, origin, register, register_own, stock_benchmark
@@ -20,6 +21,7 @@ __all__ = [
     "EnvError",
     "FixedTask",
     "FlatVectorEnv",
+    "Moment",
     "NoDisplayError",
     "NonFiniteError",
     "Origin",

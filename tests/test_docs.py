@@ -159,6 +159,12 @@ def started(folder: Path, *arguments: str) -> str:
         return line
 
 
+def test_the_python_of_the_page_on_the_engine_runs(tmp_path: Path) -> None:
+    (block,) = blocks("engine.md", "python")
+    (tmp_path / "branches.py").write_text(block)
+    run(tmp_path, "branches.py")
+
+
 def test_the_player_of_the_page_plays(tmp_path: Path) -> None:
     """Pendulum with Gymnasium's own task; the run is a small one."""
     options = (

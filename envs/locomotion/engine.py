@@ -80,7 +80,7 @@ class LocomotionVectorEnv(TaskVectorEnv):
             num_threads: threads that step, the calling one included. Default: one per available core.
         """
         super().__init__(num_tasks, envs_per_task, *spaces(preset), horizon)
-        self._preset, self._robot = preset, preset.body
+        self._preset, self._robot, self._num_threads = preset, preset.body, num_threads
         self._model = load(preset.shared.robot, preset.targets == "scales")
         size = num_tasks * envs_per_task
         self._engine = _engine.Engine(self._model.native, size, count_threads(num_threads))
@@ -149,6 +149,22 @@ class LocomotionVectorEnv(TaskVectorEnv):
 
     def _observe(self) -> Double:
         return self._robot.observe(self._features, self._preset.shared.place).reshape(*self.shape, -1)
+
+    def _hold(self) -> dict[str, NDArray[Any]]:
+        states = [self._engine.state(index) for index in range(len(self._numbers))]
+        arrays = {"state": np.array(states), "features": self._numbers}
+        return {name: array.reshape(*self.shape, -1).copy() for name, array in arrays.items()}
+
+    def _resume(self, held: dict[str, NDArray[Any]], mask: Bool) -> None:
+        flat = mask.reshape(-1)
+        for index in np.flatnonzero(flat).tolist():
+            task, env = divmod(index, self.envs_per_task)
+            self._engine.load(index, np.ascontiguousarray(held["state"][task, env]))
+        self._numbers[flat] = held["features"].reshape(flat.size, -1)[flat]
+        self._place = self._locate()
+
+    def _twin(self) -> LocomotionVectorEnv:
+        return LocomotionVectorEnv(*self.shape, self._preset, self.horizon, self._num_threads)
 
     def _close(self) -> None:
         del self._engine

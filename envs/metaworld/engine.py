@@ -50,6 +50,7 @@ class EngineVectorEnv(TaskVectorEnv):
                 depend on it.
         """
         super().__init__(num_tasks, envs_per_task, observation_space(goal_visible), action_space(), horizon)
+        self._goal_visible, self._num_threads = goal_visible, num_threads
         self._engine = _engine.Engine(num_tasks * envs_per_task, goal_visible, count_threads(num_threads))
         self._info = np.zeros((*self.shape, len(INFO_NAMES)))
 
@@ -87,6 +88,24 @@ class EngineVectorEnv(TaskVectorEnv):
         )
         success = self._info[..., INFO_NAMES.index("success")] > 0
         return observation, reward, np.zeros(self.shape, dtype=bool), success
+
+    def _hold(self) -> dict[str, NDArray[Any]]:
+        saved = [np.array(self._engine.save(index)) for index in range(self.num_tasks * self.envs_per_task)]
+        width = max(len(numbers) for numbers in saved)  # families differ in the size of their state
+        padded = np.array([np.pad(numbers, (0, width - len(numbers))) for numbers in saved])
+        sizes = np.array([len(numbers) for numbers in saved])
+        return {"saved": padded.reshape(*self.shape, -1), "size": sizes.reshape(self.shape), "info": self.info}
+
+    def _resume(self, held: dict[str, NDArray[Any]], mask: Bool) -> None:
+        for task, env in np.argwhere(mask).tolist():
+            numbers = held["saved"][task, env, : held["size"][task, env]]
+            self._engine.load(task * self.envs_per_task + env, np.ascontiguousarray(numbers))
+        self._info = np.where(mask[..., None], held["info"], self._info)
+
+    def _twin(self) -> EngineVectorEnv:
+        return EngineVectorEnv(
+            *self.shape, self.horizon, goal_visible=self._goal_visible, num_threads=self._num_threads
+        )
 
     def _close(self) -> None:
         del self._engine

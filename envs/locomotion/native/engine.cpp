@@ -94,13 +94,18 @@ void Engine::reset(const bool* mask, const double* qpos, const double* qvel, dou
   }
 }
 
-void Engine::start(Slot& slot, const double* qpos, const double* qvel, double* features) const {
+// The model of `slot` is the one with the parameters that were assigned to it last.
+void Engine::take_parameters(Slot& slot) const {
   slot.parameters = slot.next;
   mjtNum* values = slot.parameters.data();
   for (const auto& parameter : robot_->parameters) {
     slot.model.*(parameter.array) = values;
     values += parameter.size(slot.model);
   }
+}
+
+void Engine::start(Slot& slot, const double* qpos, const double* qvel, double* features) const {
+  take_parameters(slot);
   slot.simulation.start(&slot.model, robot_.get(), qpos, qvel, [&] { read(slot, features); });
   slot.started = true;
 }
@@ -137,6 +142,17 @@ std::vector<double> Engine::state(int i) const {
   const Slot& slot = slots_.at(i);
   if (!slot.started) throw std::logic_error("environment " + std::to_string(i) + " was never reset");
   return physics::get_state(slot.simulation.model(), slot.simulation.data());
+}
+
+void Engine::load(int i, const std::vector<double>& state) {
+  Slot& slot = slots_.at(i);
+  const size_t size = mj_stateSize(&robot_->model, physics::kState);
+  if (state.size() != size) {
+    throw std::invalid_argument("a state has " + std::to_string(size) + " numbers, got " + std::to_string(state.size()));
+  }
+  take_parameters(slot);
+  slot.simulation.load(&slot.model, robot_.get(), state.data());
+  slot.started = true;
 }
 
 }  // namespace locomotion

@@ -63,8 +63,11 @@ class Engine {
   // Steps the environments in `active` [size] with their rows of `ctrl` [size, nu] and writes their rows of `features`.
   void step(const double* ctrl, const bool* active, double* features);
 
-  // The integration state of environment `i`, which must have been reset.
+  // The integration state of environment `i`, which must have been reset: all that it needs to go on.
   std::vector<double> state(int i) const;
+
+  // Environment `i` goes on, with the parameters that it was assigned, from the `state` of another one.
+  void load(int i, const std::vector<double>& state);
 
  private:
   struct Slot {
@@ -74,6 +77,7 @@ class Engine {
     bool started = false;
   };
 
+  void take_parameters(Slot& slot) const;
   void start(Slot& slot, const double* qpos, const double* qvel, double* features) const;
   void read(const Slot& slot, double* features) const;
   void require_started(const bool* mask) const;

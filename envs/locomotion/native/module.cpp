@@ -36,6 +36,10 @@ void assign(Engine& engine, int index, const Array<const double, 1>& parameters)
   engine.assign(index, {parameters.data(), parameters.data() + parameters.size()});
 }
 
+void load(Engine& engine, int index, const Array<const double, 1>& state) {
+  engine.load(index, {state.data(), state.data() + state.size()});
+}
+
 void reset(Engine& engine, const Array<const bool, 1>& mask, const Array<const double, 2>& qpos,
            const Array<const double, 2>& qvel, const Array<double, 2>& features) {
   const size_t size = engine.size();
@@ -78,5 +82,6 @@ NB_MODULE(_engine, m) {
       .def("assign", &assign, "index"_a, "parameters"_a)
       .def("reset", &reset, "mask"_a.noconvert(), "qpos"_a.noconvert(), "qvel"_a.noconvert(), "features"_a.noconvert())
       .def("step", &step, "ctrl"_a.noconvert(), "active"_a.noconvert(), "features"_a.noconvert())
-      .def("state", &Engine::state, "index"_a);
+      .def("state", &Engine::state, "index"_a)
+      .def("load", &load, "index"_a, "state"_a);
 }

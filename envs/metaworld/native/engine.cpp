@@ -135,4 +135,23 @@ std::vector<double> Engine::state(int i) const {
   return physics::get_state(slot.simulation.model(), slot.simulation.data());
 }
 
+std::vector<double> Engine::save(int i) const {
+  std::vector<double> saved = state(i);
+  const Slot& slot = slots_[i];
+  saved.insert(saved.end(), slot.previous.begin(), slot.previous.end());
+  saved.push_back(slot.memory);
+  return saved;
+}
+
+void Engine::load(int i, const std::vector<double>& saved) {
+  Slot& slot = slots_.at(i);
+  if (!slot.next) throw std::logic_error("environment " + std::to_string(i) + " has no task");
+  const size_t size = slot.next->state.size();
+  require_size("what was saved", saved.size(), size + kFrame + 1);
+  slot.simulation.load(&slot.next->model, slot.next->family_model.get(), saved.data());
+  slot.task = slot.next;  // only now: the simulation must never outlive its model
+  std::copy_n(saved.data() + size, kFrame, slot.previous.data());
+  slot.memory = saved.back();
+}
+
 }  // namespace metaworld

@@ -68,6 +68,12 @@ class Engine {
   // The integration state of environment `i`, which must have been reset.
   std::vector<double> state(int i) const;
 
+  // All that environment `i` needs to go on, given its task: `state`, and what outlives a step besides.
+  std::vector<double> save(int i) const;
+
+  // Environment `i` goes on from what `save` gave for an environment of the same task, which it was assigned before.
+  void load(int i, const std::vector<double>& saved);
+
  private:
   struct Slot {
     std::shared_ptr<const Task> next, task;

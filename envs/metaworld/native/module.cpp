@@ -110,7 +110,9 @@ NB_MODULE(_engine, m) {
       .def("reset", &reset, "mask"_a.noconvert(), "observation"_a.noconvert())
       .def("step", &step, "action"_a.noconvert(), "active"_a.noconvert(), "observation"_a.noconvert(),
            "reward"_a.noconvert(), "info"_a.noconvert())
-      .def("state", &Engine::state, "index"_a);
+      .def("state", &Engine::state, "index"_a)
+      .def("save", &Engine::save, "index"_a)
+      .def("load", [](Engine& e, int i, const Doubles& saved) { e.load(i, to_vector(saved)); }, "index"_a, "saved"_a);
 
   m.def("norm", [](const Doubles& a) { return norm(read<3>(to_array<3>("a", a).data())); });
   m.def("set_dot_is_fused", [](bool fused) { dot_is_fused = fused; });
