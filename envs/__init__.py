@@ -14,6 +14,7 @@ from envs.registry import check_name, families, list_names, make, origin, regist
 from envs.scene import NoDisplayError, Scene, Shape, Solid, Track
 from envs.spaces import misfit
 from envs.threads import limit_threads
+from envs.varied import VariedDynamics
 from envs.vector import EnvError, SingleEnv
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "TaskVectorEnv",
     "Track",
     "UnknownNameError",
+    "VariedDynamics",
     "check",
     "check_name",
     "closest",

@@ -306,6 +306,7 @@ class TaskDistribution(ABC):
             environments are dear.
         knows_mean_reward: its environments give `TaskVectorEnv.mean_reward`, for learners to whom the noise of rewards
             is of no use.
+        no_dynamics: why its tasks cannot have dynamics of their own (`envs.VariedDynamics`); empty: they can.
     """
 
     name: str
@@ -318,6 +319,7 @@ class TaskDistribution(ABC):
     has_success: bool = True
     knows_mean_reward: bool = False
     in_turn: bool = False
+    no_dynamics: str = "it has no dynamics to vary; Meta-World, Gymnasium's robots and MujocoDistribution have"
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
@@ -335,6 +337,11 @@ class TaskDistribution(ABC):
     @abstractmethod
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments for any `num_tasks` tasks of this distribution at a time."""
+
+    def make_varied(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """As `make`, for tasks whose vectors end with dynamics of their own (`envs.dynamics`); where `no_dynamics` is
+        empty."""
+        raise NotImplementedError(f"{self.name}: {self.no_dynamics}")
 
     def scene(self, task: Task) -> Scene:
         """The `Scene` that draws recorded episodes of `task`; a plot of the rewards, unless a subclass has something to

@@ -2,6 +2,7 @@
 
 engine      the native engine beside the other ways to step Meta-World
 locomotion  Gymnasium's robots on the engine beside EnvPool and gymnasium's async vector env
+dynamics    what dynamics as part of the task cost
 floor       what a robot's step costs at least: the engine beside MuJoCo alone
 training    whole iterations of meta-training, split into their parts
 learner     meta-updates on random data, batched over tasks and as a loop
@@ -17,7 +18,18 @@ from pathlib import Path
 
 import meta_rl  # noqa: F401  before torch, see there
 
-NAMES = ("engine", "locomotion", "floor", "training", "learner", "workers", "curvature", "baseline", "skill")
+NAMES = (
+    "engine",
+    "locomotion",
+    "dynamics",
+    "floor",
+    "training",
+    "learner",
+    "workers",
+    "curvature",
+    "baseline",
+    "skill",
+)
 
 
 def main() -> None:

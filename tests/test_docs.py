@@ -393,6 +393,21 @@ def test_the_table_of_presets_is_the_one_in_the_code() -> None:
     assert [line for line in page.splitlines() if line.startswith("| `")] == preset_lines()
 
 
+def test_the_tables_of_dynamics_are_those_in_the_code() -> None:
+    from envs.dynamics import PRESETS, QUANTITIES
+
+    page = (ROOT / "docs" / "dynamics.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    quantities = [
+        f"| `{name}` | {q.plain:g} | {q.limits[0]:g} and {q.limits[1]:g} | " for name, q in QUANTITIES.items()
+    ]
+    assert [row[: len(start)] for row, start in zip(rows, quantities, strict=False)] == quantities
+    presets = {
+        name: ", ".join(f"{q} {low:g} to {high:g}" for q, (low, high) in r.items()) for name, r in PRESETS.items()
+    }
+    assert rows[len(quantities) :] == [f"| `{name}` | {ranges} |" for name, ranges in presets.items()]
+
+
 def preset_lines() -> list[str]:
     """The presets in Markdown; paste `python -m tests.test_docs` into the page when the table in the code changes."""
     from envs.locomotion.presets import TABLE

@@ -8,32 +8,28 @@
 #include <string>
 #include <vector>
 
+#include "../../native/parameters.hpp"
 #include "../../native/physics.hpp"
 #include "../../native/pool.hpp"
 
-namespace locomotion {
+namespace mjcf {
 
 // A named array of mjData that can be read after a step.
 struct Feature {
   const char* name;
-  int (*size)(const mjModel&);
+  physics::Size size;
   mjtNum* mjData::*array;
-};
-
-// A named array of mjModel that may differ between environments.
-struct Parameter {
-  const char* name;
-  int (*size)(const mjModel&);
-  mjtNum* mjModel::*array;
 };
 
 // A robot's model and what is read from it and changed in it. `owner` keeps the memory behind `model` alive.
 struct Robot {
+  Robot(const Robot&) = delete;  // `model` may point into it
   Robot(const mjModel* model, std::shared_ptr<void> owner, int substeps, const std::vector<std::string>& features,
-        const std::vector<std::string>& parameters);
+        const std::vector<std::string>& parameters, bool up_to_date);
 
   std::vector<std::pair<std::string, int>> feature_sizes() const;
   std::vector<std::pair<std::string, int>> parameter_sizes() const;
+  std::vector<double> values() const { return physics::values(parameters, model); }
   int num_features() const;
   int num_parameters() const;
 
@@ -41,8 +37,12 @@ struct Robot {
   mjModel model;  // struct copy: shares all arrays with the original
   int substeps;   // physics steps per environment step
   std::vector<Feature> features;
-  std::vector<Parameter> parameters;
+  std::vector<physics::Parameter> parameters;
   bool reads_contact_forces;  // these cost a pass of their own
+  bool up_to_date;        // places of bodies, geoms and sites follow qpos before they are read; otherwise they are those
+                          // of the last physics step's beginning, as mj_step leaves them
+  std::vector<mjtByte> same_frame;  // zeros
+  size_t scratch_bytes;
 };
 
 class Engine {
@@ -87,4 +87,4 @@ class Engine {
   Pool pool_;  // last: its threads end before the slots do
 };
 
-}  // namespace locomotion
+}  // namespace mjcf
