@@ -7,6 +7,7 @@ from envs.api import NonFiniteError, Step, Task, TaskDistribution, TaskVectorEnv
 from envs.checks import ConformanceError, check
 from envs.fixed import FixedTask
 from envs.flat import FlatVectorEnv
+from envs.mjcf.distribution import MujocoDistribution
 from envs.moments import Moment
 from envs.names import UnknownNameError, closest
 from envs.own import Origin, is_own
@@ -23,6 +24,7 @@ __all__ = [
     "FixedTask",
     "FlatVectorEnv",
     "Moment",
+    "MujocoDistribution",
     "NoDisplayError",
     "NonFiniteError",
     "Origin",

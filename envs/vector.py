@@ -37,6 +37,19 @@ class TaskError(EnvError, ValueError):
     """An environment's `set_task` raised an error of its own, which is the cause of this one."""
 
 
+def draw_vector(name: str, sample_vector: Callable[..., Any] | None, rng: np.random.Generator) -> tuple[float, ...]:
+    """The numbers of one task of `name`, from a function of the user's."""
+    assert sample_vector is not None
+    drawn = sample_vector(rng)
+    try:
+        if isinstance(drawn, (str, bytes)):
+            raise TypeError
+        return tuple(float(number) for number in np.asarray(drawn).tolist())
+    except (TypeError, ValueError):
+        wrong = " ".join(repr(drawn).split())
+        raise EnvError(f"{name}: sample_vector gave {wrong}; valid: a list of numbers, like [0.5]") from None
+
+
 class GymDistribution(TaskDistribution):
     """Tasks drawn by a function, environments made by another.
 
@@ -97,19 +110,7 @@ class GymDistribution(TaskDistribution):
         """`count` independent draws, or `count` tasks of the list, without repeats while it has any left."""
         if self._tasks is not None:
             return sample_balanced(rng, {self.name: self._tasks}, count)
-        return [Task(self.name, self._draw_vector(rng)) for _ in range(count)]
-
-    def _draw_vector(self, rng: np.random.Generator) -> tuple[float, ...]:
-        """The numbers of one task, from a function of the user's."""
-        assert self.sample_vector is not None
-        drawn = self.sample_vector(rng)
-        try:
-            if isinstance(drawn, (str, bytes)):
-                raise TypeError
-            return tuple(float(number) for number in np.asarray(drawn).tolist())
-        except (TypeError, ValueError):
-            wrong = " ".join(repr(drawn).split())
-            raise EnvError(f"{self.name}: sample_vector gave {wrong}; valid: a list of numbers, like [0.5]") from None
+        return [Task(self.name, draw_vector(self.name, self.sample_vector, rng)) for _ in range(count)]
 
     def tasks(self) -> list[Task] | None:
         """All tasks of the split in their order, if they were listed."""

@@ -3,6 +3,7 @@
 engine      the native engine beside the other ways to step Meta-World
 locomotion  Gymnasium's robots on the engine beside EnvPool and gymnasium's async vector env
 dynamics    what dynamics as part of the task cost
+own         a robot of one's own on the engine beside mujoco.rollout and Python
 floor       what a robot's step costs at least: the engine beside MuJoCo alone
 training    whole iterations of meta-training, split into their parts
 learner     meta-updates on random data, batched over tasks and as a loop
@@ -22,6 +23,7 @@ NAMES = (
     "engine",
     "locomotion",
     "dynamics",
+    "own",
     "floor",
     "training",
     "learner",

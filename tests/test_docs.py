@@ -165,6 +165,36 @@ def test_the_python_of_the_page_on_the_engine_runs(tmp_path: Path) -> None:
     run(tmp_path, "branches.py")
 
 
+def test_the_arm_of_the_page_goes_from_a_model_to_a_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command of the page, in its order; training is a small one."""
+    page = "your-own-robot.md"
+    code, varied = blocks(page, "python")
+    (tmp_path / "arm.xml").write_text(blocks(page, "xml")[0])
+    (tmp_path / "arm.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "arm", raising=False)
+    small = "1 --meta-batch-size 2 --episodes-per-task 2 --hidden 8 --device cpu --test-tasks 2"
+    for line in "".join(blocks(page, "sh")).splitlines():
+        program, command, *arguments = line.split()
+        assert program == "meta-rl"
+        if command == "train":
+            position = arguments.index("--iterations") + 1
+            arguments[position : position + 1] = small.split()
+        if command == "render":
+            pytest.importorskip("av")
+            arguments += ["--every", "30", "--width", "32"]
+        assert main([command, *arguments]) == 0
+    said = capsys.readouterr().out
+    assert said.count(": keeps the contract\n") == 2
+    assert "video: arm.mp4\n" in said
+    assert '"vertices":' in (tmp_path / "runs/arm-maml/report.html").read_text()  # the replay in three dimensions
+    exec(compile(varied, "varied.py", "exec"), {})
+    monkeypatch.delitem(sys.modules, "arm")
+
+
 def test_the_player_of_the_page_plays(tmp_path: Path) -> None:
     """Pendulum with Gymnasium's own task; the run is a small one."""
     options = (

@@ -127,8 +127,7 @@ class MujocoVectorEnv(TaskVectorEnv):
             for task, env in np.argwhere(mask).tolist():
                 seed = int(np.random.SeedSequence([seeds[task], env]).generate_state(1)[0])
                 index, rng = task * self.envs_per_task + env, np.random.default_rng(seed)
-                start = self._rules.start(rng, self._arrays.task[index], qpos[index], qvel[index])
-                qpos[index], qvel[index] = start
+                qpos[index], qvel[index] = self._started(rng, self._arrays.task[index], qpos[index], qvel[index])
         self._engine.reset(mask.reshape(-1), qpos, qvel, self._numbers)
         self._before[:] = self._numbers
         self._arrays.action = self._still
@@ -137,6 +136,21 @@ class MujocoVectorEnv(TaskVectorEnv):
             return observation
         self._channel.reset(seeds, mask)
         return self._channel.observe(observation, np.where(mask, 0, self._elapsed))
+
+    def _started(self, rng: np.random.Generator, task: Double, qpos: Double, qvel: Double) -> tuple[Double, Double]:
+        """The state that one episode starts in."""
+        assert self._rules.start
+        try:
+            given = self._rules.start(rng, task.copy(), qpos.copy(), qvel.copy())
+            pose, speed = (np.asarray(x, np.float64) for x in given)
+        except Exception as error:
+            raise EnvError(f"{self._rules.name}: start raised {_in_words(error)}") from error
+        for what, got, own in (("qpos", pose, qpos), ("qvel", speed, qvel)):
+            if got.shape != own.shape or not np.isfinite(got).all():
+                raise EnvError(
+                    f"{self._rules.name}: start gave a {what} of shape {got.shape}, must be {own.shape}, all finite"
+                )
+        return pose, speed
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
         if self._channel:
@@ -157,20 +171,33 @@ class MujocoVectorEnv(TaskVectorEnv):
             observation = self._channel.observe(observation, self._elapsed + 1)
         return observation, reward, terminated, success
 
+    def observation_size(self) -> int:
+        """How many numbers `Rules.observe` gives; for tasks that are set, before the first reset.
+
+        Raises:
+            EnvError: it gives something else than rows of numbers.
+        """
+        mask = np.ones(len(self._numbers), bool)
+        qpos, qvel = (np.tile(x, (mask.size, 1)) for x in (self._model.qpos, self._model.qvel))
+        self._engine.reset(mask, qpos, qvel, self._numbers)
+        self._before[:], self._arrays.action = self._numbers, self._still
+        return int(self._call("observe", self._rules.observe, None).shape[-1])
+
     def _observe(self) -> Double:
         return np.asarray(self._call("observe", self._rules.observe, self.observation_space.shape))
 
-    def _call(self, name: str, function: Callable[[Arrays], Any], shape: tuple[int, ...] = ()) -> Any:
-        """What one of the rules says of the arrays, ``[task, env, *shape]``."""
+    def _call(self, name: str, function: Callable[[Arrays], Any], shape: tuple[int, ...] | None = ()) -> Any:
+        """What one of the rules says of the arrays, ``[task, env, *shape]``; None: a row of any length."""
         try:
             said = np.asarray(function(self._arrays))
         except Exception as error:
-            words = " ".join(str(error).split())
-            raise EnvError(f"{self._rules.name}: {name} raised {type(error).__name__}: {words}") from error
-        expected = (self._still.shape[0], *shape)
+            raise EnvError(f"{self._rules.name}: {name} raised {_in_words(error)}") from error
+        if shape is None:
+            shape = said.shape[1:] if said.ndim == 2 else ("numbers",)  # type: ignore[assignment]
+        expected = (len(self._still), *shape)  # type: ignore[misc]
         if said.shape != expected or said.dtype.kind not in "fiub":
             raise EnvError(f"{self._rules.name}: {name} gave {said.dtype} {said.shape}, must be numbers {expected}")
-        return said.reshape(*self.shape, *shape)
+        return said.reshape(*self.shape, *said.shape[1:])
 
     def _hold(self) -> dict[str, NDArray[Any]]:
         states = [self._engine.state(index) for index in range(len(self._numbers))]
@@ -192,3 +219,7 @@ class MujocoVectorEnv(TaskVectorEnv):
 
     def _close(self) -> None:
         del self._engine
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

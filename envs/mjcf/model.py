@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import mujoco  # first: the engine needs its library
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.mjcf import _engine
+from envs.vector import EnvError
 
 Double = NDArray[np.float64]
 Engine = _engine.Engine
@@ -27,6 +29,22 @@ class Model(NamedTuple):
     qvel: Double
     seconds: float
     """Seconds of an env step."""
+
+
+def read_model(name: str, source: str) -> mujoco.MjModel:
+    """The model of an MJCF file, or of its text.
+
+    Raises:
+        EnvError: it cannot be read; the message is one line.
+    """
+    text = source.lstrip().startswith("<")
+    if not text and not Path(source).is_file():
+        raise EnvError(f"{name}: there is no file {source}")
+    try:
+        return mujoco.MjModel.from_xml_string(source) if text else mujoco.MjModel.from_xml_path(source)
+    except ValueError as error:
+        place = "the MJCF text" if text else source
+        raise EnvError(f"{name}: {place}: {' '.join(str(error).split())}") from error
 
 
 def make_model(

@@ -4,6 +4,7 @@
 #include <mujoco/mujoco.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -63,6 +64,38 @@ inline mjModel lean(const mjModel& model) {
   return copy;
 }
 
+// MuJoCo tells of a simulation that blows up on the terminal and in a file of the working directory. Inside the engine
+// it does not: what has happened stands in mjData's warnings. Elsewhere it goes on to do as before.
+class Quiet {
+ public:
+  Quiet() { inside() = true; }
+  ~Quiet() { inside() = false; }
+
+  // Once per module, when it is imported.
+  static void install() {
+    before() = mju_user_warning;
+    mju_user_warning = [](const char* message) {
+      if (inside()) return;
+      if (before()) {
+        before()(message);
+      } else {
+        mju_writeLog("WARNING", message);
+        std::fprintf(stderr, "WARNING: %s\n\n", message);
+      }
+    };
+  }
+
+ private:
+  static bool& inside() {
+    thread_local bool value = false;
+    return value;
+  }
+  static void (*&before())(const char*) {
+    static void (*handler)(const char*) = nullptr;
+    return handler;
+  }
+};
+
 class Simulation {
  public:
   explicit Simulation(size_t scratch_bytes = Scratch::kBytes) : scratch_bytes_(scratch_bytes) {}
@@ -71,6 +104,7 @@ class Simulation {
   // equal only for models with the same sizes) share the mjData, so changing between them allocates nothing.
   void load(const mjModel* model, const void* layout, const mjtNum* state) {
     bind(model, layout);
+    for (mjWarningStat& warning : data_->warning) warning.number = 0;
     mj_setState(model_, data_.get(), state, kState);
   }
 
@@ -113,6 +147,13 @@ class Simulation {
     return read();
   }
 
+  // Whether the state has never been without sense since `start` or `load`; MuJoCo puts one that has back to its
+  // initial pose.
+  bool is_sound() const {
+    const mjWarningStat* warning = data_->warning;
+    return !warning[mjWARN_BADQPOS].number && !warning[mjWARN_BADQVEL].number && !warning[mjWARN_BADQACC].number;
+  }
+
   const mjModel* model() const { return model_; }
   mjData* data() { return data_.get(); }
   const mjData* data() const { return data_.get(); }
@@ -152,6 +193,7 @@ class Simulation {
     Simulation& s_;
     void* const own_;
     const size_t own_bytes_;
+    const Quiet quiet_;
   };
 
   // Whether mj_step on this model consists of the stages below and nothing else.

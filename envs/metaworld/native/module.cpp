@@ -81,6 +81,7 @@ void step(Engine& engine, const Array<const float, nb::shape<-1, kAction>>& acti
 
 NB_MODULE(_engine, m) {
   require_mujoco("envs.metaworld._engine");
+  physics::Quiet::install();
   nb::set_leak_warnings(false);  // Python caches families and tasks until the interpreter ends
 
   nb::class_<FamilyModel>(m, "Family")

@@ -1,6 +1,7 @@
 #include "engine.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 namespace mjcf {
@@ -109,8 +110,11 @@ void Engine::step(const double* ctrl, const bool* active, double* features) {
 
 void Engine::read(const Slot& slot, double* features) const {
   const mjData* d = slot.simulation.data();
+  const bool sound = !robot_->up_to_date || slot.simulation.is_sound();
   for (const auto& feature : robot_->features) {
-    features = std::copy_n(d->*(feature.array), feature.size(slot.model), features);
+    const int size = feature.size(slot.model);
+    features = sound ? std::copy_n(d->*(feature.array), size, features)
+                     : std::fill_n(features, size, std::numeric_limits<double>::quiet_NaN());
   }
 }
 

@@ -39,8 +39,9 @@ struct Robot {
   std::vector<Feature> features;
   std::vector<physics::Parameter> parameters;
   bool reads_contact_forces;  // these cost a pass of their own
-  bool up_to_date;        // places of bodies, geoms and sites follow qpos before they are read; otherwise they are those
-                          // of the last physics step's beginning, as mj_step leaves them
+  // Places of bodies, geoms and sites follow qpos before they are read, and what is read of a simulation that has blown
+  // up is NaN. Otherwise they are those of the last physics step's beginning, and a blow-up goes unseen, as with mj_step.
+  bool up_to_date;
   std::vector<mjtByte> same_frame;  // zeros
   size_t scratch_bytes;
 };

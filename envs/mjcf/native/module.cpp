@@ -68,6 +68,7 @@ void step(Engine& engine, const Array<const double, 2>& ctrl, const Array<const 
 
 NB_MODULE(_engine, m) {
   require_mujoco("envs.mjcf._engine");
+  physics::Quiet::install();
   nb::set_leak_warnings(false);  // Python caches robots until the interpreter ends
 
   nb::class_<Robot>(m, "Robot")
