@@ -80,7 +80,7 @@ class Arrays:
         return self["sensordata"][:, first : first + size]
 
     def _find(self, kind: str, name: str) -> tuple[int, int]:
-        """Where a thing of the model stands in its array, and how many numbers it has."""
+        """Place of a thing of the model in its array, and how many numbers it has."""
         if (kind, name) not in self._places:
             thing: Any = getattr(self._model, kind)(name)  # says which names there are
             if kind == "joint":
