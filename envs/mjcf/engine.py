@@ -161,9 +161,9 @@ class MujocoVectorEnv(TaskVectorEnv):
         self._before[:] = self._numbers
         self._engine.step(ctrl, flat, self._numbers)
         self._arrays.action = ctrl
-        reward = self._call("reward", rules.reward).astype(np.float64)
+        reward = self._call("reward", rules.reward).astype(np.float64, copy=False)
         terminated, success = (
-            np.zeros(self.shape, bool) if function is None else self._call(name, function).astype(bool)
+            np.zeros(self.shape, bool) if function is None else self._call(name, function).astype(bool, copy=False)
             for name, function in (("terminated", rules.terminated), ("success", rules.success))
         )
         observation = self._observe()
