@@ -40,6 +40,8 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python scripts/benchmark.py engine
 	$(BIN)/python scripts/benchmark.py vector
 	$(BIN)/python scripts/benchmark.py locomotion
+	$(BIN)/python scripts/benchmark.py dynamics
+	$(BIN)/python scripts/benchmark.py own
 	$(BIN)/python scripts/benchmark.py floor
 	$(BIN)/python scripts/benchmark.py training
 	$(BIN)/python scripts/benchmark.py learner --iterations 5

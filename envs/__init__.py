@@ -7,6 +7,8 @@ from envs.api import NonFiniteError, Step, Task, TaskDistribution, TaskVectorEnv
 from envs.checks import ConformanceError, check
 from envs.fixed import FixedTask
 from envs.flat import FlatVectorEnv
+from envs.mjcf.distribution import MujocoDistribution
+from envs.moments import Moment
 from envs.names import UnknownNameError, closest
 from envs.own import Origin, is_own
 from envs.registry import (
@@ -23,6 +25,7 @@ from envs.registry import (
 from envs.scene import NoDisplayError, Scene, Shape, Solid, Track
 from envs.spaces import misfit
 from envs.threads import limit_threads
+from envs.varied import VariedDynamics
 from envs.vector import EnvError, SingleEnv
 
 __all__ = [
@@ -30,6 +33,8 @@ __all__ = [
     "EnvError",
     "FixedTask",
     "FlatVectorEnv",
+    "Moment",
+    "MujocoDistribution",
     "NoDisplayError",
     "NonFiniteError",
     "Origin",
@@ -43,6 +48,7 @@ __all__ = [
     "TaskVectorEnv",
     "Track",
     "UnknownNameError",
+    "VariedDynamics",
     "check",
     "check_name",
     "closest",

@@ -15,20 +15,21 @@ environment, whatever its length.
 
 from __future__ import annotations
 
-import functools
 import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.flat import FlatVectorEnv
+from envs.moments import Resumable
 from envs.scene import Scene
+from envs.threads import one_thread_at_a_time, overlapping
 
 Float = NDArray[np.floating[Any]]
 Bool = NDArray[np.bool_]
@@ -86,43 +87,13 @@ class NonFiniteError(ValueError):
     discards the episode and counts it."""
 
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def _one_thread_at_a_time(
-    verb: Callable[Concatenate[TaskVectorEnv, _P], _R],
-) -> Callable[Concatenate[TaskVectorEnv, _P], _R]:
-    """`verb`, refused while another thread is in one of these verbs of the same object: simulators are left by a call
-    that breaks into another one in a state that neither meant."""
-
-    @functools.wraps(verb)
-    def alone(self: TaskVectorEnv, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        me = threading.get_ident()
-        # One step of the interpreter, so that of two threads only one succeeds.
-        if self.__dict__.setdefault("_caller", me) != me:
-            raise _overlapping(verb.__name__)
-        try:
-            return verb(self, *args, **kwargs)
-        finally:
-            self.__dict__.pop("_caller", None)
-
-    return alone
-
-
-def _overlapping(verb: str) -> RuntimeError:
-    return RuntimeError(
-        f"{verb} was called while another thread was inside a call of the same environments; calls must not overlap: "
-        "make environments for each thread (TaskDistribution.make), or hold a lock"
-    )
-
-
-class TaskVectorEnv(ABC):
+class TaskVectorEnv(Resumable, ABC):
     """`num_tasks x envs_per_task` environments stepped together; see the module docstring for episodes.
 
-    Subclasses implement the four hooks `_set_tasks`, `_reset`, `_step` and (optionally) `_close`. The checks,
-    the horizon and the freezing of finished environments live here, once. Any thread may use an object, but calls must
-    not overlap; one that does is refused with a RuntimeError.
+    Subclasses implement the four hooks `_set_tasks`, `_reset`, `_step` and (optionally) `_close`; those of
+    `envs.moments.Resumable` let episodes go on from their middle. The checks, the horizon and the freezing of finished
+    environments live here, once. Any thread may use an object, but calls must not overlap; one that does is refused
+    with a RuntimeError.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": gym.vector.AutoresetMode.DISABLED}
@@ -168,7 +139,7 @@ class TaskVectorEnv(ABC):
 
     # -- public verbs ------------------------------------------------------------------------------------------
 
-    @_one_thread_at_a_time
+    @one_thread_at_a_time
     def set_tasks(self, tasks: Sequence[Task]) -> None:
         """Hold `tasks` (one per task row) until the next call. Takes effect at the next `reset`, which must follow."""
         self._check_open()
@@ -178,7 +149,7 @@ class TaskVectorEnv(ABC):
         self.tasks = list(tasks)
         self._was_reset = False
 
-    @_one_thread_at_a_time
+    @one_thread_at_a_time
     def reset(self, seeds: Sequence[int] | NDArray[np.integer[Any]], mask: Bool | None = None) -> Float:
         """Start a new episode and return the observations ``[task, env, *obs]`` (of all environments).
 
@@ -205,7 +176,7 @@ class TaskVectorEnv(ABC):
         self._was_reset = True
         return self._observation.copy()
 
-    @_one_thread_at_a_time
+    @one_thread_at_a_time
     def step(self, action: NDArray[Any]) -> Step:
         """Advance every unfinished environment by one step.
 
@@ -290,7 +261,7 @@ class TaskVectorEnv(ABC):
         """Step the environments in `active`; return new arrays (observation, reward, terminated, success).
         Values outside `active` are ignored."""
 
-    def _close(self) -> None:  # noqa: B027  (optional hook)
+    def _close(self) -> None:
         """Free resources."""
 
     # -- checks ------------------------------------------------------------------------------------------------
@@ -299,7 +270,7 @@ class TaskVectorEnv(ABC):
         if self._closed:
             raise RuntimeError("this TaskVectorEnv is closed")
         if self.__dict__.get("_caller", me := threading.get_ident()) != me:  # `state` while another thread steps
-            raise _overlapping("a method")
+            raise overlapping("a method")
 
     def _check_action(self, action: NDArray[Any], active: Bool) -> None:
         expected = (*self.shape, *self.action_space.shape)
@@ -336,6 +307,7 @@ class TaskDistribution(ABC):
         multitask: its test tasks are its training tasks, as in benchmarks of what one policy can learn.
         knows_mean_reward: its environments give `TaskVectorEnv.mean_reward`, for learners to whom the noise of rewards
             is of no use.
+        no_dynamics: why its tasks cannot have dynamics of their own (`envs.VariedDynamics`); empty: they can.
     """
 
     name: str
@@ -349,6 +321,7 @@ class TaskDistribution(ABC):
     multitask: bool = False
     knows_mean_reward: bool = False
     in_turn: bool = False
+    no_dynamics: str = "it has no dynamics to vary; Meta-World, Gymnasium's robots and MujocoDistribution have"
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
@@ -366,6 +339,11 @@ class TaskDistribution(ABC):
     @abstractmethod
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments for any `num_tasks` tasks of this distribution at a time."""
+
+    def make_varied(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """As `make`, for tasks whose vectors end with dynamics of their own (`envs.dynamics`); where `no_dynamics` is
+        empty."""
+        raise NotImplementedError(f"{self.name}: {self.no_dynamics}")
 
     def scene(self, task: Task) -> Scene:
         """The `Scene` that draws recorded episodes of `task`; a plot of the rewards, unless a subclass has something to

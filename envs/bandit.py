@@ -57,6 +57,8 @@ class Bandit(TaskDistribution):
 class BanditVectorEnv(TaskVectorEnv):
     """Arm probabilities ``[task, 1, arm]`` and the episode's luck, uniforms ``[task, env, time]`` drawn at reset."""
 
+    _held = ("_luck",)
+
     def __init__(self, num_tasks: int, envs_per_task: int, distribution: Bandit) -> None:
         super().__init__(
             num_tasks,
@@ -65,6 +67,7 @@ class BanditVectorEnv(TaskVectorEnv):
             distribution.action_space,  # type: ignore[arg-type]
             distribution.horizon,
         )
+        self._distribution = distribution
         self._num_arms = distribution.num_arms
         self._chances = np.zeros((num_tasks, 1, self._num_arms))
         self._luck = np.zeros((*self.shape, self.horizon))
@@ -74,6 +77,9 @@ class BanditVectorEnv(TaskVectorEnv):
         """The chance of the arm that was pulled."""
         self._check_open()
         return np.asarray(self._chances[np.arange(self.num_tasks)[:, None, None], 0, action])
+
+    def _twin(self) -> BanditVectorEnv:
+        return BanditVectorEnv(*self.shape, self._distribution)
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:

@@ -68,6 +68,8 @@ class Navigation(TaskDistribution):
 class NavigationVectorEnv(TaskVectorEnv):
     """Positions ``[task, env, 2]``."""
 
+    _held = ("_position",)
+
     def __init__(self, num_tasks: int, envs_per_task: int, distribution: Navigation) -> None:
         super().__init__(
             num_tasks,
@@ -76,6 +78,7 @@ class NavigationVectorEnv(TaskVectorEnv):
             distribution.action_space,  # type: ignore[arg-type]
             distribution.horizon,
         )
+        self._distribution = distribution
         self._position = np.zeros((*self.shape, 2))
         self._goal = np.zeros((num_tasks, 1, 2))
 
@@ -83,6 +86,9 @@ class NavigationVectorEnv(TaskVectorEnv):
         """The point's position, float64 ``[2]``."""
         self._check_open()
         return np.array(self._position[task, env])
+
+    def _twin(self) -> NavigationVectorEnv:
+        return NavigationVectorEnv(*self.shape, self._distribution)
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:

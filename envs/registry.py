@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+from envs import dynamics
 from envs.api import TaskDistribution
 from envs.locomotion.presets import PRESETS
 from envs.metaworld import benchmarks
@@ -32,6 +33,7 @@ class Entry:
         stock_benchmark: see the function `stock_benchmark`.
         options: see the function `options`.
         own: ``module:object`` that was registered, if it is nobody's but the user's and can be imported.
+        rigid: it is known that its tasks cannot have dynamics of their own.
     """
 
     maker: Maker
@@ -39,6 +41,7 @@ class Entry:
     stock_benchmark: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     own: str = ""
+    rigid: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,9 @@ class Row:
     listed: Sequence[str] = ("",)
 
 
-def _single(maker: Maker, own: str = "") -> Row:
+def _single(maker: Maker, own: str = "", rigid: bool = False) -> Row:
     """The row of one name, which is the key."""
-    return Row(lambda rest: None if rest else Entry(maker, own=own))
+    return Row(lambda rest: None if rest else Entry(maker, own=own, rigid=rigid))
 
 
 def _navigation(split: str, **options: Any) -> TaskDistribution:
@@ -96,7 +99,7 @@ def _read_bandit(rest: str) -> Entry:
     if not sizes:
         name = f"bandit{rest}"
         raise UnknownNameError(f"bad bandit {name!r}: write bandit/kARMS-nPULLS, both at least 1, like bandit/k5-n10")
-    return Entry(partial(_bandit, int(sizes[1]), int(sizes[2])))
+    return Entry(partial(_bandit, int(sizes[1]), int(sizes[2])), rigid=True)
 
 
 def _metaworld(name: str, split: str, **options: Any) -> TaskDistribution:
@@ -114,9 +117,9 @@ def _read_metaworld(rest: str) -> Entry:
 
 
 TABLE: dict[str, Row] = {
-    "navigation": _single(_navigation),
-    "tabular": _single(_tabular),
-    **{f"classic/{name}": _single(partial(_classic, name)) for name in ("cartpole", "pendulum", "acrobot")},
+    "navigation": _single(_navigation, rigid=True),
+    "tabular": _single(_tabular, rigid=True),
+    **{f"classic/{name}": _single(partial(_classic, name), rigid=True) for name in ("cartpole", "pendulum", "acrobot")},
     **{name: _single(partial(_locomotion, name)) for name in PRESETS},
     "bandit": Row(_read_bandit, [f"/k{arms}-n{pulls}" for pulls in (10, 100, 500) for arms in (5, 10, 50)]),
     "metaworld": Row(_read_metaworld, [f"/{name}" for name in benchmarks.list_names()]),
@@ -130,6 +133,9 @@ def _find(name: str) -> Entry:
     Raises:
         UnknownNameError: with the closest valid name.
     """
+    base, plus, ranges = name.partition("+")
+    if plus and name not in TABLE:
+        return _varied(base, ranges)
     key = name if name in TABLE else name.partition("/")[0]
     entry = TABLE[key].read(name.removeprefix(key)) if key in TABLE else None
     if entry is None:
@@ -141,9 +147,24 @@ def _find(name: str) -> Entry:
     return entry
 
 
+def _varied(base: str, ranges: str) -> Entry:
+    """The tasks of `base` with dynamics that differ in these `ranges`."""
+    from envs.varied import VariedDynamics
+
+    entry = _find(base)
+    dynamics.parse(ranges)  # now, not when it is built
+    if entry.rigid:
+        raise UnknownNameError(f"{base}+{ranges}: {TaskDistribution.no_dynamics}")
+
+    def maker(split: str, **options: Any) -> TaskDistribution:
+        return VariedDynamics(entry.maker(split, **options), ranges)
+
+    return Entry(maker, entry.families, options=entry.options)
+
+
 def list_names() -> list[str]:
     """Every name that `make` knows, aside from bandits of other sizes, ``bandit/kARMS-nPULLS``, and custom Meta-World
-    lists, ``metaworld/FAMILY,FAMILY[:FAMILY,...]``."""
+    lists, ``metaworld/FAMILY,FAMILY[:FAMILY,...]``, and names with dynamics, ``NAME+RANGES`` (`envs.dynamics`)."""
     return [key + rest for key, row in TABLE.items() for rest in row.listed]
 
 
@@ -237,7 +258,8 @@ def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
     Args:
         name: see `list_names`; for example ``navigation``, ``bandit/k5-n10``, ``cheetah-vel@promp`` (a family as a
             paper defines it), ``classic/cartpole``, ``metaworld/ml10``, ``metaworld/ml1-push-v3``, ``metaworld/mt10``,
-            or a custom Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3`` (train families : test families).
+            or a custom Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3`` (train families : test families);
+            with dynamics that differ between tasks, ``metaworld/ml1-push-v3+dynamics`` (`envs.dynamics`).
         split: ``"train"`` or ``"test"``.
         options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.
     Raises:

@@ -69,6 +69,8 @@ class TabularVectorEnv(TaskVectorEnv):
     """States ``[task, env]`` and the episode's luck ``[task, env, time]``, drawn at reset: a uniform that picks the
     next state and the reward's noise."""
 
+    _held = ("_state", "_luck", "_noise")
+
     def __init__(self, num_tasks: int, envs_per_task: int, distribution: Tabular) -> None:
         super().__init__(
             num_tasks,
@@ -77,6 +79,7 @@ class TabularVectorEnv(TaskVectorEnv):
             distribution.action_space,  # type: ignore[arg-type]
             distribution.horizon,
         )
+        self._distribution = distribution
         self._sizes = num_states, num_actions = distribution.num_states, distribution.num_actions
         self._cumulative = np.zeros((num_tasks, num_states, num_actions, num_states))
         self._mean = np.zeros((num_tasks, num_states, num_actions))
@@ -94,6 +97,9 @@ class TabularVectorEnv(TaskVectorEnv):
         """Mean reward of the action in the state that was observed."""
         self._check_open()
         return np.asarray(self._mean[np.arange(self.num_tasks)[:, None, None], observation.argmax(-1), action])
+
+    def _twin(self) -> TabularVectorEnv:
+        return TabularVectorEnv(*self.shape, self._distribution)
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         num_states, num_actions = self._sizes

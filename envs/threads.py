@@ -1,9 +1,16 @@
-"""Threads: how many an engine may use, and what all threads of a process share."""
+"""Threads: how many an engine may use, what all threads of a process share, and calls that must not overlap."""
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+_S = TypeVar("_S")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 SHARED = threading.RLock()
 """Held while a simulator that the threads of this process share is made, changed or read: Meta-World's own env objects,
@@ -39,3 +46,29 @@ def limit_threads(number: int | None) -> None:
     """
     global _limit
     _limit = None if number is None else count_threads(number)
+
+
+def one_thread_at_a_time(verb: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S, _P], _R]:
+    """`verb`, a method, refused while another thread is in one of these verbs of the same object: simulators are left
+    by a call that breaks into another one in a state that neither meant."""
+
+    @functools.wraps(verb)
+    def alone(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        me = threading.get_ident()
+        # One step of the interpreter, so that of two threads only one succeeds.
+        if self.__dict__.setdefault("_caller", me) != me:
+            raise overlapping(verb.__name__)
+        try:
+            return verb(self, *args, **kwargs)
+        finally:
+            self.__dict__.pop("_caller", None)
+
+    return alone
+
+
+def overlapping(verb: str) -> RuntimeError:
+    """What is said to the thread that comes second."""
+    return RuntimeError(
+        f"{verb} was called while another thread was inside a call of the same environments; calls must not overlap: "
+        "make environments for each thread (TaskDistribution.make), or hold a lock"
+    )

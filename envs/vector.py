@@ -6,6 +6,7 @@ The environment is told its task in one of two ways: a method ``set_task(vector)
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -34,6 +35,19 @@ class EnvError(RuntimeError):
 
 class TaskError(EnvError, ValueError):
     """An environment's `set_task` raised an error of its own, which is the cause of this one."""
+
+
+def draw_vector(name: str, sample_vector: Callable[..., Any] | None, rng: np.random.Generator) -> tuple[float, ...]:
+    """The numbers of one task of `name`, from a function of the user's."""
+    assert sample_vector is not None
+    drawn = sample_vector(rng)
+    try:
+        if isinstance(drawn, (str, bytes)):
+            raise TypeError
+        return tuple(float(number) for number in np.asarray(drawn).tolist())
+    except (TypeError, ValueError):
+        wrong = " ".join(repr(drawn).split())
+        raise EnvError(f"{name}: sample_vector gave {wrong}; valid: a list of numbers, like [0.5]") from None
 
 
 class GymDistribution(TaskDistribution):
@@ -96,19 +110,7 @@ class GymDistribution(TaskDistribution):
         """`count` independent draws, or `count` tasks of the list, without repeats while it has any left."""
         if self._tasks is not None:
             return sample_balanced(rng, {self.name: self._tasks}, count)
-        return [Task(self.name, self._draw_vector(rng)) for _ in range(count)]
-
-    def _draw_vector(self, rng: np.random.Generator) -> tuple[float, ...]:
-        """The numbers of one task, from a function of the user's."""
-        assert self.sample_vector is not None
-        drawn = self.sample_vector(rng)
-        try:
-            if isinstance(drawn, (str, bytes)):
-                raise TypeError
-            return tuple(float(number) for number in np.asarray(drawn).tolist())
-        except (TypeError, ValueError):
-            wrong = " ".join(repr(drawn).split())
-            raise EnvError(f"{self.name}: sample_vector gave {wrong}; valid: a list of numbers, like [0.5]") from None
+        return [Task(self.name, draw_vector(self.name, self.sample_vector, rng)) for _ in range(count)]
 
     def tasks(self) -> list[Task] | None:
         """All tasks of the split in their order, if they were listed."""
@@ -131,7 +133,7 @@ class GymVectorEnv(TaskVectorEnv):
     def __init__(self, grid: list[list[gym.Env[Any, Any]]], family: str, horizon: int, success_key: str | None) -> None:
         first: Any = grid[0][0]
         super().__init__(len(grid), len(grid[0]), first.observation_space, clipped_space(first), horizon)
-        self._family, self._envs = family, grid
+        self._family, self._envs, self._success_key = family, grid, success_key
         self._reader = Reader(self.observation_space, success_key or "")
         self._has_set_task = first.has_wrapper_attr("set_task")
         self._advice = ""
@@ -211,6 +213,28 @@ class GymVectorEnv(TaskVectorEnv):
     def _called(self, task: int, env: int) -> str:
         return f"env [{task}, {env}], task {self.tasks[task].to_json()}"
 
+    def _hold(self) -> dict[str, NDArray[Any]]:
+        objects = np.empty(self.shape, object)
+        for task, env in np.ndindex(self.shape):
+            objects[task, env] = self._copied(self._envs[task][env])
+        return {"envs": objects}
+
+    def _resume(self, held: dict[str, NDArray[Any]], mask: Bool) -> None:
+        for task, env in np.argwhere(mask).tolist():
+            left, self._envs[task][env] = self._envs[task][env], self._copied(held["envs"][task, env])
+            left.close()
+
+    def _copied(self, env: gym.Env[Any, Any]) -> Any:
+        """Somebody's own environment once more, as Python copies it."""
+        try:
+            return copy.deepcopy(env)
+        except Exception as error:
+            raise EnvError(f"{env} cannot be copied in the middle of an episode: {_in_words(error)}") from error
+
+    def _twin(self) -> GymVectorEnv:
+        grid = [[self._copied(env) for env in row] for row in self._envs]
+        return GymVectorEnv(grid, self._family, self.horizon, self._success_key)
+
     def _close(self) -> None:
         for row in self._envs:
             for env in row:
@@ -237,6 +261,9 @@ class SingleEnv(GymVectorEnv):
 
     def _called(self, task: int, env: int) -> str:
         return f"{self._envs[task][env]}"
+
+    def _copied(self, env: gym.Env[Any, Any]) -> Any:
+        raise NotImplementedError(f"{env} is its owner's and is not copied")
 
     def _close(self) -> None:
         pass

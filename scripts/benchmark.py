@@ -3,6 +3,8 @@
 engine      the native engine beside the other ways to step Meta-World
 vector      our vector envs beside Meta-World's own of the same names
 locomotion  Gymnasium's robots on the engine beside EnvPool and gymnasium's async vector env
+dynamics    what dynamics as part of the task cost
+own         a robot of one's own on the engine beside mujoco.rollout and Python
 floor       what a robot's step costs at least: the engine beside MuJoCo alone
 training    whole iterations of meta-training, split into their parts
 learner     meta-updates on random data, batched over tasks and as a loop
@@ -18,7 +20,20 @@ from pathlib import Path
 
 import meta_rl  # noqa: F401  before torch, see there
 
-NAMES = ("engine", "vector", "locomotion", "floor", "training", "learner", "workers", "curvature", "baseline", "skill")
+NAMES = (
+    "engine",
+    "vector",
+    "locomotion",
+    "dynamics",
+    "own",
+    "floor",
+    "training",
+    "learner",
+    "workers",
+    "curvature",
+    "baseline",
+    "skill",
+)
 
 
 def main() -> None:

@@ -36,6 +36,9 @@ INLINE = re.compile(rf"`((?:{'|'.join(PROGRAMS)}) [^`]+)`")
 ELSEWHERE = {
     "python anil.py": "tests/test_docs.py",
     "spring": "tests/test_docs.py",
+    "arm:reach": "tests/test_docs.py",
+    "arm:push": "tests/test_docs.py",
+    "runs/arm-": "tests/test_docs.py",
     "meta-rl envs check mymodule:MyDistribution": "tests/meta_rl/cli/test_environments.py",
     "mymodule:make": "tests/meta_rl/cli/test_own_environments.py",
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",

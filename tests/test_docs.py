@@ -159,6 +159,42 @@ def started(folder: Path, *arguments: str) -> str:
         return line
 
 
+def test_the_python_of_the_page_on_the_engine_runs(tmp_path: Path) -> None:
+    (block,) = blocks("engine.md", "python")
+    (tmp_path / "branches.py").write_text(block)
+    run(tmp_path, "branches.py")
+
+
+def test_the_arm_of_the_page_goes_from_a_model_to_a_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command of the page, in its order; training is a small one."""
+    page = "your-own-robot.md"
+    code, varied = blocks(page, "python")
+    (tmp_path / "arm.xml").write_text(blocks(page, "xml")[0])
+    (tmp_path / "arm.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "arm", raising=False)
+    small = "1 --meta-batch-size 2 --episodes-per-task 2 --hidden 8 --device cpu --test-tasks 2"
+    for line in "".join(blocks(page, "sh")).splitlines():
+        program, command, *arguments = line.split()
+        assert program == "meta-rl"
+        if command == "train":
+            position = arguments.index("--iterations") + 1
+            arguments[position : position + 1] = small.split()
+        if command == "render":
+            pytest.importorskip("av")
+            arguments += ["--every", "30", "--width", "32"]
+        assert main([command, *arguments]) == 0
+    said = capsys.readouterr().out
+    assert said.count(": keeps the contract\n") == 2
+    assert "video: arm.mp4\n" in said
+    assert '"vertices":' in (tmp_path / "runs/arm-maml/report.html").read_text()  # the replay in three dimensions
+    exec(compile(varied, "varied.py", "exec"), {})
+    monkeypatch.delitem(sys.modules, "arm")
+
+
 def test_the_player_of_the_page_plays(tmp_path: Path) -> None:
     """Pendulum with Gymnasium's own task; the run is a small one."""
     options = (
@@ -385,6 +421,21 @@ def test_broken_links_would_be_seen() -> None:
 def test_the_table_of_presets_is_the_one_in_the_code() -> None:
     page = (ROOT / "docs" / "locomotion.md").read_text()
     assert [line for line in page.splitlines() if line.startswith("| `")] == preset_lines()
+
+
+def test_the_tables_of_dynamics_are_those_in_the_code() -> None:
+    from envs.dynamics import PRESETS, QUANTITIES
+
+    page = (ROOT / "docs" / "dynamics.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    quantities = [
+        f"| `{name}` | {q.plain:g} | {q.limits[0]:g} and {q.limits[1]:g} | " for name, q in QUANTITIES.items()
+    ]
+    assert [row[: len(start)] for row, start in zip(rows, quantities, strict=False)] == quantities
+    presets = {
+        name: ", ".join(f"{q} {low:g} to {high:g}" for q, (low, high) in r.items()) for name, r in PRESETS.items()
+    }
+    assert rows[len(quantities) :] == [f"| `{name}` | {ranges} |" for name, ranges in presets.items()]
 
 
 def preset_lines() -> list[str]:

@@ -45,7 +45,7 @@ def test_the_wheel_holds_the_two_packages_and_the_engines(wheel: dict[str, bytes
         built = {name for name in wheel if name.startswith(f"{package}/") and not name.endswith((".so", ".pyd"))}
         assert built == sources  # no C++, no caches, nothing missing, the report's page included
     engines = [name for name in wheel if name.endswith((".so", ".pyd"))]
-    assert sorted(name.partition("/_engine.")[0] for name in engines) == ["envs/locomotion", "envs/metaworld"]
+    assert sorted(name.partition("/_engine.")[0] for name in engines) == ["envs/metaworld", "envs/mjcf"]
 
 
 def test_the_wheel_holds_no_agents(wheel: dict[str, bytes]) -> None:

@@ -34,6 +34,7 @@ class Locomotion(TaskDistribution):
     """
 
     has_success = False
+    no_dynamics = ""
 
     def __init__(
         self, name: str, split: str = "train", *, horizon: int | None = None, num_threads: int | None = None
@@ -62,9 +63,17 @@ class Locomotion(TaskDistribution):
 
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments on the native engine."""
-        from envs.locomotion.engine import LocomotionVectorEnv
+        from envs.locomotion import engine
 
-        return LocomotionVectorEnv(num_tasks, envs_per_task, self.preset, self.horizon, self.num_threads)
+        return engine.make(num_tasks, envs_per_task, self.preset, self.horizon, num_threads=self.num_threads)
+
+    def make_varied(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """Environments on the native engine, with dynamics of their own."""
+        from envs.locomotion import engine
+
+        return engine.make(
+            num_tasks, envs_per_task, self.preset, self.horizon, dynamics=True, num_threads=self.num_threads
+        )
 
     def scene(self, task: Task) -> Scene:
         """The robot on its floor, followed by the camera."""

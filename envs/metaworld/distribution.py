@@ -105,6 +105,25 @@ class MetaWorld(TaskDistribution):
             told=self.benchmark.told,
         )
 
+    def make_varied(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """Environments on the native engine, with dynamics of their own."""
+        from envs.metaworld.engine import EngineVectorEnv
+
+        return EngineVectorEnv(
+            num_tasks,
+            envs_per_task,
+            self.horizon,
+            goal_visible=self.goal_visible,
+            told=self.benchmark.told,
+            dynamics=True,
+            num_threads=self.num_threads,
+        )
+
+    @property
+    def no_dynamics(self) -> str:  # type: ignore[override]
+        """See `TaskDistribution`."""
+        return "" if self.engine == "native" else "only the native engine varies dynamics, with reward version v2"
+
     def scene(self, task: Task) -> Scene:
         """The arm at its table, with the goal."""
         from envs.metaworld.render import scene

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs import dynamics as dyn
 from envs.api import Bool, Float, Task, TaskVectorEnv
 from envs.metaworld import snapshots
 from envs.metaworld.snapshots import _engine  # imported there, once mujoco has loaded the library it needs
@@ -32,7 +33,8 @@ class EngineVectorEnv(TaskVectorEnv):
 
     Actions are float32 [task, env, 4] (other floats are rounded to float32), each meant to be in [-1, 1]. Spaces: see
     `envs.metaworld.spaces`.
-    Episodes are deterministic: the seeds of `reset` do not matter. `close` ends the worker threads.
+    Episodes are deterministic: the seeds of `reset` do not matter, unless dynamics are noisy. `close` ends the worker
+    threads.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class EngineVectorEnv(TaskVectorEnv):
         *,
         goal_visible: bool = False,
         told: tuple[str, ...] = (),
+        dynamics: bool = False,
         num_threads: int | None = None,
     ) -> None:
         """Make the environments; `set_tasks` gives them their families.
@@ -51,11 +54,21 @@ class EngineVectorEnv(TaskVectorEnv):
             horizon: env steps per episode, at most 500 in Meta-World itself.
             goal_visible: show the goal in the observation (multi-task RL) or not (meta-RL).
             told: families that a one-hot code at the end of the observation tells apart; none: there is no such code.
+            dynamics: tasks have dynamics of their own at the end of their vectors (`envs.dynamics`). An episode starts
+                where Meta-World's own reset leaves the plain robot.
             num_threads: threads that step, the calling one included. Default: one per available core. Results do not
                 depend on it.
         """
         super().__init__(num_tasks, envs_per_task, observation_space(goal_visible, len(told)), action_space(), horizon)
         self._told, self._family_rows = told, np.zeros((num_tasks, len(told)))
+        self._options = {
+            "goal_visible": goal_visible,
+            "told": told,
+            "dynamics": dynamics,
+            "num_threads": num_threads,
+        }
+        # Of what the engine observes: nothing hides or disturbs the code of the family.
+        self._channel = dyn.Channel(self.shape, observation_space(goal_visible), action_space()) if dynamics else None
         self._engine = _engine.Engine(num_tasks * envs_per_task, goal_visible, count_threads(num_threads))
         self._info = np.zeros((*self.shape, len(INFO_NAMES)))
 
@@ -75,7 +88,12 @@ class EngineVectorEnv(TaskVectorEnv):
             if task.family not in FAMILIES:
                 raise ValueError(f"the native engine has no family {task.family!r}")
         self._family_rows = one_hot([task.family for task in tasks], self._told)
-        native = [snapshots.native_task(task) for task in tasks]
+        if self._channel is None:
+            native = [snapshots.native_task(task) for task in tasks]
+        else:
+            pairs = [dyn.split(task) for task in tasks]
+            native = [snapshots.varied_task(plain, numbers) for plain, numbers in pairs]
+            self._channel.set_tasks([numbers for _, numbers in pairs])
         for index in range(self.num_tasks * self.envs_per_task):
             self._engine.assign(index, native[index // self.envs_per_task])
 
@@ -83,17 +101,43 @@ class EngineVectorEnv(TaskVectorEnv):
         observation = np.empty((*self.shape, OBSERVATION_SIZE))
         self._engine.reset(mask.reshape(-1), self._rows(observation))
         self._info[mask] = 0
+        if self._channel:
+            self._channel.reset(seeds, mask)
+            observation = self._channel.observe(observation, np.where(mask, 0, self._elapsed))
         return with_family(observation, self._family_rows)
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
         observation, reward = np.empty((*self.shape, OBSERVATION_SIZE)), np.zeros(self.shape)
         self._info = np.zeros_like(self._info)
+        if self._channel:
+            action = self._channel.act(action, self._elapsed)
         action = np.ascontiguousarray(action, dtype=np.float32)
         self._engine.step(
             self._rows(action), active.reshape(-1), self._rows(observation), reward.reshape(-1), self._rows(self._info)
         )
+        if self._channel:
+            observation = self._channel.observe(observation, self._elapsed + 1)
         success = self._info[..., INFO_NAMES.index("success")] > 0
         return with_family(observation, self._family_rows), reward, np.zeros(self.shape, dtype=bool), success
+
+    def _hold(self) -> dict[str, NDArray[Any]]:
+        saved = [np.array(self._engine.save(index)) for index in range(self.num_tasks * self.envs_per_task)]
+        width = max(len(numbers) for numbers in saved)  # families differ in the size of their state
+        padded = np.array([np.pad(numbers, (0, width - len(numbers))) for numbers in saved])
+        sizes = np.array([len(numbers) for numbers in saved])
+        held = {"saved": padded.reshape(*self.shape, -1), "size": sizes.reshape(self.shape), "info": self.info}
+        return held | (self._channel.hold() if self._channel else {})
+
+    def _resume(self, held: dict[str, NDArray[Any]], mask: Bool) -> None:
+        for task, env in np.argwhere(mask).tolist():
+            numbers = held["saved"][task, env, : held["size"][task, env]]
+            self._engine.load(task * self.envs_per_task + env, np.ascontiguousarray(numbers))
+        self._info = np.where(mask[..., None], held["info"], self._info)
+        if self._channel:
+            self._channel.resume(held, mask)
+
+    def _twin(self) -> EngineVectorEnv:
+        return EngineVectorEnv(*self.shape, self.horizon, **self._options)  # type: ignore[arg-type]
 
     def _close(self) -> None:
         del self._engine

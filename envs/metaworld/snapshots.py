@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from envs import dynamics as dyn
 from envs.api import Task
 from envs.metaworld import _engine as _engine  # after mujoco, whose library it needs; engine.py takes it from here
 from envs.metaworld import cache, models
@@ -55,7 +57,7 @@ def family_model(family: str) -> _engine.Family:
     model = mujoco.MjModel.from_binary_path("model.mjb", {"model.mjb": stored["model"].tobytes()})
     return _engine.make_family(
         family, model, stored["mocap_low"], stored["mocap_high"], float(stored["action_scale"]),
-        int(stored["frame_skip"]), stored["observation_low"], stored["observation_high"],
+        int(stored["frame_skip"]), stored["observation_low"], stored["observation_high"], dyn.ARRAYS,
     )  # fmt: skip
 
 
@@ -94,6 +96,23 @@ def native_task(task: Task) -> _engine.Task:
     return _engine.make_task(
         native, stored["body_pos"], stored["site_pos"], stored["state"], stored["constants"], stored["observation"]
     )
+
+
+def varied_task(task: Task, numbers: Sequence[float]) -> _engine.Task:
+    """`task` with dynamics of its own, in the start state of the plain one.
+
+    Args:
+        numbers: its dynamics, one for each of `dynamics.QUANTITIES`.
+    """
+    sizes, values = _parameters(task.family)
+    return _engine.vary_task(native_task(task), dyn.scale(values, sizes, numbers))
+
+
+@functools.cache
+def _parameters(family: str) -> tuple[list[tuple[str, int]], Double]:
+    """The arrays of a family's model that dynamics change: their names and lengths, and their numbers in a row."""
+    native = family_model(family)
+    return native.parameters, np.array(native.values)
 
 
 def _checked_snapshot(task: Task, native: _engine.Family) -> cache.Arrays:

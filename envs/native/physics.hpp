@@ -4,6 +4,7 @@
 #include <mujoco/mujoco.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -25,26 +26,32 @@ inline std::vector<mjtNum> get_state(const mjModel* model, const mjData* data) {
 // than all else that a step touches, and shared it stays in the processor's cache.
 class Scratch {
  public:
-  static constexpr size_t kBytes = size_t{4} << 20;  // the models ask for far more than any state needs
+  static constexpr size_t kBytes = size_t{4} << 20;  // models that are known here ask for far more than any state needs
 
-  static Scratch& of_this_thread() {
+  // At least `bytes`; what was there before is gone when it grows.
+  static void* of_this_thread(size_t bytes) {
     thread_local Scratch scratch;
-    return scratch;
+    if (bytes > scratch.bytes_) {
+      scratch.memory_.reset(mju_malloc(bytes));
+      scratch.bytes_ = scratch.memory_ ? bytes : 0;
+      if (!scratch.memory_) throw std::bad_alloc();
+    }
+    return scratch.memory_.get();
   }
-  void* memory() { return memory_.get(); }
 
  private:
-  Scratch() : memory_(mju_malloc(kBytes), mju_free) {
-    if (!memory_) throw std::bad_alloc();
-  }
+  Scratch() : memory_(nullptr, mju_free) {}
   std::unique_ptr<void, void (*)(void*)> memory_;
+  size_t bytes_ = 0;
 };
 
 // The same model, for an mjData without scratch space of its own and without what no step reads.
 inline mjModel lean(const mjModel& model) {
   mjModel copy = model;
   copy.narena = 1 << 13;  // mj_makeData works in it, before there is any scratch space
-  copy.ncam = copy.nlight = 0;  // their poses are for rendering
+  copy.nlight = 0;  // their poses are for rendering
+  if (copy.nsensor > 0) return copy;  // sensors may look through cameras and cast rays
+  copy.ncam = 0;
   // A flag per node of the bounding volumes is cleared at every mj_step. Those of the bodies come first; those of the
   // mesh triangles, tens of thousands, are for rays only, and no step casts any.
   if (copy.nflex == 0) {
@@ -57,12 +64,47 @@ inline mjModel lean(const mjModel& model) {
   return copy;
 }
 
+// MuJoCo tells of a simulation that blows up on the terminal and in a file of the working directory. Inside the engine
+// it does not: what has happened stands in mjData's warnings. Elsewhere it goes on to do as before.
+class Quiet {
+ public:
+  Quiet() { inside() = true; }
+  ~Quiet() { inside() = false; }
+
+  // Once per module, when it is imported.
+  static void install() {
+    before() = mju_user_warning;
+    mju_user_warning = [](const char* message) {
+      if (inside()) return;
+      if (before()) {
+        before()(message);
+      } else {
+        mju_writeLog("WARNING", message);
+        std::fprintf(stderr, "WARNING: %s\n\n", message);
+      }
+    };
+  }
+
+ private:
+  static bool& inside() {
+    thread_local bool value = false;
+    return value;
+  }
+  static void (*&before())(const char*) {
+    static void (*handler)(const char*) = nullptr;
+    return handler;
+  }
+};
+
 class Simulation {
  public:
+  explicit Simulation(size_t scratch_bytes = Scratch::kBytes) : scratch_bytes_(scratch_bytes) {}
+
   // Points the simulation at `model`, a lean one, and sets the whole state. Models of one `layout` (any key that is
   // equal only for models with the same sizes) share the mjData, so changing between them allocates nothing.
   void load(const mjModel* model, const void* layout, const mjtNum* state) {
     bind(model, layout);
+    for (mjWarningStat& warning : data_->warning) warning.number = 0;
     mj_setState(model_, data_.get(), state, kState);
   }
 
@@ -105,6 +147,13 @@ class Simulation {
     return read();
   }
 
+  // Whether the state has never been without sense since `start` or `load`; MuJoCo puts one that has back to its
+  // initial pose.
+  bool is_sound() const {
+    const mjWarningStat* warning = data_->warning;
+    return !warning[mjWARN_BADQPOS].number && !warning[mjWARN_BADQVEL].number && !warning[mjWARN_BADQACC].number;
+  }
+
   const mjModel* model() const { return model_; }
   mjData* data() { return data_.get(); }
   const mjData* data() const { return data_.get(); }
@@ -126,8 +175,8 @@ class Simulation {
    public:
     explicit Borrowed(Simulation& simulation) : s_(simulation), own_(s_.data_->arena), own_bytes_(s_.data_->narena) {
       mjData* d = s_.data_.get();
-      d->arena = Scratch::of_this_thread().memory();
-      d->narena = Scratch::kBytes;
+      d->arena = Scratch::of_this_thread(s_.scratch_bytes_);
+      d->narena = s_.scratch_bytes_;
       d->contact = static_cast<mjContact*>(d->arena);
       if (s_.staged_) std::copy(s_.contacts_.begin(), s_.contacts_.end(), d->contact);
       d->parena = s_.staged_ ? s_.contacts_.size() * sizeof(mjContact) : 0;
@@ -144,6 +193,7 @@ class Simulation {
     Simulation& s_;
     void* const own_;
     const size_t own_bytes_;
+    const Quiet quiet_;
   };
 
   // Whether mj_step on this model consists of the stages below and nothing else.
@@ -218,6 +268,7 @@ class Simulation {
     void operator()(mjData* data) const { mj_deleteData(data); }
   };
   std::unique_ptr<mjData, Delete> data_;
+  size_t scratch_bytes_;
   std::vector<mjContact> contacts_;  // after the last `advance`
   const mjModel* model_ = nullptr;
   const void* layout_ = nullptr;

@@ -87,6 +87,7 @@ def default_config(recipe: str, env: str) -> TrainConfig:
     """The config of a recipe on an environment, before options."""
     check_choice("recipe", recipe, RECIPES)
     config = TrainConfig(recipe=recipe, env=env, algorithm=RECIPES[recipe].algorithm)
+    env = env.partition("+")[0]  # with dynamics of their own, tasks are learned with the settings of the plain ones
     for recipes, environments, changes in DEFAULTS:
         if fnmatch.fnmatchcase(recipe, recipes) and fnmatch.fnmatchcase(env, environments):
             config = replace_paths(config, changes)

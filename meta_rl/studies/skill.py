@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import envs
 from meta_rl.agents.agent import Agent
-from meta_rl.config import TrainConfig, default_config, replace_paths
+from meta_rl.config import TrainConfig, default_config, make_distribution, replace_paths
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.errors import Say
 from meta_rl.evaluation import markdown

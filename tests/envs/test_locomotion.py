@@ -12,9 +12,9 @@ import pytest
 import envs
 from envs.api import NonFiniteError, Task
 from envs.locomotion.distribution import Locomotion
-from envs.locomotion.engine import LocomotionVectorEnv
 from envs.locomotion.presets import FAMILIES, PRESETS, PROGRESS, TARGETS
 from envs.locomotion.robots import PARAMETER_SIZES, PARAMETERS, ROBOTS, model_path
+from envs.mjcf.engine import MujocoVectorEnv
 
 
 def play(name: str, num_threads: int, order: list[int] | None = None, steps: int = 25) -> list[np.ndarray]:
@@ -144,7 +144,7 @@ def test_refusals() -> None:
 
 def test_actions_are_clipped_before_they_cost() -> None:
     with envs.make("cheetah-dir@v5", num_threads=1).make(1, 2) as env:
-        assert isinstance(env, LocomotionVectorEnv)
+        assert isinstance(env, MujocoVectorEnv)
         env.set_tasks([Task("cheetah-dir", (1.0,))])
         env.reset([0])
         env.reset([0])  # two envs start apart; compare one with itself

@@ -15,9 +15,9 @@ import pytest
 
 import envs
 from envs.api import Task
-from envs.locomotion.engine import LocomotionVectorEnv
 from envs.locomotion.presets import FAMILIES, PRESETS, Preset
 from envs.locomotion.robots import PARAMETERS
+from envs.mjcf.engine import MujocoVectorEnv
 
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 SCRATCH = 4 << 20  # physics::Scratch::kBytes
@@ -91,7 +91,7 @@ def compare(name: str, steps: int, num_envs: int = 2) -> None:
     limit = preset.body.max_action
     falls = 0
     with distribution.make(2, num_envs) as ours:
-        assert isinstance(ours, LocomotionVectorEnv)
+        assert isinstance(ours, MujocoVectorEnv)
         ours.set_tasks(tasks)
         mask, episode = np.ones(ours.shape, bool), 0
         observation = ours.reset([7, 8], mask)

@@ -47,8 +47,12 @@ void write_info(const Outcome& outcome, double* info) {
 }  // namespace
 
 FamilyModel::FamilyModel(const std::string& name, const mjModel* source, std::shared_ptr<void> owner,
-                         const Workspace& workspace)
-    : name(name), owner(std::move(owner)), model(physics::lean(*source)), workspace(workspace) {
+                         const Workspace& workspace, const std::vector<std::string>& parameters)
+    : name(name),
+      owner(std::move(owner)),
+      model(physics::lean(*source)),
+      workspace(workspace),
+      parameters(physics::pick(physics::kParameters, parameters)) {
   const auto found = family_table().find(name);
   if (found == family_table().end()) throw std::invalid_argument("the native engine has no family " + name);
   if (model.nmocap != 1 || model.nu != 2) throw std::invalid_argument(name + ": expected 1 mocap body and 2 actuators");
@@ -70,6 +74,13 @@ Task::Task(std::shared_ptr<const FamilyModel> source, std::vector<double> body_p
   require_size("constants", this->constants.size(), family_model->family->num_constants());
   model.body_pos = this->body_pos.data();
   model.site_pos = this->site_pos.data();
+}
+
+Task::Task(const Task& task, std::vector<double> parameters)
+    : Task(task.family_model, task.body_pos, task.site_pos, task.state, task.constants, task.observation) {
+  physics::require_total(family_model->parameters, model, parameters.size());
+  this->parameters = std::move(parameters);
+  physics::point(model, family_model->parameters, this->parameters.data());
 }
 
 void Engine::reset(const bool* mask, double* observation) {
@@ -133,6 +144,25 @@ std::vector<double> Engine::state(int i) const {
   const Slot& slot = slots_.at(i);
   if (!slot.task) throw std::logic_error("environment " + std::to_string(i) + " was never reset");
   return physics::get_state(slot.simulation.model(), slot.simulation.data());
+}
+
+std::vector<double> Engine::save(int i) const {
+  std::vector<double> saved = state(i);
+  const Slot& slot = slots_[i];
+  saved.insert(saved.end(), slot.previous.begin(), slot.previous.end());
+  saved.push_back(slot.memory);
+  return saved;
+}
+
+void Engine::load(int i, const std::vector<double>& saved) {
+  Slot& slot = slots_.at(i);
+  if (!slot.next) throw std::logic_error("environment " + std::to_string(i) + " has no task");
+  const size_t size = slot.next->state.size();
+  require_size("what was saved", saved.size(), size + kFrame + 1);
+  slot.simulation.load(&slot.next->model, slot.next->family_model.get(), saved.data());
+  slot.task = slot.next;  // only now: the simulation must never outlive its model
+  std::copy_n(saved.data() + size, kFrame, slot.previous.data());
+  slot.memory = saved.back();
 }
 
 }  // namespace metaworld

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "../../native/parameters.hpp"
 #include "../../native/physics.hpp"
 #include "../../native/pool.hpp"
 #include "family.hpp"
@@ -25,23 +26,28 @@ struct Workspace {
 
 // A family together with its model. `owner` keeps the memory behind `model` alive.
 struct FamilyModel {
-  FamilyModel(const std::string& name, const mjModel* model, std::shared_ptr<void> owner, const Workspace& workspace);
+  FamilyModel(const std::string& name, const mjModel* model, std::shared_ptr<void> owner, const Workspace& workspace,
+              const std::vector<std::string>& parameters);
 
   std::string name;
   std::shared_ptr<void> owner;
   mjModel model;  // struct copy: shares all arrays with the original
   Workspace workspace;
+  std::vector<physics::Parameter> parameters;  // what tasks with dynamics of their own change
   std::unique_ptr<Family> family;
 };
 
 // One task of a family, as Meta-World's own reset leaves it. Read-only, so any number of environments share it.
 struct Task {
+  // `task` with the family's `parameters` [FamilyModel::parameters] set to these; it starts in the same state.
+  Task(const Task& task, std::vector<double> parameters);
   Task(std::shared_ptr<const FamilyModel> family_model, std::vector<double> body_pos, std::vector<double> site_pos,
        std::vector<double> state, std::vector<double> constants, const std::array<double, kObs>& observation);
   Task(const Task&) = delete;  // `model` points into the vectors
 
   std::shared_ptr<const FamilyModel> family_model;
   std::vector<double> body_pos, site_pos;   // all that a goal changes in the model
+  std::vector<double> parameters;           // empty: those of the family
   std::vector<double> state;                // physics::kState
   std::vector<double> constants;            // Family::attributes, one after the other
   std::array<double, kObs> observation;     // of the reset, goal visible
@@ -67,6 +73,12 @@ class Engine {
 
   // The integration state of environment `i`, which must have been reset.
   std::vector<double> state(int i) const;
+
+  // All that environment `i` needs to go on, given its task: `state`, and what outlives a step besides.
+  std::vector<double> save(int i) const;
+
+  // Environment `i` goes on from what `save` gave for an environment of the same task, which it was assigned before.
+  void load(int i, const std::vector<double>& saved);
 
  private:
   struct Slot {

@@ -34,7 +34,8 @@ std::array<double, N> to_array(const char* what, const Doubles& a) {
 
 std::shared_ptr<FamilyModel> make_family(const std::string& name, nb::object model, const Doubles& mocap_low,
                                          const Doubles& mocap_high, double action_scale, int frame_skip,
-                                         const Doubles& obs_low, const Doubles& obs_high) {
+                                         const Doubles& obs_low, const Doubles& obs_high,
+                                         const std::vector<std::string>& parameters) {
   const auto address = nb::cast<uintptr_t>(model.attr("_address"));
   const auto low = to_array<3>("mocap_low", mocap_low), high = to_array<3>("mocap_high", mocap_high);
   const Workspace workspace{read<3>(low.data()),
@@ -43,7 +44,8 @@ std::shared_ptr<FamilyModel> make_family(const std::string& name, nb::object mod
                             frame_skip,
                             to_array<kObs>("obs_low", obs_low),
                             to_array<kObs>("obs_high", obs_high)};
-  return std::make_shared<FamilyModel>(name, reinterpret_cast<const mjModel*>(address), keep(model), workspace);
+  return std::make_shared<FamilyModel>(name, reinterpret_cast<const mjModel*>(address), keep(model), workspace,
+                                       parameters);
 }
 
 std::vector<std::pair<std::string, int>> attributes(const FamilyModel& fm) {
@@ -79,14 +81,19 @@ void step(Engine& engine, const Array<const float, nb::shape<-1, kAction>>& acti
 
 NB_MODULE(_engine, m) {
   require_mujoco("envs.metaworld._engine");
+  physics::Quiet::install();
   nb::set_leak_warnings(false);  // Python caches families and tasks until the interpreter ends
 
   nb::class_<FamilyModel>(m, "Family")
       .def("__init__",
            [](nb::handle, nb::args, nb::kwargs) { throw nb::type_error("use make_family"); })
-      .def_prop_ro("attributes", &attributes, "What a task must provide: (attribute of Meta-World's env, size), in order.");
+      .def_prop_ro("attributes", &attributes, "What a task must provide: (attribute of Meta-World's env, size), in order.")
+      .def_prop_ro("parameters", [](const FamilyModel& fm) { return physics::sizes(fm.parameters, fm.model); },
+                   "(name, size) of what tasks with dynamics of their own change, in order.")
+      .def_prop_ro("values", [](const FamilyModel& fm) { return physics::values(fm.parameters, fm.model); },
+                   "The model's own numbers of these, one after the other.");
   m.def("make_family", &make_family, "name"_a, "model"_a, "mocap_low"_a, "mocap_high"_a, "action_scale"_a, "frame_skip"_a,
-        "obs_low"_a, "obs_high"_a, "The family `name` on the mujoco.MjModel `model`, whose arrays must not change size.");
+        "obs_low"_a, "obs_high"_a, "parameters"_a, "The family `name` on the mujoco.MjModel `model`, whose arrays must not change size.");
   m.def("family_names", [] {
     std::vector<std::string> names;
     for (const auto& [name, make] : family_table()) names.push_back(name);
@@ -103,6 +110,11 @@ NB_MODULE(_engine, m) {
       },
       "family"_a, "body_pos"_a, "site_pos"_a, "state"_a, "constants"_a, "observation"_a);
 
+  m.def(
+      "vary_task",
+      [](const Task& task, const Doubles& parameters) { return std::make_shared<Task>(task, to_vector(parameters)); },
+      "task"_a, "parameters"_a, "`task` with these numbers in place of `Family.values`; it starts in the same state.");
+
   nb::class_<Engine>(m, "Engine")
       .def(nb::init<int, bool, int>(), "size"_a, "goal_visible"_a, "threads"_a)
       .def_prop_ro("threads", &Engine::threads)
@@ -110,7 +122,9 @@ NB_MODULE(_engine, m) {
       .def("reset", &reset, "mask"_a.noconvert(), "observation"_a.noconvert())
       .def("step", &step, "action"_a.noconvert(), "active"_a.noconvert(), "observation"_a.noconvert(),
            "reward"_a.noconvert(), "info"_a.noconvert())
-      .def("state", &Engine::state, "index"_a);
+      .def("state", &Engine::state, "index"_a)
+      .def("save", &Engine::save, "index"_a)
+      .def("load", [](Engine& e, int i, const Doubles& saved) { e.load(i, to_vector(saved)); }, "index"_a, "saved"_a);
 
   m.def("norm", [](const Doubles& a) { return norm(read<3>(to_array<3>("a", a).data())); });
   m.def("set_dot_is_fused", [](bool fused) { dot_is_fused = fused; });

@@ -1,0 +1,265 @@
+"""A robot of one's own: an MJCF model and a few functions as a task distribution on the native engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import dynamics as dyn
+from envs.api import Task, TaskDistribution, TaskVectorEnv, sample_balanced
+from envs.finite import TaskLists, digest, list_tasks
+from envs.scene import Scene
+from envs.vector import EnvError, draw_vector
+
+if TYPE_CHECKING:
+    import mujoco
+
+    from envs.mjcf.arrays import Arrays
+    from envs.mjcf.engine import Rules, Start
+    from envs.mjcf.model import Model
+    from envs.mujoco_scene import View
+
+Double = NDArray[np.float64]
+Judge = Callable[["Arrays"], Any]
+"""Arrays of all environments -> a number or a row of numbers for each of them."""
+
+NOT_NEGATIVE = ("body_mass", "body_inertia", "dof_damping", "dof_armature", "dof_frictionloss", "jnt_stiffness",
+                "geom_friction")  # fmt: skip
+"""The arrays of mjModel whose numbers are at least 0."""
+PROBES = 3
+"""Environments that the functions are tried on before anything is trained."""
+
+
+class MujocoDistribution(TaskDistribution):
+    """Tasks of a robot that an MJCF model describes.
+
+    The functions see all environments at once: they are numpy over `envs.mjcf.arrays.Arrays`, whose first axis is the
+    environment. They are tried when the distribution is made.
+
+    Args:
+        name: used as the family name too.
+        model: path of an MJCF file, or its text.
+        frame_skip: physics steps per env step.
+        horizon: env steps per episode.
+        observe: arrays -> observations ``[env, obs]``; what shows the task is given away.
+        reward: arrays -> rewards ``[env]`` of the step.
+        terminated: arrays -> where the episode has ended, ``[env]``; None: it lasts for the horizon.
+        success: arrays -> where the goal is met at this step, ``[env]``; None: there is no goal.
+        sample_vector: draws the numbers of one task from a generator; None where `tasks` lists them.
+        tasks: finitely many tasks, ``{"train": [vector, ...], "test": [vector, ...]}``, which no two splits share.
+        parameters: ``(task vector, model)`` -> arrays of mjModel that the task changes, by name, each in full; start
+            from a copy of ``model.body_mass`` and the like.
+        start: ``(rng, task vector, qpos, qvel)``, the initial pose and speed -> those that an episode starts with;
+            None: these.
+        reads: arrays of mjData that the functions read, keys of `envs.mjcf.arrays.COMPONENTS`.
+        goal: task vector -> the place (m) that is drawn as the goal.
+        view: an `envs.mujoco_scene.View`, or the name of a camera in the model. None: the model from the side.
+        trail: name of the body whose path is drawn; default the first one.
+        split: ``"train"`` or ``"test"``.
+        num_threads: threads of the native engine; default one per available core. Results do not depend on it.
+    Raises:
+        EnvError: a model that cannot be read, or a function that does not give what it should; in one line.
+    """
+
+    no_dynamics = ""
+
+    def __init__(
+        self,
+        name: str,
+        model: str | Path,
+        *,
+        frame_skip: int,
+        horizon: int,
+        observe: Judge,
+        reward: Judge,
+        terminated: Judge | None = None,
+        success: Judge | None = None,
+        sample_vector: Callable[[np.random.Generator], Sequence[float] | NDArray[Any]] | None = None,
+        tasks: TaskLists | None = None,
+        parameters: Callable[[Double, mujoco.MjModel], Mapping[str, Any]] | None = None,
+        start: Start | None = None,
+        reads: Sequence[str] = ("qpos", "qvel", "xpos", "site_xpos"),
+        goal: Callable[[Double], Sequence[float] | NDArray[Any]] | None = None,
+        view: View | str | None = None,
+        trail: str = "",
+        split: str = "train",
+        num_threads: int | None = None,
+    ) -> None:
+        for what, number in (("frame_skip", frame_skip), ("horizon", horizon)):
+            if number < 1:
+                raise ValueError(f"{name}: {what} must be at least 1, got {number}")
+        if sample_vector is None and tasks is None:
+            raise ValueError(f"{name}: nothing says which tasks there are: give sample_vector, or tasks")
+        self.name, self.split, self.horizon, self.families = name, split, horizon, (name,)
+        self.has_success, self.deterministic = success is not None, start is None
+        self.sample_vector, self.frame_skip, self.num_threads = sample_vector, frame_skip, num_threads
+        self._tasks = None if tasks is None else list_tasks(name, tasks, split)
+        self._functions = {"observe": observe, "reward": reward, "terminated": terminated, "success": success}
+        self._parameters, self._start, self._reads = parameters, start, tuple(reads)
+        self._goal, self._view, self._trail = goal, view, trail
+        self._source = str(model) if str(model).lstrip().startswith("<") else str(Path(model).absolute())
+        self._models: dict[bool, Model] = {}
+        self.action_space = _action_space(name, self._load(False).mujoco)
+        self._probe()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_models": {}}  # read again by who needs them
+
+    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
+        """`count` independent draws, or `count` tasks of the list, without repeats while it has any left."""
+        if self._tasks is not None:
+            return sample_balanced(rng, {self.name: self._tasks}, count)
+        return [Task(self.name, draw_vector(self.name, self.sample_vector, rng)) for _ in range(count)]
+
+    def tasks(self) -> list[Task] | None:
+        """All tasks of the split in their order, if they were listed."""
+        return None if self._tasks is None else list(self._tasks)
+
+    def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """Environments on the native engine."""
+        return self._make(num_tasks, envs_per_task, False)
+
+    def make_varied(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
+        """Environments on the native engine, with dynamics of their own."""
+        return self._make(num_tasks, envs_per_task, True)
+
+    def scene(self, task: Task) -> Scene:
+        """The robot with what the task changes, and the goal if it is a place."""
+        from envs.mjcf.render import scene
+
+        point = None if self._goal is None else [float(x) for x in self._goal(task.array)]
+        changes = self._changes(task.array)
+        return scene(self.name, self._source, task, changes, point, self._trail, self._view)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Adds digests of the model and of listed tasks, and the version of the physics."""
+        text = self._source if self._source.lstrip().startswith("<") else Path(self._source).read_text()
+        about = super().fingerprint() | {
+            "model": hashlib.sha256(text.encode()).hexdigest(),
+            "frame_skip": self.frame_skip,
+            "engine": "native",
+            "mujoco": metadata.version("mujoco"),
+        }
+        return about if self._tasks is None else {**about, "tasks": digest(self._tasks)}
+
+    # -- its parts ----------------------------------------------------------------------------------------------
+
+    def _load(self, dynamics: bool) -> Model:
+        """The model in the engine, with the arrays that tasks may have of their own."""
+        if dynamics not in self._models:
+            from envs.mjcf.model import make_model, read_model
+
+            model = read_model(self.name, self._source)
+            own = () if self._parameters is None else tuple(self._changes(self._example().array, model))
+            try:
+                self._models[dynamics] = make_model(
+                    model, self.frame_skip, self._reads, (*own, *(dyn.ARRAYS if dynamics else ()))
+                )
+            except ValueError as error:
+                raise EnvError(f"{self.name}: {error}") from error
+        return self._models[dynamics]
+
+    def _example(self) -> Task:
+        return self.sample(np.random.default_rng(0), 1)[0]
+
+    def _changes(self, vector: Double, model: mujoco.MjModel | None = None) -> dict[str, Double]:
+        """What a task changes in the model: name of the array -> its numbers, in the array's shape."""
+        if self._parameters is None:
+            return {}
+        model = self._load(False).mujoco if model is None else model
+        changes: dict[str, Double] = {}
+        for name, given in self._parameters(vector.copy(), model).items():
+            own = model.opt.gravity if name == "gravity" else getattr(model, name, None)
+            array = np.array(given, np.float64)
+            where = f"{self.name}: parameters of task {vector.tolist()}: {name}"
+            if own is None:
+                raise EnvError(f"{where}: the model has no such array")
+            if array.size != own.size:
+                raise EnvError(f"{where} has {array.size} numbers, must have {own.size}, {own.shape}")
+            low = 0.0 if name in NOT_NEGATIVE else -np.inf
+            wrong = array[~(np.isfinite(array) & (array >= low))]
+            if wrong.size:
+                bound = "finite and at least 0" if low == 0 else "finite"
+                raise EnvError(f"{where} must be {bound}, got {wrong[0]:g}")
+            changes[name] = array.reshape(own.shape)
+        return changes
+
+    def _rules(self) -> Rules:
+        """The functions as the engine calls them."""
+        from envs.mjcf.engine import Rules
+
+        def numbers(vector: Double) -> Double:
+            return np.concatenate([array.ravel() for array in self._changes(vector).values()])
+
+        return Rules(
+            self.name,
+            **self._functions,  # type: ignore[arg-type]
+            check=self._check,
+            start=self._start,
+            parameters=numbers if self._parameters else None,
+        )
+
+    def _check(self, task: Task) -> None:
+        """Refuse a task of something else."""
+        size = self._size
+        if task.family != self.name or len(task.vector) != size or not np.isfinite(task.vector).all():
+            raise ValueError(f"not a task of {self.name} ({size} finite numbers): {task.to_json()}")
+
+    def _make(self, num_tasks: int, envs_per_task: int, dynamics: bool) -> TaskVectorEnv:
+        from envs.mjcf.engine import MujocoVectorEnv
+
+        return MujocoVectorEnv(
+            num_tasks,
+            envs_per_task,
+            self._load(dynamics),
+            self._rules(),
+            (self.observation_space, self.action_space),  # type: ignore[arg-type]
+            self.horizon,
+            dynamics=dynamics,
+            num_threads=self.num_threads,
+        )
+
+    def _probe(self) -> None:
+        """Find the size of observations, and try all functions on a few environments.
+
+        Raises:
+            EnvError: one of them gives something else than it should.
+        """
+        tasks = self.sample(np.random.default_rng(0), PROBES)
+        self._size = len(tasks[0].vector)
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (0,), np.float64)
+        with self._make(PROBES, 1, False) as env:
+            env.set_tasks(tasks)
+            self.observation_space = gym.spaces.Box(-np.inf, np.inf, (env.observation_size(),), np.float64)  # type: ignore[attr-defined]
+        actions = np.random.default_rng(0).uniform(-1, 1, (2, PROBES, 1, *self.action_space.shape)).astype(np.float32)
+        with self._make(PROBES, 1, False) as env:
+            env.set_tasks(tasks)
+            seen = {"observe": env.reset(range(PROBES))}
+            for action in actions:
+                for what, numbers in seen.items():
+                    if not np.isfinite(numbers).all():
+                        raise EnvError(f"{self.name}: {what} gave NaN or infinity")
+                step = env.step(action)
+                seen = {"observe": step.observation, "reward": step.reward}
+
+
+def _action_space(name: str, model: mujoco.MjModel) -> gym.spaces.Box:
+    """The range of the motors.
+
+    Raises:
+        EnvError: there are none, or one has no range.
+    """
+    if model.nu == 0:
+        raise EnvError(f"{name}: the model has no actuators")
+    for i in np.flatnonzero(model.actuator_ctrllimited == 0)[:1]:
+        known = model.actuator(int(i)).name or f"number {i}"
+        raise EnvError(f"{name}: actuator {known} has no ctrlrange, which actions are clipped to")
+    low, high = model.actuator_ctrlrange.T.astype(np.float32)
+    return gym.spaces.Box(low, high, dtype=np.float32)
