@@ -12,12 +12,11 @@ from meta_rl.visualise.page.headline import with_digits_of
 
 TITLES = {
     "test": "Test tasks, which no run trained on",
+    "seen": "Test tasks, which are training tasks too",
     "train": "Training tasks",
     "training": "Training tasks, of the last iteration",
 }
 """Parts of the map."""
-SEEN = "Test tasks, which are training tasks too"
-"""The title of the first one where the benchmark has it so."""
 
 Ends = tuple[float, float]
 
@@ -59,7 +58,7 @@ def _part(name: str, played: Recording, ranges: Mapping[str, Ends]) -> dict[str,
     stages = [short_name(played.stage_names, stage) for stage in range(played.stages)]
     in_order = dict.fromkeys(task.family for task in played.tasks)
     shown = [{"name": family, "tasks": families[family], **_scale(ranges[family])} for family in in_order]
-    title = SEEN if name == "test" and played.about.get("multitask") else TITLES[name]
+    title = TITLES["seen" if name == "test" and played.about.get("multitask") else name]
     return {"name": name, "title": title, "families": shown, "stages": stages}
 
 
