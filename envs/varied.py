@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class VariedDynamics(TaskDistribution):
         self.name, self.split, self.families = f"{base.name}+{ranges}", base.split, base.families
         self.observation_space, self.action_space = base.observation_space, base.action_space
         self.horizon, self.has_success, self.in_turn = base.horizon, base.has_success, base.in_turn
+        self.multitask = base.multitask
         self.deterministic = base.deterministic and not self.dynamics.noisy
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
@@ -47,6 +49,12 @@ class VariedDynamics(TaskDistribution):
         scene = self.base.scene(plain)
         scene.goal = f"{scene.goal}, {dyn.describe(numbers)}"
         return scene
+
+    def with_goal(self, task: Task, place: Sequence[float]) -> Task | None:
+        """See `TaskDistribution.with_goal`: with the same dynamics."""
+        plain, numbers = dyn.split(task)
+        moved = self.base.with_goal(plain, place)
+        return None if moved is None else Task(moved.family, (*moved.vector, *numbers))
 
     def fingerprint(self) -> dict[str, Any]:
         """The fingerprint of the base, and the ranges."""

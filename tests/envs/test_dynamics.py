@@ -286,3 +286,25 @@ def test_settings_are_those_of_the_plain_tasks() -> None:
 
     plain, varied = (default_config("maml-trpo", f"metaworld/ml1-reach-v3{end}") for end in ("", "+dynamics"))
     assert (varied.algorithm, varied.network) == (plain.algorithm, plain.network)
+
+
+def test_the_code_of_the_family_has_no_noise() -> None:
+    distribution = envs.make("metaworld/mt10+observation-noise=0.1", num_threads=1)
+    tasks = distribution.sample(np.random.default_rng(0), 10)
+    with distribution.make(10, 1) as env:
+        env.set_tasks(tasks)
+        seen = [env.reset(range(10)), env.step(np.zeros((10, 1, 4), np.float32)).observation]
+        moment = env.get_state()
+        with env.copy() as twin:
+            np.testing.assert_array_equal(twin.set_state(moment), seen[-1])
+    for observation in seen:
+        np.testing.assert_array_equal(observation[:, 0, 39:].sum(1), 1)
+        assert set(np.unique(observation[:, 0, 39:])) == {0.0, 1.0}
+        assert np.abs(observation[:, 0, 4:7]).min() > 0
+
+
+def test_a_goal_that_is_moved_keeps_its_dynamics() -> None:
+    distribution = envs.make("ant-goal@promp+dynamics")
+    (task,) = distribution.sample(np.random.default_rng(0), 1)
+    moved = distribution.with_goal(task, (1.0, 0.5, 0.1))
+    assert moved == Task("ant-goal", (1.0, 0.5, *task.vector[2:]))
