@@ -98,7 +98,7 @@
     event.preventDefault();
     found.show(to);
   };
-  document.querySelectorAll(".plot").forEach((plot) => {
+  document.querySelectorAll(".chart-box").forEach((plot) => {
     plot.addEventListener("pointermove", point);
     plot.addEventListener("pointerdown", point);
     plot.addEventListener("keydown", step);

@@ -140,7 +140,8 @@ def chart(
     box = f'viewBox="0 0 {frame.width} {frame.height}" role="img" aria-label="{name}"'
     read = _to_read(series, across, up, x_label, names, show is percent)
     return Markup(
-        f'<div class="plot" tabindex="0" role="group" aria-label="{name}; arrow keys read values" data-read="{read}">'
+        f'<div class="chart-box" tabindex="0" role="group" aria-label="{name}; arrow keys read values"'
+        f' data-read="{read}">'
         f'<svg class="chart" {box}>{"".join(parts)}</svg></div>'
     )
 

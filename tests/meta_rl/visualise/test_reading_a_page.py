@@ -175,7 +175,7 @@ def test_a_chart_tells_its_values_by_keys_and_by_mouse(driver: Any, pages: Pages
 
     driver.get(pages.page("acting"))
     rows = [json.loads(line) for line in (pages.acting / "metrics.jsonl").read_text().splitlines()]
-    plot = driver.find_element("css selector", '[data-chart="training-return"] .plot')
+    plot = driver.find_element("css selector", '[data-chart="training-return"] .chart-box')
     driver.execute_script("arguments[0].focus()", plot)
     press(driver, "END")
     told = plot.find_element("css selector", ".readout")
@@ -184,7 +184,7 @@ def test_a_chart_tells_its_values_by_keys_and_by_mouse(driver: Any, pages: Pages
     assert f"before adaptation: {float(format(rows[0]['return/stage_0'], '.4g')):g}" in told.text
     press(driver, "ESCAPE")
     assert not told.is_displayed()
-    pairs = driver.find_element("css selector", '[data-chart="adaptation-return"] .plot')
+    pairs = driver.find_element("css selector", '[data-chart="adaptation-return"] .chart-box')
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", pairs)
     ActionChains(driver).move_to_element(pairs).perform()
     assert "navigation, task" in pairs.find_element("css selector", ".readout").text
