@@ -54,9 +54,15 @@ class Pen {
 
 // `sides`: [{episode, ghost, name: its colour, i, share: the moment before now and the way to the next one}]
 const Plane = {
-  path(pen, { goal, extent }, sides) {
+  // Where a place is in the picture.
+  placed(pen, { extent }) {
     const half = Math.min(pen.width, pen.height) / 2;
-    const place = ([x, y]) => [pen.width / 2 + (x / extent) * half, pen.height / 2 - (y / extent) * half];
+    return ([x, y]) => [pen.width / 2 + (x / extent) * half, pen.height / 2 - (y / extent) * half];
+  },
+
+  // `below`: draws what lies between the ground and the sides.
+  path(pen, marks, sides, below) {
+    const { goal, extent } = marks, place = Plane.placed(pen, marks);
     for (let t = -4; t <= 4; t++) {
       pen.line([[t / 4, -9], [t / 4, 9]].map(([x, y]) => place([x * extent, y])), "line", 1);
       pen.line([[-9, t / 4], [9, t / 4]].map(([x, y]) => place([x, y * extent])), "line", 1);
@@ -64,6 +70,7 @@ const Plane = {
     pen.dot(place(goal), 9.5, "", "good", 3);
     pen.dot(place(goal), 3, "good");
     pen.dot(place([0, 0]), 3, "quiet");
+    below(place);
     for (const side of sides) Plane.along(pen, side, side.episode.path.map(place));
   },
 
@@ -89,9 +96,9 @@ const Plane = {
     for (const side of sides) Plane.along(pen, side, side.episode.moments.map((m, k) => place([m, side.episode.returns[k]])));
   },
 
-  // One side beside the other, as in the video.
-  shapes(pen, shapes, smooth, sides) {
-    const width = pen.width / sides.length, size = Math.min(width, pen.height - 24);
+  // One side beside the other, as in the video, in so many columns.
+  shapes(pen, shapes, smooth, sides, columns) {
+    const width = pen.width / columns, size = Math.min(width, pen.height - 24);
     sides.forEach((side, column) => {
       const place = ([x, y]) => [(column + 0.5) * width + (x - 0.5) * size, (pen.height + 24) / 2 - (y - 0.5) * size];
       if (column) pen.line([[width, 24], [width, pen.height - 12]], "line", 1);

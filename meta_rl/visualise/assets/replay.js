@@ -1,7 +1,7 @@
 "use strict";
-// Plays recorded episodes: before adaptation as a ghost, the chosen stage solid. Poses and meshes come as
-// meta_rl/visualise/page/replay.py packs them; robots are drawn by solid.js (which says why by no kept library), all else
-// by plane.js, and plots.js has the numbers below.
+// Plays recorded episodes: before adaptation as a ghost, then the practice, then the chosen stage solid. Poses and meshes
+// come as meta_rl/visualise/page/replay.py packs them; robots are drawn by solid.js (which says why by no kept library),
+// all else by plane.js, the practice by practice.js, and plots.js has the numbers below.
 
 const SECONDS = 6; // an episode at normal speed
 const KEYS = { ArrowLeft: [10, 0], ArrowRight: [-10, 0], ArrowUp: [0, -8], ArrowDown: [0, 8] }; // degrees
@@ -12,10 +12,13 @@ const between = (values, i, share) => (share >= 1 ? values[i + 1] : share ? valu
 class Player {
   constructor(root, data, names) {
     const find = (what) => root.querySelector(`[data-${what}]`);
-    Object.assign(this, { root, data, names, find, step: 0, longest: 1, playing: false, task: null, cameras: new Map(), fingers: new Map() });
+    Object.assign(this, { root, data, names, find, step: 0, longest: 1, playing: false, task: null, cameras: new Map(), fingers: new Map(), practised: new Set() });
+    Object.assign(this, { practice: null, lead: null }); // of the chosen stage, and how far it has come (s) while it is seen
     this.canvas = root.querySelector("canvas");
     this.plots = new Plots(find("plots"), (step) => this.seek(step));
     find("play").addEventListener("click", () => this.play(!this.playing, true));
+    find("practise").addEventListener("click", () => this.practise());
+    find("paths").addEventListener("change", () => this.draw());
     find("time").addEventListener("input", (event) => this.seek(Number(event.target.value)));
     root.addEventListener("keydown", (event) => this.key(event));
     root.querySelectorAll("[data-zoom]").forEach((button) => button.addEventListener("click", () => this.look((camera) => camera.zoom(Number(button.dataset.zoom)))));
@@ -39,7 +42,8 @@ class Player {
     return { part: this.part, task: this.task.position, stage: this.stage, step: Math.round(this.step) };
   }
 
-  // Opens the episode of `stage` in row `row` of `tasks`, and plays it, or stops at `step`.
+  // Opens the episode of `stage` in row `row` of `tasks`, and plays it, the first time after its practice, or stops at
+  // `step`.
   async show(tasks, part, row, stage, step = null) {
     const task = tasks[row], opened = (this.opened = (this.opened || 0) + 1);
     const sides = (stage ? [0, stage] : [0]).map((number) => ({
@@ -51,12 +55,32 @@ class Player {
       if (side.episode.places) side.places = accumulate(await unpack(side.episode.places), side.episode.moments.length);
       side.actions = await Plots.actions(side.episode);
     }
+    const packed = stage && task.practice?.[stage - 1], practice = packed ? await Practice.of(packed) : null;
     if (opened !== this.opened) return; // another one was chosen meanwhile
-    Object.assign(this, { task, sides, stage, part, longest, camera, step: clamp(step || 0, 0, longest) });
+    Object.assign(this, { task, sides, stage, part, longest, camera, practice, lead: null, step: clamp(step || 0, 0, longest) });
     this.plots.show(sides, longest);
     this.describe(row);
-    this.play(step === null && !window.matchMedia("(prefers-reduced-motion: reduce)").matches);
+    const plays = step === null && !this.still;
+    if (plays && practice && !this.practised.has(packed)) this.lead = 0;
+    if (plays) this.practised.add(packed);
+    this.play(plays);
     this.draw();
+  }
+
+  // Whether a reader wants nothing to move by itself.
+  get still() {
+    return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  }
+
+  // Plays the practice and then the episode, or skips what is left of it; at once what it led to if nothing is to move.
+  practise() {
+    if (!this.practice) return;
+    const begins = this.lead === null;
+    this.lead = begins ? (this.still ? this.practice.over : 0) : null;
+    this.step = 0;
+    this.play(begins ? !this.still : this.playing);
+    this.draw();
+    this.moved();
   }
 
   // Poses of the sides in three dimensions, and the camera, which stays as a reader leaves it while the task is the same.
@@ -80,7 +104,10 @@ class Player {
     this.find("what").textContent = what;
     this.find("goal").textContent = task.goal;
     this.canvas.classList.toggle("solid", Boolean(camera));
-    this.canvas.setAttribute("aria-label", `replay: ${what}, ${task.goal}${camera ? "; arrow keys turn it, + and − zoom" : ""}; space plays`);
+    this.canvas.setAttribute("aria-label", `replay: ${what}, ${task.goal}${camera ? "; arrow keys turn it, + and − zoom" : ""}; space plays${this.practice ? ", p the practice" : ""}`);
+    this.find("practice").hidden = !this.practice;
+    if (this.practice) this.find("bars").innerHTML = this.practice.bars();
+    this.find("paths-of").hidden = !this.practice?.places;
     this.root.querySelector(".zoom").hidden = !camera;
     this.root.querySelector(".side.before").style.visibility = stage ? "visible" : "hidden";
     this.find("name-before").textContent = names[0];
@@ -110,8 +137,10 @@ class Player {
       this.awake = this.playing && seen;
       if (!this.awake) return;
       const passed = last === null ? 0 : (now - last) / 1000;
-      if (this.step >= this.longest) held += passed;
-      else this.step = Math.min(this.longest, this.step + (passed / SECONDS) * Number(this.find("speed").value) * this.longest);
+      const speed = Number(this.find("speed").value);
+      if (this.lead !== null) this.lead = this.lead + passed * speed < this.practice.seconds ? this.lead + passed * speed : null;
+      else if (this.step >= this.longest) held += passed;
+      else this.step = Math.min(this.longest, this.step + (passed / SECONDS) * speed * this.longest);
       if (held > 1.5) [held, this.step] = [0, 0];
       last = now;
       this.draw();
@@ -122,6 +151,7 @@ class Player {
 
   seek(step) {
     this.play(false);
+    this.lead = null;
     this.step = clamp(step, 0, this.longest);
     this.draw();
     this.moved();
@@ -142,6 +172,7 @@ class Player {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.task) return;
     const drawn = target === this.canvas, way = { ",": -1, ".": 1 }[key];
     if (way) this.seek(way > 0 ? Math.floor(this.step) + 1 : Math.ceil(this.step) - 1);
+    else if (key === "p" && this.practice) this.practise();
     else if (!drawn) return; // buttons and sliders have keys of their own
     else if (key === " ") this.play(!this.playing, true);
     else if (!this.camera) return;
@@ -184,8 +215,8 @@ class Player {
   }
 
   // The longest episode fills the time line; a shorter one stands still when it is over.
-  now(side) {
-    const { moments } = side.episode, step = Math.min(this.step, moments.at(-1));
+  now(side, at = this.step) {
+    const { moments } = side.episode, step = Math.min(at, moments.at(-1));
     const i = Math.max(moments.findIndex((m) => m >= step), 1);
     if (moments.length < 2) return { step, i: 0, share: 0 };
     return { step, i: i - 1, share: (step - moments[i - 1]) / (moments[i] - moments[i - 1]) };
@@ -199,27 +230,48 @@ class Player {
     if (!this.task || this.root.offsetParent === null) return;
     const { stage, longest, names } = this, step = Math.round(this.step), slider = this.find("time");
     slider.value = step;
-    slider.setAttribute("aria-valuetext", `step ${step} of ${longest}, ${names[stage]}`);
+    const seen = this.lead === null ? null : this.practice.seen(this.lead);
+    slider.setAttribute("aria-valuetext", seen ? this.practice.words(seen) : `step ${step} of ${longest}, ${names[stage]}`);
     this.find("step").textContent = `${step} / ${longest}`;
-    const sides = this.sides.map((side) => ({ ...side, ...this.now(side) }));
+    // While it practises, the episode before adaptation is over and the one after it has not begun.
+    const sides = this.sides.filter(({ number }) => !seen || number !== stage).map((side) => ({ ...side, ...this.now(side, seen ? Infinity : this.step) }));
+    if (this.practice) this.say(seen);
     for (const { number, i, share, episode: { moments, returns, success } } of sides) {
       const gained = between(returns, i, moments[i + 1] - moments[i] > 1 ? share : Math.floor(share));
       const solved = success >= 0 && i + (share >= 1) >= success ? ", success" : "";
       this.find(number === stage ? "return-after" : "return-before").textContent = `return ${fixed(gained)}${solved}`;
     }
+    if (seen) this.find("return-after").textContent = "after the practice";
     this.plots.at(this.step);
     const ratio = window.devicePixelRatio || 1, { clientWidth, clientHeight } = this.canvas;
     const size = [clientWidth, clientHeight].map((x) => Math.round(x * ratio)), context = this.canvas.getContext("2d");
     if (!size[0] || !size[1]) return;
-    const picture = this.camera && this.drawSolid(sides, size, ratio);
+    const picture = this.camera && this.drawSolid(sides, size, ratio, seen);
     if (this.camera && !picture) return; // its context is lost: what was drawn last stays until it is back
     [this.canvas.width, this.canvas.height] = size;
-    if (picture) return void context.drawImage(picture, 0, 0);
+    if (picture) context.drawImage(picture, 0, 0);
     context.scale(ratio, ratio);
-    this.drawPlane(new Pen(context, clientWidth, clientHeight, (name) => this.colour(name)), sides);
+    const pen = new Pen(context, clientWidth, clientHeight, (name) => this.colour(name));
+    if (picture) this.drawPaths(pen, (place) => Matrix.project(this.view, place, pen), seen);
+    else this.drawPlane(pen, sides, seen);
   }
 
-  drawSolid(sides, size, ratio) {
+  // What is practised now, or what it led to.
+  say(seen) {
+    const { practice, root, find } = this, put = (what, text) => find(what).textContent !== text && (find(what).textContent = text);
+    const solved = seen?.share === 1 && practice.success[seen.row] ? ", success" : "";
+    root.dataset.practising = seen ? (seen.learned ? "learned" : practice.episodes[seen.row]) : "";
+    put("words", practice.words(seen));
+    put("practised", seen && !seen.learned ? `return ${fixed(practice.gained(seen))}${solved}` : "");
+    put("practise", seen ? "Skip" : "Practice");
+    this.root.querySelectorAll(".bars rect").forEach((bar, row) => bar.classList.toggle("later", Boolean(seen) && !seen.learned && row > seen.row));
+  }
+
+  drawPaths(pen, put, seen) {
+    if (this.practice?.places && (seen || this.find("paths").checked)) this.practice.draw(pen, put, seen);
+  }
+
+  drawSolid(sides, size, ratio, seen) {
     const { task, camera } = this, { marks } = task, solid = Solid.of(this.data), followed = [0, 0, 0];
     const drawn = sides.map(({ poses, i, share, ghost, name }) => {
       const trail = new Float32Array(3 * poses.times), text = this.colour(name);
@@ -228,13 +280,20 @@ class Player {
       const colour = [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16) / 255);
       return { poses: (body) => poses.at(body, i, share), trail, passed: i + 1, ghost, colour };
     });
-    return solid.draw(task, drawn, camera.view(followed), size, ratio) && solid.canvas;
+    if (marks.follow && seen && this.practice.places) followed.splice(0, 2, ...this.practice.here(seen).slice(0, 2));
+    const view = camera.view(followed);
+    this.view = Matrix.multiply(Matrix.perspective(size[0] / size[1]), view.matrix);
+    return solid.draw(task, drawn, view, size, ratio) && solid.canvas;
   }
 
-  drawPlane(pen, sides) {
+  drawPlane(pen, sides, seen) {
     const { marks, shapes } = this.task;
-    if (sides.every((side) => side.episode.path)) Plane.path(pen, marks, sides);
-    else if (shapes && sides.every((side) => side.places)) Plane.shapes(pen, shapes, marks.smooth, sides);
-    else if (!sides.some((side) => side.episode.poses)) Plane.gained(pen, sides);
+    if (sides.every((side) => side.episode.path)) Plane.path(pen, marks, sides, (place) => this.drawPaths(pen, place, seen));
+    else if (shapes && sides.every((side) => side.places)) {
+      Plane.shapes(pen, shapes, marks.smooth, sides, this.sides.length);
+      if (seen) this.practice.chart(pen, seen, pen.width / 2, pen.width / 2);
+    } else if (sides.some((side) => side.episode.poses)) return; // a robot that this browser cannot draw
+    else if (seen) this.practice.chart(pen, seen, 0, pen.width);
+    else Plane.gained(pen, sides);
   }
 }

@@ -29,6 +29,11 @@ const Matrix = {
     const eye = at.map((x, i) => x - distance * f[i]);
     return new Float32Array([s[0], u[0], -f[0], 0, s[1], u[1], -f[1], 0, s[2], u[2], -f[2], 0, -dot(s, eye), -dot(u, eye), dot(f, eye), 1]);
   },
+  // Where a place is in a picture of that size; nothing if it lies behind the camera.
+  project(m, [x, y, z], { width, height }) {
+    const [right, up, , depth] = [0, 1, 2, 3].map((r) => m[r] * x + m[4 + r] * y + m[8 + r] * z + m[12 + r]);
+    return depth > 0.05 && [((1 + right / depth) / 2) * width, ((1 - up / depth) / 2) * height];
+  },
   pose([x, y, z, w, i, j, k]) {
     return new Float32Array([
       1 - 2 * (j * j + k * k), 2 * (i * j + k * w), 2 * (i * k - j * w), 0,

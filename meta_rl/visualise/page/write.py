@@ -30,7 +30,7 @@ LIMIT = 5_000_000
 """Bytes that a page may take; one that takes more goes without its videos."""
 STYLE_SHEETS = ("page.css", "charts.css", "heatmap.css", "print.css")
 SCRIPTS = (
-    *("unpack.js", "solid.js", "plane.js", "plots.js", "replay.js", "moment.js"),
+    *("unpack.js", "solid.js", "plane.js", "plots.js", "practice.js", "replay.js", "moment.js"),
     *("heatmap.js", "charts.js", "answers.js", "page.js"),
 )
 """What the page holds of the folder `assets`, in this order."""

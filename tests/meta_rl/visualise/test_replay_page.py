@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,14 +63,20 @@ def judged(folder: Path, chosen: list[int]) -> Shown:
 @pytest.fixture(scope="module")
 def site(reach: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The page, opened."""
-    place = tmp_path_factory.mktemp("site")
+    with opened(reach, tmp_path_factory.mktemp("site"), RUNS) as site:
+        yield site
+
+
+@contextmanager
+def opened(reach: Path, place: Path, robots: int) -> Iterator[Site]:
+    """A page in the folder `place`, with so many robots."""
     small = {"iterations": 0, "device": "cpu", "evaluate.test_tasks": 2, "evaluate.adaptation_episodes": 3}
     config = replace_paths(default_config("rl2", "bandit/k5-n10"), {**small, "run_dir": str(place / "bandit")})
     bandit = train(config, quiet)
     robot, arms = judged(reach, [1]), judged(bandit, [0, 1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(video, "require_av", no_video)
-        out = write_page([robot] * RUNS + [arms], place / "report.html", quiet)
+        out = write_page([robot] * robots + [arms], place / "report.html", quiet)
     with browser(place / "profile") as driver:
         driver.execute_cdp_cmd("Page.enable", {})
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_CONTEXTS})
@@ -99,6 +106,7 @@ def seen(site: Site, selector: str) -> str:
 
 
 def picture(site: Site) -> np.ndarray:
+    site.driver.execute_script("arguments[0].scrollIntoView({ block: 'nearest' })", part(site, ".stage"))
     return pixels(site.driver, ".run:not([hidden]) .stage")
 
 
