@@ -51,6 +51,13 @@ class Practice {
     return this.place(row, ...this.at(share));
   }
 
+  // The middle of all paths, as seen from above, and how far they go from there.
+  around() {
+    const places = this.episodes.flatMap((_, row) => this.moments.map((_, k) => this.place(row, k)));
+    const middle = [0, 1].map((n) => (Math.min(...places.map((p) => p[n])) + Math.max(...places.map((p) => p[n]))) / 2);
+    return { middle, radius: Math.max(...places.map(([x, y]) => Math.hypot(x - middle[0], y - middle[1]))) };
+  }
+
   // Paths of the episodes: those that are over are faint. `put`: where a place is on the picture; nothing behind it.
   draw(pen, put, seen) {
     const line = (points, strength, thick) => {

@@ -280,8 +280,9 @@ class Player {
       const colour = [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16) / 255);
       return { poses: (body) => poses.at(body, i, share), trail, passed: i + 1, ghost, colour };
     });
-    if (marks.follow && seen && this.practice.places) followed.splice(0, 2, ...this.practice.here(seen).slice(0, 2));
-    const view = camera.view(followed);
+    const all = marks.follow && seen && this.practice.places ? this.practice.around() : null; // it does not follow them
+    if (all) followed.splice(0, 2, ...all.middle);
+    const view = camera.view(followed, all ? all.radius / SLOPE : 0);
     this.view = Matrix.multiply(Matrix.perspective(size[0] / size[1]), view.matrix);
     return solid.draw(task, drawn, view, size, ratio) && solid.canvas;
   }

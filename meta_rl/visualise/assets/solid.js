@@ -126,10 +126,10 @@ class Camera {
     return this.fitted.distance / this.closer;
   }
 
-  // `followed`: how far the camera has gone along.
-  view(followed) {
+  // `followed`: how far the camera has gone along; `least`: how far off it is at least, before it is moved closer.
+  view(followed, least = 0) {
     const at = this.fitted.at.map((x, n) => x + this.moved[n] + followed[n]);
-    return { matrix: Matrix.camera(at, this.distance(), this.axes()), at };
+    return { matrix: Matrix.camera(at, Math.max(this.distance(), least / this.closer), this.axes()), at };
   }
 }
 
