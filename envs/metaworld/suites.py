@@ -185,10 +185,13 @@ def vector_env(
             rounds, by ``call("sample_tasks")``.
         meta_batch_size: of ML: environments, as many of each family.
         total_tasks_per_cls: of ML: goals per family; default all 50.
-        envs_list, train_envs, test_envs: families of the custom ones.
+        envs_list: families of ``"custom-mt-envs"``.
+        train_envs: families of ``"custom-ml-envs"`` to learn on.
+        test_envs: its families to be judged on.
         vector_strategy: ``"sync"`` or ``"async"``, as Meta-World's; the native engine does as one of them.
-        recurrent_info_in_obs, reward_normalization_method, normalize_observations: only off, as by default; vector
-            wrappers do such things.
+        recurrent_info_in_obs: only off, as by default; a vector wrapper does such things, and the next two.
+        reward_normalization_method: likewise.
+        normalize_observations: likewise.
         num_threads: threads that step, the calling one included; default one per available core.
     Raises:
         UnknownNameError: no such name or family, with the closest one.

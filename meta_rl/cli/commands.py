@@ -90,9 +90,9 @@ def train_command(argv: list[str]) -> int:
         display(f"{run_dir} was evaluated before; once more: {command_line('evaluate', run_dir)}")
         display.place("report", run_dir / "report.html")
     else:
-        record = evaluate_with_page(run_dir, config.evaluate)
+        record, video = evaluate_with_page(run_dir, config.evaluate)
         written = [run_dir / name for name in ("evaluation.json", "report.md", "report.html")]
-        log_evaluation(config.logger, run_dir, config, record.iteration, record.scalars(), paths=written)
+        log_evaluation(config.logger, run_dir, config, record.iteration, record.scalars(), paths=written, video=video)
     return 0
 
 

@@ -24,7 +24,7 @@ from meta_rl.runs.folder import of_iteration, results_dir
 from meta_rl.runs.standing import Begun
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig, ViewConfig
-from meta_rl.visualise.page.write import write_page
+from meta_rl.visualise.page.write import Written, write_page
 from meta_rl.visualise.view.server import serve, stop, viser_server
 from meta_rl.visualise.view.visitor import Visitor
 
@@ -32,16 +32,20 @@ MOST = 4
 """Tasks shown where none are named."""
 
 
-def evaluate_with_page(run_dir: Path, protocol: EvaluateConfig, say: Say = print) -> Record:
+def evaluate_with_page(run_dir: Path, protocol: EvaluateConfig, say: Say = print) -> tuple[Record, bytes | None]:
     """Evaluate the newest checkpoint of a run (see `meta_rl.evaluation.report.evaluate_run`), and write the page of it
-    beside its report."""
+    beside its report.
+
+    Returns:
+        What was found, and the video of the page if it has one.
+    """
     display = Display.of(say)
     record, played = evaluate_and_record(run_dir, protocol, display)
-    report_page([run_dir], files(run_dir).report.with_suffix(".html"), display, played)
-    return record
+    written = report_page([run_dir], files(run_dir).report.with_suffix(".html"), display, played)
+    return record, written.videos[0]
 
 
-def report_page(run_dirs: Sequence[Path], out: Path, say: Say = print, at_hand: Recording | None = None) -> Path:
+def report_page(run_dirs: Sequence[Path], out: Path, say: Say = print, at_hand: Recording | None = None) -> Written:
     """Write the page of runs, and say where it is. Runs without an evaluation are shown as far as they are.
 
     Args:
@@ -60,8 +64,9 @@ def report_page(run_dirs: Sequence[Path], out: Path, say: Say = print, at_hand: 
         play(next(waiting), len(run_dirs), display, at_hand) if folder in judged else Begun.read(folder)
         for folder in run_dirs
     ]
-    display.place("report", write_page(shown, out, display, comparison))
-    return out
+    written = write_page(shown, out, display, comparison)
+    display.place("report", written.path)
+    return written
 
 
 def page_underway(run_dir: Path) -> None:

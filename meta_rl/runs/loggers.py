@@ -8,6 +8,7 @@ hold the same numbers, because a resumed run repeats itself bit for bit.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import uuid
@@ -110,6 +111,10 @@ class Wandb(Tracker):
             artifact.add_file(str(path))
         self._run.log_artifact(artifact)
 
+    def show(self, name: str, video: bytes) -> None:
+        """Hand over a video (.mp4), which is shown beside the results."""
+        self._run.summary.update({name: self._library.Video(io.BytesIO(video), format="mp4")})
+
 
 def _wandb(run_dir: Path, config: TrainConfig, iteration: int) -> Tracker:
     return Wandb(import_module("wandb"), run_dir, config, name=run_dir.name, id=identity(run_dir), dir=str(run_dir))
@@ -175,6 +180,7 @@ def log_evaluation(
     values: dict[str, float],
     say: Say = print,
     paths: Sequence[Path] = (),
+    video: bytes | None = None,
 ) -> None:
     """Hand the numbers of an evaluation to loggers, in the log of the run. It has been written by then, so of a logger
     that fails a line is said.
@@ -183,6 +189,7 @@ def log_evaluation(
         iteration: of the agent that was evaluated.
         values: by ``split/name``.
         paths: files of the evaluation and its page, for loggers that keep files (W&B).
+        video: of the page (.mp4), for loggers that show videos (W&B).
     """
     for name in names:
         try:
@@ -191,6 +198,8 @@ def log_evaluation(
                 logger.conclude(iteration, values)
                 if paths and isinstance(logger, Wandb):
                     logger.attach(f"evaluation-{identity(run_dir)}", paths)
+                if video and isinstance(logger, Wandb):
+                    logger.show("adaptation", video)
             finally:
                 logger.close()
         except Exception as error:

@@ -6,11 +6,12 @@ with its style sheet and scripts.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup
@@ -36,9 +37,16 @@ SCRIPTS = (
 """What the page holds of the folder `assets`, in this order."""
 
 
+class Written(NamedTuple):
+    """A page: its file, and the video (.mp4) of each run on it, None where there is none."""
+
+    path: Path
+    videos: list[bytes | None]
+
+
 def write_page(
     shown: Sequence[Shown | Begun], out: Path, say: Say = print, comparison: Comparison | None = None
-) -> Path:
+) -> Written:
     """Write the page of runs.
 
     Args:
@@ -48,6 +56,7 @@ def write_page(
     """
     replays, display = Replays(), Display.of(say)
     runs = [gather(one, replays, display) for one in shown]
+    videos = [base64.b64decode(run["video"]) if run.get("video") else None for run in runs]
     for run, one, folder in zip(runs, shown, tabs(list(map(_folder, shown))), strict=True):
         run |= {"folder": folder, "tab": f"{_config(one).recipe}, seed {_config(one).seed}, {folder}"}
     opened = [_for_scripts(run) for run in runs]
@@ -60,7 +69,7 @@ def write_page(
             run |= {"video": None, "video_note": f"no video: the page would be larger than {LIMIT / 1e6:.0f} MB"}
         page = _render(runs, compared, data).encode()
     replace_durably(out, page)
-    return out
+    return Written(out, videos)
 
 
 def _for_scripts(run: dict[str, Any]) -> dict[str, Any]:

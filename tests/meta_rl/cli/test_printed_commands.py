@@ -59,7 +59,7 @@ def test_printed_commands_are_understood(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    no_film = (None, "takes too long here")
+    no_film = (None, "", "takes too long here")
     monkeypatch.setattr("meta_rl.visualise.page.watch._film", lambda *_: no_film)
     run, second = (Path(shutil.copytree(found, tmp_path / "it's mine" / found.name)) for found in finished)
     agent, table = tmp_path / "agent", tmp_path / "table"

@@ -56,7 +56,7 @@ def test_the_exported_agent_is_that_of_the_run(run: Path, tmp_path: Path) -> Non
 def test_an_exported_agent_is_evaluated_and_shown_as_its_run_is(run: Path, tmp_path: Path) -> None:
     folder = export(run, tmp_path / "out")
     config = load(run).config
-    mine, original = (evaluate_with_page(path, config.evaluate, lambda _: None) for path in (folder, run))
+    mine, original = (evaluate_with_page(path, config.evaluate, lambda _: None)[0] for path in (folder, run))
     assert mine.stages == original.stages
     assert mine.train_env_steps == original.train_env_steps > 0
     page = (folder / "results" / "report.html").read_text()

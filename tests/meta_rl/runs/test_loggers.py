@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -192,6 +194,22 @@ def test_the_config_and_the_evaluation_are_logged(name: str, tmp_path: Path) -> 
             low, high = (found[f"test/{score}/stage_{steps}/{end}"] for end in ("low", "high"))
             assert [low, high] == pytest.approx(stage[f"{score}_interval"], rel=1e-6)
         assert f"test/return_sampled/stage_{steps}" in found
+    if name == "wandb":
+        shown = re.findall('src="data:video/mp4;base64,([^"]+)"', (run / "report.html").read_text())
+        assert videos(run) == shown
+        assert len(shown) == (importlib.util.find_spec("av") is not None)
+
+
+def videos(run: Path) -> list[str]:
+    """The videos that W&B's summary shows, in base64."""
+    found = []
+    for file in sorted(run.glob("wandb/offline-run-*/*.wandb")):
+        for record in wandb_records(file):
+            for item in record.summary.update:
+                if (value := json.loads(item.value_json)) and (item.key or item.nested_key[0]) == "adaptation":
+                    assert value["_type"] == "video-file"
+                    found.append(base64.b64encode((file.parent / "files" / value["path"]).read_bytes()).decode())
+    return found[-1:]
 
 
 class Library:
@@ -230,7 +248,7 @@ class Files(Library):
 
     def __init__(self) -> None:
         super().__init__("wandb")
-        self.summary: dict[str, float] = {}
+        self.summary: dict[str, Any] = {}
         self.artifacts: list[tuple[str, list[str]]] = []
 
     def Artifact(self, name: str, type: str) -> Any:
@@ -240,6 +258,9 @@ class Files(Library):
     def log_artifact(self, artifact: Any) -> None:
         self.artifacts.append((artifact.name, artifact.paths))
 
+    def Video(self, data: Any, format: str) -> tuple[str, bytes]:
+        return format, data.read()
+
 
 def test_the_page_goes_with_the_evaluation_where_files_are_kept(
     monkeypatch: pytest.MonkeyPatch, kept: Path, capsys: pytest.CaptureFixture[str]
@@ -247,9 +268,10 @@ def test_the_page_goes_with_the_evaluation_where_files_are_kept(
     library = Files()
     monkeypatch.setattr(loggers, "import_module", lambda name: library)
     config, page = load_config(kept / "config.json"), kept / "report.html"
-    loggers.log_evaluation(["wandb"], kept, config, 4, {"test/return/stage_0": 1.5}, paths=[page])
+    scores = {"test/return/stage_0": 1.5}
+    loggers.log_evaluation(["wandb"], kept, config, 4, scores, paths=[page], video=b"moves")
     assert library.artifacts == [(f"evaluation-{loggers.identity(kept)}", [str(page)])]
-    assert (library.summary, library.finished) == ({"test/return/stage_0": 1.5}, 1)
+    assert (library.summary, library.finished) == ({**scores, "adaptation": ("mp4", b"moves")}, 1)
     assert capsys.readouterr().out == ""
 
 

@@ -413,7 +413,7 @@ def test_a_run_that_went_on_since_its_evaluation_is_told(
     """Its numbers are shown; its episodes are not, where they were not kept."""
     (reach / "evaluation.json").write_text(json.dumps(evaluation | {"iteration": 3}))
     said: list[str] = []
-    page = report_page([reach], tmp_path / "x.html", said.append).read_text()
+    page = report_page([reach], tmp_path / "x.html", said.append).path.read_text()
     assert said[0].startswith(f"{reach} has gone on since its evaluation, which the page shows; a new one: meta-rl ")
     assert "Iteration 0 of 0; judged after iteration 3." in page
     assert "Numbers" in page

@@ -76,7 +76,7 @@ def opened(reach: Path, place: Path, robots: int) -> Iterator[Site]:
     robot, arms = judged(reach, [1]), judged(bandit, [0, 1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(video, "require_av", no_video)
-        out = write_page([robot] * robots + [arms], place / "report.html", quiet)
+        out = write_page([robot] * robots + [arms], place / "report.html", quiet).path
     with browser(place / "profile") as driver:
         driver.execute_cdp_cmd("Page.enable", {})
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_CONTEXTS})
