@@ -196,6 +196,8 @@ def test_recordings_and_videos_are_of_the_iteration_that_their_names_tell(
     assert "playing iteration 2 on navigation" in said
     assert f"task 3: return {first:.2f} -> {last:.2f}" in said
     assert (kept / "adaptation-00000002-tasks3.mp4").exists()
+    assert main(["render", str(kept), "--iteration", "2", "--every", "50"]) == 0
+    assert (kept / "adaptation-00000002.mp4").exists()
     assert main(["export", str(kept), "--iteration", "2"]) == 0
     assert "![before and after adaptation](replay.mp4)" in (kept / "export-00000002" / "README.md").read_text()
     assert before.items() <= files(kept).items()
