@@ -112,7 +112,7 @@ def test_what_is_found_of_an_agent_lies_beside_it(made: Path, capsys: pytest.Cap
     assert "2 test tasks" in capsys.readouterr().out  # of the later evaluation
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     found = {path.name for path in (folder / "results").iterdir()}
-    assert found == {"evaluation.json", "report.md", "report.html", "trajectories.npz"}
+    assert found == {"evaluation.json", "report.md", "report.html", "trajectories.npz", "episodes"}
     script("zoo").main(["--zoo", str(made)])
     assert "| 4 | " in (made / "README.md").read_text()  # the table tells of the recorded one
 
