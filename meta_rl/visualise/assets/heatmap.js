@@ -13,6 +13,7 @@
     let order = "gain", width = 0;
 
     const lay = () => {
+      const held = map.contains(document.activeElement) ? document.activeElement : null;
       for (const { bands, names, tiles } of families) {
         const room = bands.clientWidth - names.offsetWidth - 8;
         if (room <= 0) return; // its tab is not open
@@ -29,6 +30,7 @@
         }
         bands.replaceChildren(...made);
       }
+      if (held && held !== document.activeElement) held.focus({ preventScroll: true }); // what moves loses it
     };
     new ResizeObserver(() => {
       if (map.clientWidth === width) return;

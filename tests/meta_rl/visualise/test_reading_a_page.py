@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,7 @@ from meta_rl.cli import main
 from meta_rl.evaluation.answers import answer_episodes
 from meta_rl.evaluation.record import read_evaluation
 from meta_rl.evaluation.scores import INDUCTIVE
-from tests.browser import browser, console_errors, requests
+from tests.browser import browser, console_errors, requests, wait
 from tests.meta_rl.conftest import TINY_FEWSHOT_COMMAND, TINY_OPTIONS
 
 
@@ -118,6 +119,17 @@ def test_the_map_is_one_stop_and_arrows_go_on(driver: Any, pages: Pages) -> None
     assert tip.text == driver.switch_to.active_element.get_attribute("aria-label")
     press(driver, "ESCAPE")
     assert not tip.is_displayed()
+
+
+def test_the_map_keeps_the_focus_when_its_bands_change(driver: Any, pages: Pages) -> None:
+    window(driver, 1280)
+    driver.get(pages.page("acting"))
+    cell = driver.find_element("css selector", '[data-part="test"] .tile:last-child .cell')
+    driver.execute_script("arguments[0].focus()", cell)
+    window(driver, 420)
+    wait(lambda: driver.execute_script("return document.querySelector('.map').clientWidth") < 420)
+    time.sleep(0.3)  # the observer comes after the layout
+    assert driver.switch_to.active_element == cell
 
 
 def test_the_map_is_sorted_by_gain_and_back(driver: Any, pages: Pages) -> None:
