@@ -12,7 +12,6 @@ all episodes.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measured import write_measured
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -27,7 +27,6 @@ import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.maml import Maml
 from meta_rl.cli.commands import parse_train
-from meta_rl.core.files import with_ending
 from meta_rl.core.types import Params, from_numpy
 from meta_rl.maths import baseline, returns
 from meta_rl.maths.losses import weighted_mean
@@ -188,6 +187,4 @@ def main(arguments: list[str]) -> None:
                     lines.append(f"| {env} | {iteration} | {horizon} | {episodes} | {' | '.join(cells)} |")
                     print(lines[-1], flush=True)
         source.close()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text("\n".join(lines) + "\n")
+    write_measured(options.out, record, "\n".join(lines) + "\n")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 import shlex
 import time
@@ -19,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measured import write_measured
 from torch import Tensor
 
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.maml import Maml
 from meta_rl.cli.commands import parse_train
-from meta_rl.core.files import with_ending
 from meta_rl.core.types import MetaBatch, Params, map_tensors
 from meta_rl.maths import trust_region
 from meta_rl.runs.folder import versions
@@ -109,6 +108,4 @@ def main(arguments: list[str]) -> None:
                              "| {backtracks:.0f} |".format(**row))  # fmt: skip
                 print(lines[-1], flush=True)
         source.close()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text("\n".join(lines) + "\n")
+    write_measured(options.out, record, "\n".join(lines) + "\n")

@@ -10,16 +10,15 @@ medians in results/dynamics.json and .md.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import write_measured
 
 import envs
-from meta_rl.core.files import with_ending
 from meta_rl.runs.folder import versions
 
 # case -> (name, tasks, envs per task)
@@ -95,6 +94,4 @@ def main(arguments: list[str]) -> None:
         lines.append(f"| {case} | {result['envs']} | {plain:.1f} | {ratios} |")
         print(lines[-1], flush=True)
     record["versions"] = versions()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text("\n".join([*lines, ""]))
+    write_measured(options.out, record, "\n".join([*lines, ""]))

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import write_measured
 
 from meta_rl.core.files import with_ending
 
@@ -340,10 +341,8 @@ def write(record: dict[str, Any], cases: list[str], out: Path) -> None:
     from meta_rl.runs.folder import versions
 
     record["versions"] = versions()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(out, ".json").write_text(json.dumps(record, indent=1) + "\n")
     text = [f"Command: `python {record['command']}` on {record['cores']} cores, random actions.", ""]
-    with_ending(out, ".md").write_text("\n".join(text + [table(case, record[case]) for case in cases]))
+    write_measured(out, record, "\n".join(text + [table(case, record[case]) for case in cases]))
     import matplotlib
 
     matplotlib.use("Agg")

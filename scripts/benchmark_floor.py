@@ -10,7 +10,6 @@ gives the same bits hardly does with less. Writes results/locomotion_floor.json 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -21,9 +20,9 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 from benchmark_locomotion import CASES, draw_actions
+from measured import write_measured
 
 import envs
-from meta_rl.core.files import with_ending
 from meta_rl.evaluation import markdown
 from meta_rl.runs.folder import versions
 
@@ -104,6 +103,4 @@ def main(arguments: list[str]) -> None:
         "CPU time of one env step, one thread. " + f"Command: `python {record['command']}`",
     ]
     print("\n".join(text))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text("\n".join(text) + "\n")
+    write_measured(options.out, record, "\n".join(text) + "\n")

@@ -12,7 +12,6 @@ this machine, that of large square ones. Those of an LSTM are small, since one t
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import resource
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measured import write_measured
 from torch.utils import _pytree as pytree
 
 import envs
@@ -32,7 +32,6 @@ from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.maml import Groups, Maml, MamlBase
 from meta_rl.algorithms.rl2 import Rl2
 from meta_rl.cli.commands import parse_train
-from meta_rl.core.files import with_ending
 from meta_rl.core.types import MetaBatch, Params, Rollout, map_tensors, to_device
 from meta_rl.evaluation import markdown
 from meta_rl.runs.folder import versions
@@ -166,6 +165,4 @@ def main(arguments: list[str]) -> None:
     if device.type == "cpu":
         lines += ["", "*floor*: a recurrent learner's matrix products alone, at the rate of large square ones."]
     lines += ["", f"Peak of resident memory over all cases: {peak:.1f} GB."]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text("\n".join(lines) + "\n")
+    write_measured(options.out, record, "\n".join(lines) + "\n")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import write_measured
 
 from meta_rl.core.files import with_ending
 
@@ -172,13 +173,11 @@ def write(record: dict[str, Any], out: Path) -> None:
     from meta_rl.runs.folder import versions
 
     record["versions"] = versions()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(out, ".json").write_text(json.dumps(record, indent=1) + "\n")
     # The path of another interpreter is this machine's business.
     command = record["command"].partition(" --envpool-python")[0]
     setting = f"{record['envs']} environments, {record['threads']} threads, {record['cores']} cores, random actions"
     text = [f"Command: `python {command}`; {setting}.", ""]
-    with_ending(out, ".md").write_text("\n".join(text + [table(*item) for item in record["cases"].items()]))
+    write_measured(out, record, "\n".join(text + [table(*item) for item in record["cases"].items()]))
     import matplotlib
 
     matplotlib.use("Agg")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import re
 import statistics
 import sys
@@ -24,9 +23,9 @@ from typing import Any
 import gymnasium as gym
 import mujoco
 import numpy as np
+from measured import write_measured
 from mujoco.rollout import Rollout
 
-from meta_rl.core.files import with_ending
 from meta_rl.runs.folder import versions
 
 PAGE = Path(__file__).parents[1] / "docs" / "your-own-robot.md"
@@ -169,7 +168,5 @@ def main(arguments: list[str]) -> None:
     lines += ["| | us per env step | this / engine |", "|---|---|---|"]
     lines += [f"| {name} | {value:.1f} | {value / medians['engine']:.2f} |" for name, value in medians.items()]
     print("\n".join(lines))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     record = {"command": command, "microseconds": times, "versions": versions()}
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text("\n".join([*lines, ""]))
+    write_measured(options.out, record, "\n".join([*lines, ""]))

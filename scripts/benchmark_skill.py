@@ -25,12 +25,12 @@ from typing import Any
 
 import torch
 from jobs import BATCHES, SMALL_BATCHES, iterations_within
+from measured import write_measured
 
 import envs
 from meta_rl import load
 from meta_rl.cli.commands import parse_train
 from meta_rl.config import RECIPES, TrainConfig, check_choice, make_distribution
-from meta_rl.core.files import with_ending
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.episodes import evaluate
@@ -136,10 +136,8 @@ def write(record: dict[str, Any], out: Path) -> None:
         f"every {record['every']} iterations): env steps and minutes of training on {record['cores']} cores, "
         f"{record['torch_threads']} torch threads; evaluation is not counted."
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(out, ".json").write_text(json.dumps(record, indent=1) + "\n")
     text = [f"Command: `python {record['command']}`. {about}", "", *table(record), ""]
-    with_ending(out, ".md").write_text("\n".join(text))
+    write_measured(out, record, "\n".join(text))
 
 
 def main(arguments: list[str]) -> None:

@@ -10,7 +10,6 @@ adapting, the meta-update, and the rest; and env-steps/s of the whole.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import statistics
@@ -20,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measured import write_measured
 
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.cli.commands import parse_train
-from meta_rl.core.files import with_ending
 from meta_rl.runs.folder import versions
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
@@ -115,9 +114,7 @@ def main(arguments: list[str]) -> None:
                 lines.append(f"| {key} | {value:.2f} | {value / medians['iteration']:.0%} |")
         lines.append("")
         print("\n".join(lines[-10:]), flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text("\n".join(lines))
+    write_measured(options.out, record, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import write_measured
 
 sys.path.insert(0, str(Path(__file__).parent))  # as a process of its own
 
 from benchmark_engine import CORES, child, rate
-
-from meta_rl.core.files import with_ending
 
 CASES: dict[str, dict[str, Any]] = {
     "MT10": {"use_one_hot": True},
@@ -82,9 +81,7 @@ def main(arguments: list[str]) -> None:
 
     record["versions"] = versions()
     text = table(record)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text(text)
+    write_measured(options.out, record, text)
     print(text, end="")
 
 

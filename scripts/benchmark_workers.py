@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
-import json
 import os
 import shlex
 import signal
@@ -31,11 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measured import write_measured
 
 import envs
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config
-from meta_rl.core.files import with_ending
 from meta_rl.core.weights import Weights
 from meta_rl.runs.folder import versions
 from meta_rl.sources.base import Plan, Source
@@ -233,9 +232,7 @@ def main(arguments: list[str]) -> None:
     )
     text = report(record, bench.plan, heading)
     print(text)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with_ending(options.out, ".json").write_text(json.dumps(record, indent=1) + "\n")
-    with_ending(options.out, ".md").write_text(text)
+    write_measured(options.out, record, text)
 
 
 if __name__ == "__main__":
