@@ -323,6 +323,14 @@ class TaskDistribution(ABC):
     in_turn: bool = False
     no_dynamics: str = "it has no dynamics to vary; Meta-World, Gymnasium's robots and MujocoDistribution have"
 
+    def _take_after(self, base: TaskDistribution) -> None:
+        """Have the name, spaces, length of episodes and facts about the tasks of `base`; for those that play its tasks
+        in another way."""
+        self.name, self.split, self.families = base.name, base.split, base.families
+        self.observation_space, self.action_space = base.observation_space, base.action_space
+        self.horizon, self.deterministic, self.has_success = base.horizon, base.deterministic, base.has_success
+        self.knows_mean_reward, self.in_turn, self.multitask = base.knows_mean_reward, base.in_turn, base.multitask
+
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
         """Draw `count` tasks. With several families, each appears equally often up to one."""

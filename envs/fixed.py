@@ -14,11 +14,8 @@ class FixedTask(TaskDistribution):
 
     def __init__(self, base: TaskDistribution, task: Task) -> None:
         self._base, self._task = base, task
-        self.name, self.split, self.families = base.name, base.split, (task.family,)
-        self.observation_space, self.action_space = base.observation_space, base.action_space
-        self.horizon, self.deterministic, self.has_success = base.horizon, base.deterministic, base.has_success
-        self.knows_mean_reward, self.in_turn = base.knows_mean_reward, base.in_turn
-        self.multitask = base.multitask
+        self._take_after(base)
+        self.families = (task.family,)
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
         """`count` times the same."""

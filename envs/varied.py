@@ -29,10 +29,8 @@ class VariedDynamics(TaskDistribution):
         problem = base.no_dynamics
         if problem:
             raise UnknownNameError(f"{base.name}+{ranges}: {problem}")
-        self.name, self.split, self.families = f"{base.name}+{ranges}", base.split, base.families
-        self.observation_space, self.action_space = base.observation_space, base.action_space
-        self.horizon, self.has_success, self.in_turn = base.horizon, base.has_success, base.in_turn
-        self.multitask = base.multitask
+        self._take_after(base)
+        self.name = f"{base.name}+{ranges}"
         self.deterministic = base.deterministic and not self.dynamics.noisy
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:

@@ -50,7 +50,44 @@ def draw_vector(name: str, sample_vector: Callable[..., Any] | None, rng: np.ran
         raise EnvError(f"{name}: sample_vector gave {wrong}; valid: a list of numbers, like [0.5]") from None
 
 
-class GymDistribution(TaskDistribution):
+class GivenTasks(TaskDistribution):
+    """A distribution whose tasks a function of the user's draws, or the user has listed; `_give` says which."""
+
+    def _give(
+        self,
+        name: str,
+        split: str,
+        sample_vector: Callable[[np.random.Generator], Sequence[float] | NDArray[Any]] | None,
+        tasks: TaskLists | None,
+    ) -> None:
+        """Hold where the tasks come from.
+
+        Raises:
+            ValueError: nothing says which tasks there are, or the lists do not fit.
+        """
+        if sample_vector is None and tasks is None:
+            raise ValueError(f"{name}: nothing says which tasks there are: give sample_vector, or tasks")
+        self.name, self.split, self.families = name, split, (name,)
+        self._tasks = None if tasks is None else list_tasks(name, tasks, split)
+        self.sample_vector = sample_vector
+
+    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
+        """`count` independent draws, or `count` tasks of the list, without repeats while it has any left."""
+        if self._tasks is not None:
+            return sample_balanced(rng, {self.name: self._tasks}, count)
+        return [Task(self.name, draw_vector(self.name, self.sample_vector, rng)) for _ in range(count)]
+
+    def tasks(self) -> list[Task] | None:
+        """All tasks of the split in their order, if they were listed."""
+        return None if self._tasks is None else list(self._tasks)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `TaskDistribution.fingerprint`; with the sha256 of the tasks, if they were listed."""
+        about = super().fingerprint()
+        return about if self._tasks is None else {**about, "tasks": digest(self._tasks)}
+
+
+class GymDistribution(GivenTasks):
     """Tasks drawn by a function, environments made by another.
 
     Args:
@@ -88,14 +125,10 @@ class GymDistribution(TaskDistribution):
     ) -> None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {horizon}")
-        self.name, self.split, self.horizon = name, split, horizon
-        self.families = (name,)
+        self._give(name, split, sample_vector, tasks)
+        self.horizon, self.make_env = horizon, make_env
         self.deterministic, self.success_key = deterministic, success_key
         self.has_success, self.in_turn = success_key is not None, in_turn
-        if sample_vector is None and tasks is None:
-            raise ValueError(f"{name}: nothing says which tasks there are: give sample_vector, or tasks")
-        self._tasks = None if tasks is None else list_tasks(name, tasks, split)
-        self.make_env, self.sample_vector = make_env, sample_vector
         probe = make_env()
         if not isinstance(probe, gym.Env):
             raise TypeError(f"{name}: make_env must return a gymnasium.Env, got {type(probe).__name__}")
@@ -105,21 +138,6 @@ class GymDistribution(TaskDistribution):
             warnings.warn(f"{name}: no set_task, so {ASKS_RESET}; never called: {', '.join(alike)}", stacklevel=2)
         self.observation_space, self.action_space = probe.observation_space, clipped_space(probe)
         probe.close()
-
-    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
-        """`count` independent draws, or `count` tasks of the list, without repeats while it has any left."""
-        if self._tasks is not None:
-            return sample_balanced(rng, {self.name: self._tasks}, count)
-        return [Task(self.name, draw_vector(self.name, self.sample_vector, rng)) for _ in range(count)]
-
-    def tasks(self) -> list[Task] | None:
-        """All tasks of the split in their order, if they were listed."""
-        return None if self._tasks is None else list(self._tasks)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """See `TaskDistribution.fingerprint`; with the sha256 of the tasks, if they were listed."""
-        about = super().fingerprint()
-        return about if self._tasks is None else {**about, "tasks": digest(self._tasks)}
 
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """``num_tasks * envs_per_task`` objects of the environment, stepped one after another."""

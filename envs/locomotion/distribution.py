@@ -63,16 +63,17 @@ class Locomotion(TaskDistribution):
 
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments on the native engine."""
-        from envs.locomotion import engine
-
-        return engine.make(num_tasks, envs_per_task, self.preset, self.horizon, num_threads=self.num_threads)
+        return self._make(num_tasks, envs_per_task, False)
 
     def make_varied(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments on the native engine, with dynamics of their own."""
+        return self._make(num_tasks, envs_per_task, True)
+
+    def _make(self, num_tasks: int, envs_per_task: int, dynamics: bool) -> TaskVectorEnv:
         from envs.locomotion import engine
 
         return engine.make(
-            num_tasks, envs_per_task, self.preset, self.horizon, dynamics=True, num_threads=self.num_threads
+            num_tasks, envs_per_task, self.preset, self.horizon, dynamics=dynamics, num_threads=self.num_threads
         )
 
     def scene(self, task: Task) -> Scene:

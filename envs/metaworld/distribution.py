@@ -86,16 +86,7 @@ class MetaWorld(TaskDistribution):
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments for `num_tasks` tasks at a time."""
         if self.engine == "native":
-            from envs.metaworld.engine import EngineVectorEnv
-
-            return EngineVectorEnv(
-                num_tasks,
-                envs_per_task,
-                self.horizon,
-                goal_visible=self.goal_visible,
-                told=self.benchmark.told,
-                num_threads=self.num_threads,
-            )
+            return self._make_native(num_tasks, envs_per_task, False)
         return ReferenceVectorEnv(
             num_tasks,
             envs_per_task,
@@ -107,6 +98,9 @@ class MetaWorld(TaskDistribution):
 
     def make_varied(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments on the native engine, with dynamics of their own."""
+        return self._make_native(num_tasks, envs_per_task, True)
+
+    def _make_native(self, num_tasks: int, envs_per_task: int, dynamics: bool) -> TaskVectorEnv:
         from envs.metaworld.engine import EngineVectorEnv
 
         return EngineVectorEnv(
@@ -115,7 +109,7 @@ class MetaWorld(TaskDistribution):
             self.horizon,
             goal_visible=self.goal_visible,
             told=self.benchmark.told,
-            dynamics=True,
+            dynamics=dynamics,
             num_threads=self.num_threads,
         )
 

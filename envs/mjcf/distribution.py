@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import dynamics as dyn
-from envs.api import Task, TaskDistribution, TaskVectorEnv, sample_balanced
-from envs.finite import TaskLists, digest, list_tasks
+from envs.api import Task, TaskVectorEnv
+from envs.finite import TaskLists
 from envs.scene import Scene
-from envs.vector import EnvError, draw_vector
+from envs.vector import EnvError, GivenTasks
 
 if TYPE_CHECKING:
     import mujoco
@@ -37,7 +37,7 @@ PROBES = 3
 """Environments that the functions are tried on before anything is trained."""
 
 
-class MujocoDistribution(TaskDistribution):
+class MujocoDistribution(GivenTasks):
     """Tasks of a robot that an MJCF model describes.
 
     The functions see all environments at once: they are numpy over `envs.mjcf.arrays.Arrays`, whose first axis is the
@@ -95,12 +95,10 @@ class MujocoDistribution(TaskDistribution):
         for what, number in (("frame_skip", frame_skip), ("horizon", horizon)):
             if number < 1:
                 raise ValueError(f"{name}: {what} must be at least 1, got {number}")
-        if sample_vector is None and tasks is None:
-            raise ValueError(f"{name}: nothing says which tasks there are: give sample_vector, or tasks")
-        self.name, self.split, self.horizon, self.families = name, split, horizon, (name,)
+        self._give(name, split, sample_vector, tasks)
+        self.horizon = horizon
         self.has_success, self.deterministic = success is not None, start is None
-        self.sample_vector, self.frame_skip, self.num_threads = sample_vector, frame_skip, num_threads
-        self._tasks = None if tasks is None else list_tasks(name, tasks, split)
+        self.frame_skip, self.num_threads = frame_skip, num_threads
         self._functions = {"observe": observe, "reward": reward, "terminated": terminated, "success": success}
         self._parameters, self._start, self._reads = parameters, start, tuple(reads)
         self._goal, self._view, self._trail = goal, view, trail
@@ -111,16 +109,6 @@ class MujocoDistribution(TaskDistribution):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_models": {}}  # read again by who needs them
-
-    def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
-        """`count` independent draws, or `count` tasks of the list, without repeats while it has any left."""
-        if self._tasks is not None:
-            return sample_balanced(rng, {self.name: self._tasks}, count)
-        return [Task(self.name, draw_vector(self.name, self.sample_vector, rng)) for _ in range(count)]
-
-    def tasks(self) -> list[Task] | None:
-        """All tasks of the split in their order, if they were listed."""
-        return None if self._tasks is None else list(self._tasks)
 
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """Environments on the native engine."""
@@ -139,15 +127,14 @@ class MujocoDistribution(TaskDistribution):
         return scene(self.name, self._source, task, changes, point, self._trail, self._view)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Adds digests of the model and of listed tasks, and the version of the physics."""
+        """Adds a digest of the model and the version of the physics."""
         text = self._source if self._source.lstrip().startswith("<") else Path(self._source).read_text()
-        about = super().fingerprint() | {
+        return super().fingerprint() | {
             "model": hashlib.sha256(text.encode()).hexdigest(),
             "frame_skip": self.frame_skip,
             "engine": "native",
             "mujoco": metadata.version("mujoco"),
         }
-        return about if self._tasks is None else {**about, "tasks": digest(self._tasks)}
 
     # -- its parts ----------------------------------------------------------------------------------------------
 

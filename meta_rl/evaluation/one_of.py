@@ -23,10 +23,7 @@ class OneOf(TaskDistribution):
 
     def __init__(self, base: TaskDistribution) -> None:
         self._base, self.row = base, 0
-        self.name, self.split, self.families = base.name, base.split, base.families
-        self.observation_space, self.action_space = base.observation_space, base.action_space
-        self.horizon, self.deterministic, self.has_success = base.horizon, base.deterministic, base.has_success
-        self.knows_mean_reward, self.in_turn = base.knows_mean_reward, base.in_turn
+        self._take_after(base)
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:
         """As `base` does."""
