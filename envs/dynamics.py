@@ -250,9 +250,8 @@ class Channel:
         self._sent = np.zeros((longest + 1, *shape, *actions.shape), np.float32)
         self._keys = np.zeros((*shape, 2), np.uint64)
         self._block = np.full(shape, -1)  # whose noise is drawn
-        self._drawn = np.zeros(
-            (*shape, 0, 0), np.float32
-        )  # [task, env, step, number]: of actions, then of observations
+        # [task, env, step, number]: of actions, then of observations
+        self._drawn = np.zeros((*shape, 0, 0), np.float32)
         self.set_tasks([[quantity.plain for quantity in QUANTITIES.values()]] * shape[0])
 
     def set_tasks(self, numbers: Sequence[Sequence[float]]) -> None:
