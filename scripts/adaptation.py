@@ -1,10 +1,13 @@
-"""Why an agent adapts, or does not: two looks at a kept one, always on training goals.
+"""Why an agent adapts, or does not: three looks at a kept one, always on training goals.
 
 ``python scripts/adaptation.py memory RUN [--out FILE]``: does an agent with a memory know its goal? A ridge regression
 on its memory, fitted on four fifths of the goals, tells the others: the share of their variance that it explains
 (1: it knows, 0: it does not), for each number of the task, at several times of every episode of a trial.
 ``python scripts/adaptation.py step RUN [--inner-lr 0.01 0.03 0.1] [--gae-lambda 1 0.95] [--out FILE]``: how far should
 an inner step go? Success before and after one step of each size, on 10 episodes of practice.
+``python scripts/adaptation.py signal RUN [--gae-lambda 1 0.95] [--out FILE]``: what does a practice of 10 episodes say
+about the goal? The same regression as of memories, on the policy gradient with respect to the mean action, and on how
+the reward changes with the observation, which the same episodes show.
 """
 
 import argparse
@@ -16,13 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import meta_rl
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import make_distribution, replace_paths
 from meta_rl.core.files import with_ending
 from meta_rl.core.seeding import Purpose
+from meta_rl.core.types import Rollout
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.sources.collect import Streams, rollout
@@ -89,6 +95,51 @@ def memory_table(agent: Any) -> list[list[str]]:
     return rows
 
 
+def practice(agent: Any, episodes: int = 10) -> tuple[Any, Rollout, Tensor]:
+    """All training tasks, sampled episodes of each by the agent before adaptation, and its noise in them
+    ``[task, env, time, action]``."""
+    learner, distribution = agent.learner, make_distribution(agent.config)
+    tasks = distribution.tasks() or distribution.sample(np.random.default_rng(0), 100)
+    env = distribution.make(len(tasks), episodes)
+    env.set_tasks(tasks)
+    streams, places = Streams(0, 0, Purpose.TEST_NOISE, Purpose.TEST_ENV), range(len(tasks))
+    noise = streams.action_noise(0, places, env, learner.policy)
+    played = rollout(env, learner.actor(learner.start(agent.weights, len(tasks))), noise, streams.env_seeds(0, places))
+    env.close()
+    return tasks, played, torch.from_numpy(noise)
+
+
+def slopes(played: Rollout) -> NDArray[Any]:
+    """How the reward changes with each number of the observation ``[task, obs]``: a ridge regression for every task."""
+    x = played.observation.reshape(len(played.reward), -1, played.observation.shape[-1]).astype(np.float64)
+    spread = x.std((0, 1))
+    x = (x - x.mean(1, keepdims=True)) / np.where(spread > 1e-6, spread, np.inf)  # [task, step, obs]
+    reward = played.reward.reshape(len(x), -1, 1).astype(np.float64)
+    gram = x.swapaxes(1, 2) @ x + x.shape[1] * 1e-2 * np.eye(x.shape[-1])  # [task, obs, obs]
+    found: NDArray[Any] = np.linalg.solve(gram, x.swapaxes(1, 2) @ (reward - reward.mean(1, keepdims=True)))[..., 0]
+    return found
+
+
+def signal_table(agent: Any, lambdas: list[float]) -> list[list[str]]:
+    """Rows: what is read, its size in standard errors (0.8 on average where there is noise alone), and the share of
+    each number of the task that it tells."""
+    learner = agent.learner
+    tasks, played, noise = practice(agent)
+    numbers = np.array([task.vector for task in tasks])
+    numbers = numbers[:, numbers.std(0) > 1e-6]
+    rows = [["what is read", "size in standard errors", *(f"number {n}" for n in range(numbers.shape[1]))]]
+    start = learner.start(agent.weights, len(tasks))
+    for gae_lambda in lambdas:
+        changes = {"algorithm.gae_lambda": gae_lambda}
+        mine = make_learner(replace_paths(agent.config, changes), make_distribution(agent.config))
+        pushes = (mine.prepare(start, played).advantage.unsqueeze(-1) * noise).flatten(1, 2)  # [task, step, action]
+        size = pushes.mean(1) / (pushes.std(1) / pushes.shape[1] ** 0.5)  # [task, action]
+        shares = [f"{share:.2f}" for share in told(pushes.mean(1).numpy().astype(np.float64), numbers)]
+        rows.append([f"policy gradient, lambda {gae_lambda:g}", f"{float(size.abs().mean()):.1f}", *shares])
+    shares = [f"{share:.2f}" for share in told(slopes(played), numbers)]
+    return [*rows, ["slope of the reward over the observation", "", *shares]]
+
+
 def step_table(agent: Any, rates: list[float], lambdas: list[float], goals: int) -> list[list[str]]:
     """Rows: step size, lambda, success before and after by mode and by sampled actions, return before and after."""
     rows = [["inner lr", "gae lambda", "success, mode actions", "success, sampled actions", "return, mode actions"]]
@@ -107,7 +158,7 @@ def step_table(agent: Any, rates: list[float], lambdas: list[float], goals: int)
 def main() -> None:
     """Look, print the table, and write it with its command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("memory", "step"))
+    parser.add_argument("what", choices=("memory", "step", "signal"))
     parser.add_argument("run")
     parser.add_argument("--inner-lr", type=float, nargs="+", default=[0.01, 0.03, 0.1])
     parser.add_argument("--gae-lambda", type=float, nargs="+", default=[1.0, 0.95])
@@ -117,11 +168,14 @@ def main() -> None:
     agent = meta_rl.load(options.run)
     if options.what == "memory" and not hasattr(agent.learner.policy, "recurrent"):
         parser.error(f"memory: {agent.config.recipe} has none; valid: a run of rl2")
-    if options.what == "step" and not hasattr(agent.config.algorithm, "inner_lr"):
-        parser.error(f"step: {agent.config.recipe} takes no inner step; valid: a run of MAML or multi-task training")
-    rows = memory_table(agent) if options.what == "memory" else step_table(
-        agent, options.inner_lr, options.gae_lambda, options.goals
-    )  # fmt: skip
+    if options.what != "memory" and not hasattr(agent.config.algorithm, "inner_lr"):
+        parser.error(f"{options.what}: {agent.config.recipe} takes no inner step; valid: a run of MAML or multi-task "
+                     "training")  # fmt: skip
+    rows = {
+        "memory": lambda: memory_table(agent),
+        "step": lambda: step_table(agent, options.inner_lr, options.gae_lambda, options.goals),
+        "signal": lambda: signal_table(agent, options.gae_lambda),
+    }[options.what]()
     title = f"{agent.config.recipe} on {agent.config.env} after {agent.env_steps:,} env steps"
     lines = [title, "", *markdown.table(rows)]
     print("\n".join(lines))
