@@ -305,9 +305,11 @@ def export_command(argv: list[str]) -> int:
     iteration, rest = take_iteration(run_dir, argv[1:])
     options = parse_options(ExportConfig, ExportConfig(iteration=iteration), rest, "meta-rl export", flags=True)
     check_data(config, options.data)
-    from meta_rl.handover.export import export_run
-
-    export_run(run_dir, options)
+    if options.format == "agent":
+        from meta_rl.handover.export import export_run as exported
+    else:
+        from meta_rl.handover.policy import export_policy as exported
+    exported(run_dir, options)
     return 0
 
 

@@ -29,10 +29,13 @@ class RecordConfig:
 @dataclass(frozen=True)
 class ExportConfig:
     """The trained agent as a folder that needs nothing else, with a model card. RUN may be such a folder, which is then
-    uploaded as it is."""
+    uploaded as it is. With --format its policy alone, as a file for machines without this software."""
 
+    format: Literal["agent", "onnx", "pt2"] = "agent"
+    """The agent, which can adapt; or its policy as ONNX (extra onnx), or as an exported program of torch."""
     out: str = ""
-    """The folder; default RUN/export, with --iteration RUN/export-ITERATION."""
+    """The folder; default RUN/export, with --iteration RUN/export-ITERATION; of other formats RUN/export-FORMAT (in
+    RUN/results of an exported agent)."""
     replay: str = ""
     """A video (.mp4) or page (.html) that shows the agent; default what `meta-rl render` made, if it is there."""
     push_to_hub: str = ""

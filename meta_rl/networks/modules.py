@@ -129,7 +129,12 @@ class RecurrentModule(nn.Module):
         """The mode actions ``[n, *action]`` at ``[n, obs]``, and the next state."""
         inputs = self.policy.inputs(self.read(observation).to(state.dtype), recall)
         distribution, state = self.policy.step(inputs, state)
-        return to_env(self._space, distribution.mode()), state
+        return self.as_sent(distribution.mode()), state
+
+    def as_sent(self, action: Tensor) -> Tensor:
+        """The policy's `action` as environments are sent it."""
+        sent: Tensor = to_env(self._space, action)
+        return sent
 
     def remember(
         self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor, clock: Tensor
@@ -143,6 +148,56 @@ class RecurrentModule(nn.Module):
         dtype = self.get_buffer("state").dtype
         over = done.to(dtype)
         clock = tick(clock, over)
-        answered = action - to_env(self._space, torch.zeros_like(action))
+        answered = action - self.as_sent(torch.zeros_like(action))
         seen = self.read(observation).to(dtype)
         return self._recall(seen, answered, reward.to(dtype), over, clock), clock
+
+
+class StepModule(nn.Module):
+    """A recurrent policy as one call per env step, with all that it remembers in one tensor.
+
+        memory = module.begin()                                    # what the adaptation left
+        action, memory = module(observation, reward, done, memory)
+
+    Before the first step `reward` and `done` are not read. The memory is `parts` side by side, ``[n, size]``.
+
+    Attributes:
+        parts: name -> width: recurrent state; recall and clock that the last step read; its observation and its action;
+            whether there was a last step, 0 or 1.
+    """
+
+    def __init__(self, module: RecurrentModule, observation_dim: int, action_dim: int) -> None:
+        """Wrap `module`; `action_dim` is 0 for discrete actions."""
+        super().__init__()
+        self.module = module
+        self._discrete = not action_dim
+        widths = [module.get_buffer(name).shape[-1] for name in ("state", "recalled", "clock")]
+        self.parts = dict(zip(("state", "recall", "clock"), widths, strict=True)) | {
+            "observation": observation_dim,
+            "action": action_dim or 1,
+            "begun": 1,
+        }
+
+    def begin(self) -> Tensor:
+        """The memory before the first step ``[1, size]``."""
+        state, recall, clock = self.module.begin(1)
+        seen, action, begun = (state.new_zeros(1, self.parts[name]) for name in ("observation", "action", "begun"))
+        # The environment's number of the policy's action 0, because none may be below it.
+        return torch.cat([state, recall, clock, seen, self.module.as_sent(action), begun], -1)
+
+    def forward(self, observation: Tensor, reward: Tensor, done: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """The mode actions at ``[n, obs]``, and the next memory ``[n, size]``.
+
+        Args:
+            reward, done: what followed the last action, ``[n]`` each.
+            memory: ``[n, size]``.
+        """
+        state, recall, clock, seen, acted, begun = torch.split(memory, list(self.parts.values()), -1)
+        last = acted.squeeze(-1).round().long() if self._discrete else acted  # [n, 1] -> [n]
+        recalled, ticked = self.module.remember(seen, last, reward, done, clock)
+        went_on = begun > 0
+        recall, clock = torch.where(went_on, recalled, recall), torch.where(went_on, ticked, clock)
+        action, state = self.module(observation, state, recall)
+        numbers = (action.unsqueeze(-1) if self._discrete else action).to(state.dtype)  # [n, action]
+        parts = [state, recall, clock, observation.to(state.dtype), numbers, torch.ones_like(begun)]
+        return action, torch.cat(parts, -1)

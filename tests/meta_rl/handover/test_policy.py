@@ -1,0 +1,254 @@
+"""An exported policy acts as its player does, where neither torch nor this software is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import envs
+from meta_rl.agents.agent import Agent
+from meta_rl.cli import main
+from meta_rl.config import default_config, replace_paths
+from meta_rl.core.interface import Interface
+from meta_rl.errors import ConfigError, RunError
+from meta_rl.handover import formats
+from meta_rl.handover.formats import BESIDE, KEY, POLICY_FORMATS
+from meta_rl.handover.policy import write_policy
+from meta_rl.handover.policy_card import ONNX_LOOP
+from meta_rl.training.train import train
+from tests.meta_rl.agents.test_module import PLANE, agent_for, other_weights
+from tests.meta_rl.agents.test_player import Lone
+from tests.meta_rl.untrained import untrained
+
+PAGE = Path(__file__).parents[3] / "docs" / "deploying.md"
+needs_onnx = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")),
+    reason="the extra onnx is not installed",
+)
+IMAGES = gym.spaces.Box(0, 1, (1, 8, 8))
+CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "maml": ("maml-trpo", "navigation", {"normalise_observations": True}),
+    "reptile": ("reptile", "classic/cartpole", {}),
+    "lstm": ("rl2", "navigation", {"recall_observation": True, "clock_steps": 10, "normalise_observations": True}),
+    "gru": ("rl2", "classic/cartpole", {"cell": "gru", "head_hidden": (4,)}),
+}
+ALONE = """
+import json, os, sys
+import numpy as np
+
+class Absent:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("torch", "meta_rl", "envs", "onnx"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Absent())
+
+class Recorded:
+    def __init__(self, folder):
+        self.told = {name: iter(array) for name, array in np.load(f"{folder}/recorded.npz").items()}
+        self.actions = []
+    def reset(self):
+        return next(self.told["first"]), {}
+    def step(self, action):
+        self.actions.append(action)
+        return *(next(self.told[name]) for name in ("observation", "reward", "terminated", "truncated")), {}
+
+code = sys.stdin.read()
+for folder in sys.argv[1:]:
+    env = Recorded(folder)
+    os.chdir(folder)
+    exec(code, {"env": env})
+    np.save("actions.npy", env.actions)
+assert not {"torch", "meta_rl"} & {*sys.modules}
+"""
+
+
+def play_and_record(agent: Agent, env: str, folder: Path, player: Any = None) -> np.ndarray:
+    """Ten episodes of a player, whose memory lasts; the environment's side as a file, the actions as they were."""
+    distribution = envs.make(env, horizon=15)
+    lone = Lone(distribution, distribution.sample(np.random.default_rng(0), 1)[0])
+    told: dict[str, list[Any]] = {name: [] for name in ("first", "observation", "reward", "terminated", "truncated")}
+    actions = []
+    player = player or agent.player()
+    for episode in range(10):
+        observation, _ = lone.reset(seed=episode)
+        told["first"].append(observation)
+        done = False
+        while not done:
+            actions.append(player.act(observation))
+            observation, reward, terminated, truncated, _ = lone.step(actions[-1])
+            for name, value in zip(list(told)[1:], (observation, reward, terminated, truncated), strict=True):
+                told[name].append(value)
+            done = terminated or truncated
+            player.observe(reward, done)
+    np.savez(folder / "recorded.npz", **{name: np.array(values) for name, values in told.items()})
+    return np.array(actions)
+
+
+def agent_with(recipe: str, env: str, network: dict[str, Any]) -> Agent:
+    """An agent with weights that make it act, and statistics of observations where it normalises them."""
+    agent = untrained(recipe, env, {f"network.{name}": value for name, value in ({"hidden": (8,)} | network).items()})
+    size = agent.interface.observation_space.shape[0] if network.get("normalise_observations") else 0  # type: ignore[index]
+    return Agent(agent.config, agent.learner, other_weights(agent.learner, size), 3, 40, agent.interface, {"x": [1]})
+
+
+@needs_onnx
+def test_the_code_of_the_page_acts_as_the_player_does_without_torch(tmp_path: Path) -> None:
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL) if "env.step" in block
+    )
+    assert code == ONNX_LOOP  # the cards have it too
+    expected = {}
+    for name, (recipe, env, network) in CASES.items():
+        agent = agent_with(recipe, env, network)
+        folder = write_policy(agent, tmp_path / name, "onnx")
+        expected[name] = play_and_record(agent, env, folder)
+    folders = [str(tmp_path / name) for name in CASES]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, *folders],
+        input=code,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    for name, actions in expected.items():
+        found = np.load(tmp_path / name / "actions.npy")
+        assert len(found) == len(actions) >= 10
+        assert len(np.unique(actions)) > 1
+        assert found.dtype.kind == ("i" if CASES[name][1] == "classic/cartpole" else "f")
+        np.testing.assert_allclose(found, actions, rtol=1e-6, atol=1e-6, err_msg=name)
+    card = (tmp_path / "gru" / "README.md").read_text()
+    assert ONNX_LOOP.strip() in card
+    model = (tmp_path / "lstm" / "policy.onnx").read_bytes()
+    assert str(PAGE.parents[1]).encode() not in model  # nothing of this machine
+    session = importlib.import_module("onnxruntime").InferenceSession(model)
+    assert session.get_inputs()[0].shape == ["batch", 2]
+    about = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
+    assert (about["recipe"], about["env"], about["iteration"], about["tasks"]) == ("rl2", "navigation", 3, {"x": [1]})
+    assert len(about["memory"]) == sum(about["memory_parts"].values())
+
+
+@pytest.mark.parametrize("action", ["box", "discrete"])
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2"])
+def test_an_exported_program_answers_batches_of_any_size(recipe: str, action: str, tmp_path: Path) -> None:
+    agent = agent_for(recipe, True, action)
+    folder = write_policy(agent, tmp_path / "out", "pt2")
+    files = {BESIDE: ""}
+    torch.export.load(folder / "policy.pt2", extra_files=files)
+    about = json.loads(files[BESIDE])
+    assert Interface.from_dict(about) == agent.interface
+    assert (folder / "policy.pt2").read_bytes().count(str(PAGE.parents[1]).encode()) == 0
+    run, rng = formats.run_pt2((folder / "policy.pt2").read_bytes()), np.random.default_rng(1)
+    seen = rng.normal(0, 5, (2, 3, 2)).astype(np.float32)
+    given = [
+        {"reward": np.array(r, np.float32), "done": np.array(d)}
+        for r, d in (([0] * 3, [False] * 3), ([1, 2, -1], [False, True, False]))
+    ]
+    memory = np.array([about["memory"]] * 3, np.float32)
+    found = []
+    for step in range(2):
+        every = given[step] | {"observation": seen[step], "memory": memory}
+        actions, *memories = run({name: every[name] for name in about["inputs"]})
+        memory = memories[0] if memories else memory
+        found.append(actions)
+    for row in range(3):
+        player = agent.player()
+        np.testing.assert_allclose(player.act(seen[0, row]), found[0][row], rtol=1e-5)
+        player.observe(given[1]["reward"][row], given[1]["done"][row])
+        np.testing.assert_allclose(player.act(seen[1, row]), found[1][row], rtol=1e-5)
+
+
+def test_a_policy_that_acts_on_rewards_is_one_graph_too(tmp_path: Path) -> None:
+    changes = {"network.hidden": (8,), "algorithm.reward_coef": 0.5, "algorithm.act_on_rewards": True}
+    agent = untrained("rl2", "bandit/k5-n10", changes)
+    agent = Agent(agent.config, agent.learner, other_weights(agent.learner), 0, 0, agent.interface)
+    write_policy(agent, tmp_path / "out", "pt2")  # which checks itself
+
+
+@pytest.mark.parametrize(
+    ("recipe", "env"), [("maml", "sinusoid-5shot"), ("reptile-supervised", "synthetic-ratings-5shot")]
+)
+def test_a_few_shot_learner_exports_its_network(recipe: str, env: str, tmp_path: Path) -> None:
+    run = train(replace_paths(default_config(recipe, env), {
+        "iterations": 1, "meta_batch_size": 2, "network.hidden": (4,), "run_dir": str(tmp_path / "r")}))  # fmt: skip
+    assert main(["export", str(run), "--format", "pt2"]) == 0
+    folder = run / "export-pt2"
+    assert "answer = policy(observation)" in (folder / "README.md").read_text()
+    assert json.loads((folder / "policy.json").read_bytes())["parity"]["difference"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("recipe", "observation", "said"),
+    [
+        ("random", PLANE, "--format: random has no network to export; valid: agent"),
+        ("prototypical", IMAGES, "--format: prototypical answers by comparing embeddings"),
+        ("maml", IMAGES, r"--format: this maml normalises over its batch \(--norm batch\)"),
+    ],
+)
+def test_what_is_no_graph_of_one_input_is_refused_in_a_line(
+    recipe: str, observation: gym.Space[Any], said: str, tmp_path: Path
+) -> None:
+    agent = agent_for(recipe, observation=observation)
+    with pytest.raises(ConfigError, match=f"^{said}") as caught:
+        write_policy(agent, tmp_path / "out", "pt2")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_policy_that_would_act_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, right = agent_for("maml-trpo"), POLICY_FORMATS["pt2"]
+
+    def run_wrongly(contents: bytes) -> Any:
+        run = right.run(contents)
+        return lambda given: [part + 2e-4 for part in run(given)]
+
+    monkeypatch.setitem(POLICY_FORMATS, "pt2", right._replace(run=run_wrongly))
+    with pytest.raises(
+        RunError, match=r"^--format: the exported policy differs from its player by .* nothing was written$"
+    ):
+        write_policy(agent, tmp_path / "out", "pt2")
+    assert not (tmp_path / "out").exists()
+
+
+def test_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny: Any
+) -> None:
+    run = train(tiny(iterations=1))
+    capsys.readouterr()
+    for _ in range(2):  # again: over itself
+        assert main(["export", str(run), "--format", "pt2"]) == 0
+        assert f"policy: {run / 'export-pt2' / 'policy.pt2'}" in capsys.readouterr().out
+    assert {p.name for p in (run / "export-pt2").iterdir()} == {"policy.pt2", "policy.json", "README.md"}
+    assert main(["export", str(run), "--format", "pt2", "--iteration", "1", "--out", str(tmp_path / "new")]) == 0
+    capsys.readouterr()
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "onnxscript" else find(name, *more)
+    )
+    for arguments, parts in {
+        "--format onnx": ["--format onnx: needs onnx; install it with: pip install 'meta-rl[onnx]'"],
+        "--format onx": ["'agent', 'onnx', 'pt2'", "closest: onnx"],
+        f"--format pt2 --out {run}": ["--out: ", "is not an exported policy; choose another folder"],
+        "--format pt2 --push-to-hub a/b": ["--push-to-hub: for --format agent"],
+        "--format pt2 --replay x.mp4": ["--replay: for --format agent"],
+    }.items():
+        assert main(["export", str(run), *arguments.split()]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert all(part in line for part in parts), line
+    with pytest.raises(ConfigError, match=r"^format: unknown 'jit'; valid: onnx, pt2$"):
+        write_policy(agent_for("maml-trpo"), tmp_path / "x", "jit")
