@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meta_rl.agents.agent import Agent, load
+    from meta_rl.agents.agent import Agent, load, load_player
     from meta_rl.config import AlgorithmConfig, Recipe, TrainConfig, default_config, register_recipe
     from meta_rl.evaluation.compare import compare
     from meta_rl.evaluation.report import evaluate_run as evaluate
@@ -35,6 +35,7 @@ __all__ = [
     "default_config",
     "evaluate",
     "load",
+    "load_player",
     "register_recipe",
     "register_tasks",
     "train",
@@ -48,6 +49,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _HOME = {
     "Agent": ("agents.agent", "Agent"),
     "load": ("agents.agent", "load"),
+    "load_player": ("agents.agent", "load_player"),
     "compare": ("evaluation.compare", "compare"),
     "evaluate": ("evaluation.report", "evaluate_run"),
     "register_tasks": ("fewshot.tasks", "register_tasks"),

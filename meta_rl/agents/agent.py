@@ -15,9 +15,10 @@ from torch import nn
 from meta_rl.agents import bundle
 from meta_rl.agents.player import Player
 from meta_rl.agents.predictor import Predictor
+from meta_rl.agents.saved import read_player
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
 from meta_rl.config import RECIPES, TrainConfig, load_config, replace_paths
-from meta_rl.core.interface import Interface
+from meta_rl.core.interface import INTERFACE, Interface
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Adapted, Rollout
@@ -42,6 +43,7 @@ class Agent:
         env_steps: env steps of training; 0 for few-shot tasks.
         interface: spaces and horizon of the tasks that it was trained on.
         learned_from: the fingerprint of these tasks; empty where the run did not write it down.
+        about: all that the run wrote down of itself: versions, device, tasks.
     """
 
     def __init__(
@@ -53,8 +55,9 @@ class Agent:
         env_steps: int,
         interface: Interface,
         learned_from: Mapping[str, Any] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
-        self.learned_from = dict(learned_from or {})
+        self.learned_from, self.about = dict(learned_from or {}), dict(about or {})
         self.config, self.learner, self.weights = config, learner, weights
         self.iteration, self.env_steps, self.interface = iteration, env_steps, interface
         hold(learner, weights)
@@ -81,7 +84,9 @@ class Agent:
         if RECIPES[self.config.recipe].learns != "rl":
             raise ConfigError(f"player: {self.config.recipe} has learned from labelled examples, not to act; valid: "
                               "predictor")  # fmt: skip
-        return Player(self.learner, self.weights, self.interface, self.config.evaluate, seed)
+        about = {key: value for key, value in self.about.items() if key != INTERFACE}
+        saved = bundle.Bundle(self.weights, self.iteration, self.env_steps, self.interface, about)
+        return Player(self.learner, self.weights, self.interface, self.config.evaluate, seed, (saved, self.config))
 
     def predictor(self) -> Predictor:
         """The agent before adaptation, to adapt to labelled examples and to answer.
@@ -139,7 +144,24 @@ def load(folder: str | Path, iteration: int | None = None, data: str | Path = ""
         found, interface, about = load_state(folder, iteration), interface_of(folder, config), read_about(folder)
     learner: Any = make_learner(config, interface)
     weights = adopted(folder, learner, found.weights)
-    return Agent(config, learner, weights, found.iteration, found.env_steps, interface, about.get(FINGERPRINT))
+    return Agent(config, learner, weights, found.iteration, found.env_steps, interface, about.get(FINGERPRINT), about)
+
+
+def load_player(folder: str | Path) -> Player:
+    """The player that `Player.save` wrote, as it was after its last adaptation. Needs no environment.
+
+    Raises:
+        ConfigError: there is none.
+        CheckpointError: a file is missing, damaged, or of another agent.
+    """
+    folder = Path(folder)
+    kept = read_player(folder)
+    player = load(folder).player()
+    try:
+        player.restore(kept)
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: {error}") from None
+    return player
 
 
 def interface_of(run_dir: Path, config: TrainConfig) -> Interface:

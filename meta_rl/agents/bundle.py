@@ -21,11 +21,13 @@ from meta_rl.core.types import Params
 from meta_rl.core.weights import Weights
 from meta_rl.runs import checkpoint, durable
 from meta_rl.runs.durable import CheckpointError
-from meta_rl.runs.folder import MANIFEST
+from meta_rl.runs.folder import MANIFEST, PLAYER_MANIFEST
 
 AGENT_SCHEMA = 2
 """Version 1 had no groups of tensors; it is read as well."""
 MODEL = "model.safetensors"
+PLAYER_TENSORS = "player.safetensors"
+"""Tensors of an adapted player, see `meta_rl.agents.saved`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Bundle:
 
 
 def write_bundle(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
-    """Write the three files of the agent into `folder`.
+    """Write the three files of the agent into `folder`. If a player was saved there, it is one no longer.
 
     Raises:
         OSError: no space, read-only, ...
@@ -71,6 +73,8 @@ def write_bundle(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
         "files": durable.digests(files),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    for left in (PLAYER_MANIFEST, PLAYER_TENSORS):
+        (folder / left).unlink(missing_ok=True)
     for name, data in (files | {MANIFEST: durable.json_bytes(manifest)}).items():
         durable.replace_durably(folder / name, data)
 

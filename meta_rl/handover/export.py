@@ -30,6 +30,8 @@ def export_run(run_dir: Path, options: ExportConfig, say: Say = print) -> Path:
     name = options.push_to_hub
     if options.private and not name:
         raise ConfigError("--private: without --push-to-hub nothing leaves this machine; leave it out, or name both")
+    if options.adapted:
+        raise ConfigError("--adapted: for --format onnx or pt2; a saved player is a folder to hand over already")
     if is_exported(run_dir):
         out = run_dir
         address_exported(run_dir, options)

@@ -48,20 +48,26 @@ def graph_of(agent: Agent, player: Player | None = None) -> Graph:
     """
     if RECIPES[agent.config.recipe].learns != "rl":
         return _answering(agent)
+    player = player or agent.player()
     try:
-        module = (player or agent.player()).module()
+        module = player.module()
     except ConfigError:
         raise ConfigError(f"--format: {agent.config.recipe} has no network to export; valid: agent") from None
     seen = {"observation": example_of(agent.interface.observation_space)}
     if not isinstance(module, RecurrentModule):
-        return _graph(agent, module, seen, ("action",))
+        return _graph(agent, module, seen, ("action",), practised(player))
     space = agent.interface.action_space
     discrete = isinstance(space, gym.spaces.Discrete)
     step = StepModule(module, seen["observation"].shape[-1], 0 if discrete else gym.spaces.flatdim(space))
     memory = step.begin()
     followed = {"reward": torch.zeros(2), "done": torch.zeros(2, dtype=torch.bool)}
     inputs = seen | followed | {"memory": memory.repeat(2, 1)}
-    return _graph(agent, step, inputs, ("action", "next_memory"), memory[0], step.parts)
+    return _graph(agent, step, inputs, ("action", "next_memory"), practised(player), memory[0], step.parts)
+
+
+def practised(player: Player) -> dict[str, Any]:
+    """What `player` practised last, JSON-able; empty if it did not adapt."""
+    return player.practice.to_dict() if player.practice else {}
 
 
 def _answering(agent: Agent) -> Graph:
@@ -89,6 +95,7 @@ def _graph(
     module: nn.Module,
     inputs: dict[str, Tensor],
     outputs: tuple[str, ...],
+    practice: dict[str, Any] | None = None,
     memory: Tensor | None = None,
     parts: dict[str, int] | None = None,
 ) -> Graph:
@@ -102,6 +109,7 @@ def _graph(
         "seed": agent.config.seed,
         "iteration": agent.iteration,
         "env_steps": agent.env_steps,
+        "practice": practice or {},
         **interface.to_dict(),
         "inputs": {name: described(tensor) for name, tensor in inputs.items()},
         "outputs": list(outputs),

@@ -33,9 +33,12 @@ class ExportConfig:
 
     format: Literal["agent", "onnx", "pt2"] = "agent"
     """The agent, which can adapt; or its policy as ONNX (extra onnx), or as an exported program of torch."""
+    adapted: str = ""
+    """With --format onnx or pt2: the policy as the player of this agent in this folder has adapted it, which
+    `player.save(folder)` wrote."""
     out: str = ""
     """The folder; default RUN/export, with --iteration RUN/export-ITERATION; of other formats RUN/export-FORMAT (in
-    RUN/results of an exported agent)."""
+    RUN/results of an exported agent), with --adapted FOLDER/results/export-FORMAT."""
     replay: str = ""
     """A video (.mp4) or page (.html) that shows the agent; default what `meta-rl render` made, if it is there."""
     push_to_hub: str = ""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from meta_rl.agents.agent import Agent, load
+from meta_rl.agents.agent import Agent, load, load_player
 from meta_rl.agents.player import Player
 from meta_rl.config import RECIPES
 from meta_rl.errors import ConfigError, RunError, Say
@@ -34,11 +34,12 @@ def export_policy(run_dir: Path, options: ExportConfig, say: Say = print) -> Pat
         if getattr(options, option):
             raise ConfigError(f"--{option.replace('_', '-')}: for --format agent; leave it out, or the format")
     POLICY_FORMATS[options.format].check()
-    default = of_iteration(results_dir(run_dir) / f"export-{options.format}", options.iteration)
+    home = results_dir(Path(options.adapted) if options.adapted else run_dir)
+    default = of_iteration(home / f"export-{options.format}", options.iteration)
     out = Path(options.out) if options.out else default
     check_policy_out(out)
     agent = load(run_dir, options.iteration, options.data)
-    write_policy(agent, out, options.format)
+    write_policy(agent, out, options.format, player_of(agent, run_dir, options.adapted) if options.adapted else None)
     say(f"policy: {out / POLICY_FORMATS[options.format].file}; {out / CARD} says how to run it")
     return out
 
@@ -79,6 +80,23 @@ def write_policy(agent: Agent, out: str | Path, format: str = "onnx", player: Pl
     except OSError as error:
         raise RunError(f"{out}: {error.strerror or error}") from error
     return out
+
+
+def player_of(agent: Agent, run_dir: Path, folder: str) -> Player:
+    """The player that was saved in `folder`.
+
+    Raises:
+        ConfigError: there is none, or it is of another agent.
+        RunError: it is damaged.
+    """
+    try:
+        player = load_player(folder)
+    except ConfigError as error:
+        raise ConfigError(f"--adapted: {error}") from None
+    if not player.is_of(agent.weights):
+        raise ConfigError(f"--adapted: {folder} is of another agent than {run_dir}; valid as RUN: {folder} itself, or "
+                          "the run or iteration that it came from")  # fmt: skip
+    return player
 
 
 def check_policy_out(out: Path) -> None:

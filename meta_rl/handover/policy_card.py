@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meta_rl.agents.agent import Agent
+from meta_rl.agents.practised import Practised
 from meta_rl.config import RECIPES
 from meta_rl.evaluation.words import counted
 from meta_rl.handover.formats import Format
@@ -94,9 +95,9 @@ def policy_card(agent: Agent, graph: Graph, kind: Format, parity: Parity, size: 
 def _state(graph: Graph) -> str:
     if "answer" in graph.outputs:
         return "It is the network before adaptation."
-    return "It is the policy before adaptation." + (
-        " It has a memory, with which it goes on learning while it acts." if graph.memory else ""
-    )
+    practice = graph.about["practice"]
+    said = f"Its last practice: {Practised.from_dict(practice)}." if practice else "It is the policy before adaptation."
+    return said + (" It has a memory, with which it goes on learning while it acts." if graph.memory else "")
 
 
 def _form(form: dict[str, object]) -> str:

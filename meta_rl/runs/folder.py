@@ -19,6 +19,8 @@ from meta_rl.runs.durable import json_bytes, replace_durably
 
 MANIFEST = "agent.json"
 """The file that only an exported agent has; see `meta_rl.agents.bundle`."""
+PLAYER_MANIFEST = "player.json"
+"""The file that only a saved player has; see `meta_rl.agents.saved`."""
 SHOWN_NUMBERS = 20
 """Numbers that a line names, at most."""
 

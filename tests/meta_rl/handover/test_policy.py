@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import envs
+from meta_rl import load
 from meta_rl.agents.agent import Agent
 from meta_rl.cli import main
 from meta_rl.config import default_config, replace_paths
@@ -27,8 +28,9 @@ from meta_rl.handover.formats import BESIDE, KEY, POLICY_FORMATS
 from meta_rl.handover.policy import write_policy
 from meta_rl.handover.policy_card import ONNX_LOOP
 from meta_rl.training.train import train
-from tests.meta_rl.agents.test_module import PLANE, agent_for, other_weights
+from tests.meta_rl.agents.test_module import PLANE, SEEN, agent_for, other_weights
 from tests.meta_rl.agents.test_player import Lone
+from tests.meta_rl.agents.test_practised import lone
 from tests.meta_rl.untrained import untrained
 
 PAGE = Path(__file__).parents[3] / "docs" / "deploying.md"
@@ -170,6 +172,49 @@ def test_an_exported_program_answers_batches_of_any_size(recipe: str, action: st
         np.testing.assert_allclose(player.act(seen[0, row]), found[0][row], rtol=1e-5)
         player.observe(given[1]["reward"][row], given[1]["done"][row])
         np.testing.assert_allclose(player.act(seen[1, row]), found[1][row], rtol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", ["reptile", "rl2"])
+def test_an_adapted_policy_is_that_of_its_player(
+    recipe: str, tmp_path: Path, tiny: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"recipe": recipe, "env": "navigation", "iterations": 0, "network.hidden": (4,), "meta_batch_size": 2}
+    config = replace_paths(default_config(recipe, "navigation"), changes)
+    runs = [train(replace_paths(config, {"seed": seed, "run_dir": str(tmp_path / f"r{seed}")})) for seed in (0, 1)]
+    player = load(runs[0]).player()
+    player.adapt(lone(), steps=1, episodes=2, horizon=5, keep_if="not worse", judge_episodes=2).adapt(
+        lone(), steps=1, episodes=1, horizon=5
+    )
+    folder = player.save(tmp_path / "mine")
+    capsys.readouterr()
+    assert (
+        main(["export", str(runs[0]), "--adapted", str(folder), "--format", "pt2", "--out", str(tmp_path / "a")]) == 0
+    )
+    assert (
+        main(["export", str(folder), "--adapted", str(folder), "--format", "pt2"]) == 0
+    )  # the agent in it is the same
+    assert main(["export", str(folder), "--format", "pt2", "--out", str(tmp_path / "b")]) == 0  # before adaptation
+    first = []
+    for exported in (tmp_path / "a", folder / "results" / "export-pt2", tmp_path / "b"):
+        about = json.loads((exported / "policy.json").read_bytes())
+        every = {"observation": SEEN[:1], "reward": np.zeros(1, np.float32), "done": np.zeros(1, bool)}
+        every["memory"] = np.array([about["memory"]], np.float32)
+        run = formats.run_pt2((exported / "policy.pt2").read_bytes())
+        first.append(run({name: every[name] for name in about["inputs"]})[0][0])
+    np.testing.assert_allclose(first[:2], [player.act(SEEN[0])] * 2, rtol=1e-5)
+    np.testing.assert_allclose(first[2], load(runs[0]).player().act(SEEN[0]), rtol=1e-5)
+    assert not np.allclose(first[0], first[2], rtol=1e-4)
+    assert "Its last practice: 1 adaptation" in (tmp_path / "a" / "README.md").read_text()
+    capsys.readouterr()
+    for words, said in {
+        f"{runs[1]} --adapted {folder} --format pt2": f"--adapted: {folder} is of another agent than {runs[1]}",
+        f"{runs[0]} --adapted {runs[0]} --format pt2": f"--adapted: {runs[0]} holds no saved player (no player.json)",
+        f"{runs[0]} --adapted {folder}": "--adapted: for --format onnx or pt2",
+    }.items():
+        assert main(["export", *words.split()]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert said in line
 
 
 def test_a_policy_that_acts_on_rewards_is_one_graph_too(tmp_path: Path) -> None:
