@@ -46,6 +46,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python scripts/benchmark.py training
 	$(BIN)/python scripts/benchmark.py learner --iterations 5
 	$(BIN)/python scripts/benchmark.py workers
+	$(BIN)/python scripts/benchmark.py player
 	$(BIN)/python scripts/benchmark_fewshot.py
 
 results: $(VENV)/.installed-dev

@@ -10,6 +10,7 @@ training    whole iterations of meta-training, split into their parts
 learner     meta-updates on random data, batched over tasks and as a loop
 workers     sampling in worker processes
 curvature   curvature products on a part of the states: cost and worth
+player      a trained agent in one environment: its actions, as ONNX too, and its adaptation
 baseline    what a baseline does to the policy gradient of few episodes
 skill       training until a skill is learned: env steps and minutes (hours)
 """
@@ -31,6 +32,7 @@ NAMES = (
     "learner",
     "workers",
     "curvature",
+    "player",
     "baseline",
     "skill",
 )

@@ -104,7 +104,7 @@ class Player:
                 training.
             env_steps: budget in env steps.
             seconds: budget in seconds of wall-clock time, learning included.
-            keep_if: "not worse" or "better": play `judge_episodes` episodes with the new policy and as many with the
+            keep_if: "not-worse" or "better": play `judge_episodes` episodes with the new policy and as many with the
                 old one, in turns, and go back to the old one unless the condition holds
                 (`meta_rl.agents.practised.Judgement` has the rule). Default: keep the new one. For agents with a memory
                 the old policy is the one with the memory before this practice, and every judged episode begins with a

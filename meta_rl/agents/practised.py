@@ -16,7 +16,7 @@ from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
 from meta_rl.maths.statistics import student_quantile
 
-CONDITIONS = ("not worse", "better")
+CONDITIONS = ("not-worse", "better")
 """Values of ``keep_if``."""
 CONFIDENCE = 0.95
 """Confidence of each bound of a judgement's interval."""
@@ -28,7 +28,7 @@ class Judgement:
 
     Episode k of both begins with the same seed. The gains are the differences of their returns, after minus before.
     `low` and `high` are one-sided bounds of the mean gain, each with 95 % confidence, by Student's t. With
-    ``keep_if="not worse"`` the new policy is kept unless `high` is below 0: unless it is worse beyond doubt. With
+    ``keep_if="not-worse"`` the new policy is kept unless `high` is below 0: unless it is worse beyond doubt. With
     ``keep_if="better"`` it is kept if `low` is above 0.
 
     Attributes:

@@ -23,7 +23,7 @@ from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollo
 from meta_rl.core.weights import Weights
 from meta_rl.maths import baseline, returns
 from meta_rl.networks import functional
-from meta_rl.networks.modules import ActingModule
+from meta_rl.networks.modules import ActingModule, Reader
 from meta_rl.networks.policy import Policy
 
 
@@ -108,6 +108,7 @@ class PolicyActor:
 
     def __init__(self, policy: Policy, weights: Weights) -> None:
         params, self._statistics, self._policy = weights.params, weights.statistics, policy
+        self._read = Reader(weights.statistics)
         self._distribution: Callable[[Params, Tensor], Any] = torch.vmap(policy.apply)
         self._size = sum(p[0].numel() for p in params.values())
         if all(p.stride(0) == 0 for p in params.values()):  # nothing adapted yet: one product serves all tasks
@@ -121,9 +122,7 @@ class PolicyActor:
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
         """See `Actor.act`."""
         with threads_for(2 * self._size * math.prod(observation.shape[:2])):
-            seen = normaliser.normalise_observation(
-                self._statistics, from_numpy(observation.astype(np.float32, copy=False))
-            )
+            seen = self._read(from_numpy(observation.astype(np.float32, copy=False)))
             distribution = self._distribution(self._params, seen)
             action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise))
         return np.asarray(action.numpy())

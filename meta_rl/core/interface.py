@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -94,13 +95,9 @@ class Interface:
     def warn_of_news(self, observation: NDArray[Any]) -> bool:
         """Warn if a number in `observation` ``[..., *obs]`` moves that could not move in training, as its bounds were
         equal: goals that were hidden, for example. Return whether it did."""
-        space = self.observation_space
-        if not isinstance(space, gym.spaces.Box):
+        if self._still is None:
             return False
-        still = space.low == space.high
-        if not still.any():
-            return False
-        low = space.low[still].astype(np.float32)  # [still]
+        still, low = self._still
         seen = observation[..., still].reshape(-1, len(low))  # [n, still]
         moved = np.argwhere(seen != low)
         if not len(moved):
@@ -113,6 +110,16 @@ class Interface:
             stacklevel=3,
         )
         return True
+
+    @functools.cached_property
+    def _still(self) -> tuple[NDArray[np.bool_], NDArray[np.float32]] | None:
+        """Which numbers of an observation ``[*obs]`` could not move in training, and what they were ``[still]``; None:
+        all could."""
+        space = self.observation_space
+        if not isinstance(space, gym.spaces.Box):
+            return None
+        still = np.asarray(space.low == space.high)
+        return (still, space.low[still].astype(np.float32)) if still.any() else None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""

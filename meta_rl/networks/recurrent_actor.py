@@ -12,12 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from meta_rl.core import normaliser
 from meta_rl.core.interface import Space
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import from_numpy
 from meta_rl.core.weights import Weights
-from meta_rl.networks.modules import RecurrentModule
+from meta_rl.networks.modules import Reader, RecurrentModule
 from meta_rl.networks.recurrent import RecurrentPolicy, tick
 
 Recall = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -51,7 +50,7 @@ class RecurrentActor:
     def __init__(self, policy: RecurrentPolicy, weights: Weights, memory: TrialMemory, recall: Recall) -> None:
         self._policy = copy.deepcopy(policy).requires_grad_(False)
         self._policy.load_state_dict(weights.params)
-        self._statistics = weights.statistics
+        self._statistics, self._read = weights.statistics, Reader(weights.statistics)
         self._size = sum(p.numel() for p in weights.params.values())
         self._dtype = memory.state.dtype
         self._recall = recall
@@ -88,9 +87,7 @@ class RecurrentActor:
             memory = TrialMemory(*(x.expand(*shape, x.shape[-1]) for x in memory))  # [task, env, width]
         state, recall, clock = memory
         with threads_for(2 * self._size * math.prod(shape)):
-            seen = normaliser.normalise_observation(
-                self._statistics, from_numpy(observation.astype(np.float32, copy=False))
-            )
+            seen = self._read(from_numpy(observation.astype(np.float32, copy=False)))
             inputs = self._policy.inputs(seen.to(self._dtype), recall)  # [task, env, in]
             # The policy knows one batch axis: [task, env, ...] -> [task * env, ...].
             distribution, new = self._policy.step(inputs.flatten(0, 1), state.flatten(0, 1))

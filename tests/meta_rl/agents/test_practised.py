@@ -86,7 +86,7 @@ def test_what_practice_cannot_be_is_refused() -> None:
         ({"env_steps": 0}, "env_steps: must be at least 1, got 0"),
         ({"seconds": 0}, "seconds: must be above 0, got 0"),
         ({"seconds": float("nan")}, "seconds: must be above 0, got nan"),
-        ({"keep_if": "good"}, "keep_if: unknown 'good'; valid: 'not worse', 'better'"),
+        ({"keep_if": "good"}, "keep_if: unknown 'good'; valid: 'not-worse', 'better'"),
         ({"keep_if": "better", "judge_episodes": 1}, "judge_episodes: must be at least 2, got 1"),
     ]
     for arguments, said in wrong:
@@ -96,7 +96,7 @@ def test_what_practice_cannot_be_is_refused() -> None:
 
 
 @pytest.mark.parametrize("recipe", ["maml-trpo", "rl2"])
-@pytest.mark.parametrize("keep_if", ["not worse", "better"])
+@pytest.mark.parametrize("keep_if", ["not-worse", "better"])
 def test_both_policies_are_judged_on_the_same_episodes(recipe: str, keep_if: str) -> None:
     """Beside players that never judge: one before and one after the same practice."""
     agent = agent_for(recipe, "navigation")
@@ -122,9 +122,9 @@ def test_both_policies_are_judged_on_the_same_episodes(recipe: str, keep_if: str
 @pytest.mark.parametrize(
     ("shift", "keep_if", "kept"),
     [
-        (1, "not worse", True),
-        (-1, "not worse", False),
-        (0, "not worse", True),
+        (1, "not-worse", True),
+        (-1, "not-worse", False),
+        (0, "not-worse", True),
         (1, "better", True),
         (0, "better", False),
     ],
@@ -161,7 +161,7 @@ def test_the_bounds_are_those_of_the_paired_t_test() -> None:
     rng = np.random.default_rng(0)
     for episodes in (2, 3, 10, 31):
         before, after = rng.normal(size=(2, episodes))
-        found = judge("not worse", np.stack([before, after]), 0)
+        found = judge("not-worse", np.stack([before, after]), 0)
         interval = stats.ttest_rel(after, before).confidence_interval(0.9)  # 5 % on each side
         np.testing.assert_allclose([found.low, found.high], interval)
         beyond_doubt = stats.ttest_rel(after, before, alternative="less").pvalue < 0.05

@@ -26,7 +26,7 @@ from tests.meta_rl.untrained import untrained
 
 
 def practised(agent: Agent, env: gym.Env[Any, Any]) -> Player:
-    return agent.player(seed=4).adapt(env, steps=2, episodes=1, keep_if="not worse", judge_episodes=2)
+    return agent.player(seed=4).adapt(env, steps=2, episodes=1, keep_if="not-worse", judge_episodes=2)
 
 
 @pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2", "metasgd-trpo", "random"])

@@ -182,7 +182,7 @@ def test_an_adapted_policy_is_that_of_its_player(
     config = replace_paths(default_config(recipe, "navigation"), changes)
     runs = [train(replace_paths(config, {"seed": seed, "run_dir": str(tmp_path / f"r{seed}")})) for seed in (0, 1)]
     player = load(runs[0]).player()
-    player.adapt(lone(), steps=1, episodes=2, horizon=5, keep_if="not worse", judge_episodes=2).adapt(
+    player.adapt(lone(), steps=1, episodes=2, horizon=5, keep_if="not-worse", judge_episodes=2).adapt(
         lone(), steps=1, episodes=1, horizon=5
     )
     folder = player.save(tmp_path / "mine")
