@@ -59,7 +59,7 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def open_env(family: str) -> Timed:
-    """Meta-World's own environment on its first training task, with actions inside their bounds."""
+    """Meta-World's own environment on its first training task."""
     benchmark = metaworld.ML1(family, seed=0)
     env = benchmark.train_classes[family]()
     env.set_task(benchmark.train_tasks[0])
@@ -125,7 +125,7 @@ def main(arguments: list[str]) -> None:
     lines = [
         f"Command: `python {record['command']}`, one thread, wall-clock medians; Meta-World's own environment.",
         "",
-        "| agent | act, us | observe, us | act and observe as ONNX, us | adapt, s | of it in the environment | env steps |",
+        "| agent | act, us | observe, us | both as ONNX, us | adapt, s | of it in the environment | env steps |",
         "|---|---|---|---|---|---|---|",
     ]
     for case in options.cases:

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "mymodule:make": "tests/meta_rl/cli/test_own_environments.py",
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl export agents/mine --push-to-hub": "tests/meta_rl/handover/test_export.py",
+    " --adapted FOLDER": "tests/meta_rl/handover/test_policy.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
     "python scripts/fewshot.py one-shot": "tests/meta_rl/studies/test_one_shot.py",
     "python scripts/fewshot.py sinusoid-fits": "tests/meta_rl/studies/test_sinusoid_fits.py",
@@ -93,7 +94,9 @@ def elsewhere(command: str) -> bool:
 
 
 TRAIN = starting("meta-rl train ")
-RUNS = starting(*(f"meta-rl {verb} " for verb in ("evaluate", "compare", "export", "record", "render", "report")))
+RUNS = starting(
+    *(f"meta-rl {verb} " for verb in ("evaluate", "compare", "adapt", "export", "record", "render", "report"))
+)
 ENVS = starting("meta-rl envs ")
 MAKE = starting("make ")
 PYTEST = starting("pytest ")

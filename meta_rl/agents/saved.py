@@ -90,9 +90,7 @@ def write_player(folder: Path, agent: Bundle, config: TrainConfig, kept: Kept) -
         ConfigError: the folder holds anything but a saved player.
         RunError: it cannot be written.
     """
-    saved = folder / PLAYER_MANIFEST
-    if folder.exists() and not saved.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"folder: {folder} exists and is not a saved player; choose another one")
+    check_player_out(folder)
     tensors = {path: leaf for path, leaf in kept.leaves.items() if isinstance(leaf, Tensor)}
     contents = safetensors_torch.save({path: tensor.detach().cpu().contiguous() for path, tensor in tensors.items()})
     manifest = {
@@ -110,10 +108,20 @@ def write_player(folder: Path, agent: Bundle, config: TrainConfig, kept: Kept) -
         shutil.rmtree(folder / RESULTS, ignore_errors=True)
         durable.replace_durably(folder / PLAYER_TENSORS, contents)
         manifest["agent"] = _agent_files(folder)
-        durable.replace_durably(saved, durable.json_bytes(manifest))
+        durable.replace_durably(folder / PLAYER_MANIFEST, durable.json_bytes(manifest))
     except OSError as error:
         raise RunError(f"{folder}: {error.strerror or error}") from error
     return folder
+
+
+def check_player_out(folder: Path) -> None:
+    """Refuse a folder that holds anything but a saved player.
+
+    Raises:
+        ConfigError: naming the folder.
+    """
+    if folder.exists() and not (folder / PLAYER_MANIFEST).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} exists and is not a saved player; choose another folder")
 
 
 def read_player(folder: Path) -> Kept:

@@ -1,4 +1,5 @@
-"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | export | runs | envs``.
+"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | adapt | export | runs |
+envs``.
 
 Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
 before torch or metaworld are imported and before anything is written.
@@ -296,6 +297,26 @@ def compare_command(argv: list[str]) -> int:
     return 0
 
 
+def adapt_command(argv: list[str]) -> int:
+    """``meta-rl adapt``."""
+    from meta_rl.handover.options import AdaptConfig
+
+    argv = of_run(argv, needed=not take_option(argv, "--gym", "")[0])
+    run_dir, _ = take_episodes("adapt", argv, AdaptConfig(), "practise")
+    iteration, rest = take_iteration(run_dir, argv[1:])
+    options = parse_options(AdaptConfig, AdaptConfig(iteration=iteration), rest, "meta-rl adapt")
+    for name, least in (("episodes", 1), ("steps", 1), ("env_steps", 1), ("judge_episodes", 2), ("seed", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name.replace('_', '-')}: must be at least {least}, got {value}")
+    if options.seconds is not None and not options.seconds > 0:
+        raise ConfigError(f"--seconds: must be above 0, got {options.seconds}")
+    from meta_rl.handover.adapt import adapt_run
+
+    adapt_run(run_dir, options)
+    return 0
+
+
 def export_command(argv: list[str]) -> int:
     """``meta-rl export``."""
     from meta_rl.handover.options import ExportConfig
@@ -346,6 +367,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": compare_command,
     "render": render_command,
     "record": record_command,
+    "adapt": adapt_command,
     "export": export_command,
     "report": report_command,
     "view": view_command,

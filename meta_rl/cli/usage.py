@@ -16,12 +16,14 @@ USAGE = """usage: meta-rl COMMAND ...
   view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
   compare RUN... [TABLE.json] [--out FILE]                evaluated runs in one table (and FILE.json, .csv, .png)
   record RUN [options]                                    every step of the test episodes as arrays, or for Minari
-  export RUN [options]                                    the trained agent as a folder with a model card, or to the Hub
+  adapt RUN [--task N | --gym NAME] [options]             adapt to one environment, and save the adapted player
+  export RUN [--format onnx] [options]                    the trained agent as a folder with a model card, or to the
+                                                          Hub; or its policy as a file
   runs [FOLDER ...] [--sort changed] [--json]             list the runs below a folder: progress and scores
   envs [TEXT] [--speed]                                   list the task distributions whose name contains TEXT
   envs check NAME [--split NAME]                          run the conformance check, also on your own module:object
 
-render, view, record and export take the newest checkpoint of a run; with --iteration N the one of that iteration.
+render, view, record, adapt and export take the newest checkpoint of a run; with --iteration N that of iteration N.
 --env takes an environment (meta-rl envs), or your own as module:object (other commands take that too, for a run or an
 agent of another machine), or few-shot tasks: omniglot-5way-1shot, omniglot-background-20way-1shot,
 images-5way-5shot --data FOLDER, sinusoid-10shot, ratings-5shot --data FILE, synthetic-ratings-5shot.

@@ -27,6 +27,36 @@ class RecordConfig:
 
 
 @dataclass(frozen=True)
+class AdaptConfig:
+    """Adapt the agent to one environment, and save what it has adapted. Practice is as in training, unless told."""
+
+    task: int = 0
+    """Position of the task among the test tasks (their order in evaluation.json)."""
+    split: Literal["train", "test"] = "test"
+    """Tasks to choose from."""
+    gym: str = ""
+    """Practise in this environment instead, which gymnasium.make knows: Pendulum-v1, or module:NAME-v0 of your own."""
+    out: str = ""
+    """The folder; default RUN/player, with --iteration RUN/player-ITERATION (in RUN/results of an exported agent)."""
+    episodes: int | None = None
+    """Episodes that each adaptation learns from."""
+    steps: int | None = None
+    """Adaptations, one after another."""
+    env_steps: int | None = None
+    """Budget in env steps instead: whole episodes, as many as fit."""
+    seconds: float | None = None
+    """Budget in seconds instead, learning included."""
+    keep_if: Literal["", "not-worse", "better"] = ""
+    """Let the old and the new policy play, and save the old one unless the new one is so; empty: do not ask."""
+    judge_episodes: int = 10
+    """Episodes that each of the two plays, with --keep-if."""
+    seed: int = 0
+    """Seed of the noise of the actions and of the environment's resets."""
+    iteration: int | None = None
+    """Take the kept checkpoint of this iteration; default the newest."""
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """The trained agent as a folder that needs nothing else, with a model card. RUN may be such a folder, which is then
     uploaded as it is. With --format its policy alone, as a file for machines without this software."""

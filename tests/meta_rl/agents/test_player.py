@@ -14,6 +14,7 @@ import envs
 from envs.vector import GymDistribution
 from meta_rl.agents.agent import Agent
 from meta_rl.agents.player import Player
+from meta_rl.agents.task_env import TaskEnv
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import default_config, replace_paths
 from meta_rl.core.interface import Interface, InterfaceWarning
@@ -22,22 +23,7 @@ from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import evaluate
 from tests.meta_rl.untrained import untrained
 
-
-class Lone(gym.Env[Any, Any]):
-    """One environment of a task distribution as a plain gymnasium environment, on a fixed task."""
-
-    def __init__(self, distribution: envs.TaskDistribution, task: envs.Task) -> None:
-        self.inner = distribution.make(1, 1)
-        self.inner.set_tasks([task])
-        self.observation_space, self.action_space = distribution.observation_space, distribution.action_space
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        return self.inner.reset([seed or 0])[0, 0], {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        step = self.inner.step(np.asarray(action)[None, None])
-        flags = bool(step.terminated[0, 0]), bool(step.truncated[0, 0])
-        return step.observation[0, 0], float(step.reward[0, 0]), *flags, {"success": bool(step.success[0, 0])}
+Lone = TaskEnv
 
 
 def agent_for(recipe: str, env: str) -> Agent:

@@ -63,7 +63,7 @@ def test_it_is_an_agent_with_two_files_more_that_an_export_takes_away(tmp_path: 
     assert not (folder / "player.json").exists()
     with pytest.raises(ConfigError, match=r"holds no saved player \(no player.json\)"):
         meta_rl.load_player(folder)
-    with pytest.raises(ConfigError, match=r"^folder: .* exists and is not a saved player; choose another one$"):
+    with pytest.raises(ConfigError, match=r"^.* exists and is not a saved player; choose another folder$"):
         meta_rl.load(run).player().save(folder)
 
 

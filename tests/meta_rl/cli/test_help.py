@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "meta_rl.cli"]
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize("command", [*COMMANDS, "envs check"])
 def test_every_command_has_a_help(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    needs_a_run = command in ("evaluate", "render", "record", "export", "view")
+    needs_a_run = command in ("evaluate", "render", "record", "adapt", "export", "view")
     with pytest.raises(SystemExit) as stop:
         main([*command.split(), flag])
     assert stop.value.code == 0
