@@ -103,7 +103,7 @@ class Player:
             horizon: env steps after which an episode is cut off if the environment does not end it. Default: as in
                 training.
             env_steps: budget in env steps.
-            seconds: budget in seconds of wall-clock time, learning included.
+            seconds: budget in seconds of wall-clock time, learning included; the last learning is not foreseen.
             keep_if: "not-worse" or "better": play `judge_episodes` episodes with the new policy and as many with the
                 old one, in turns, and go back to the old one unless the condition holds
                 (`meta_rl.agents.practised.Judgement` has the rule). Default: keep the new one. For agents with a memory
