@@ -159,14 +159,14 @@ class InSpace(Drawing):
     def _bodies(self, side: str, solids: list[Solid]) -> list[tuple[int, Any]]:
         """A frame for each body that moves, with its pieces."""
         frames: dict[int, Any] = {}
+        ghost = side == "ghost"
         for number, solid in enumerate(solids):
             if solid.fixed:
                 continue
             if solid.body not in frames:
                 frames[solid.body] = self.client.scene.add_frame(
-                    f"/{side}/{solid.body}", show_axes=False, visible=False
+                    f"/{side}/{solid.body}", show_axes=False, visible=not ghost
                 )
-            ghost = side == "ghost"
             colour = tuple(c / 255 for c in GHOST) if ghost else solid.colour
             self._mesh(f"/{side}/{solid.body}/{number}", solid, colour, 0.35 if ghost else None, None)
         return list(frames.items())
