@@ -21,6 +21,7 @@ from envs.registry import (
     register,
     register_own,
     stock_benchmark,
+    with_expert,
 )
 from envs.scene import NoDisplayError, Scene, Shape, Solid, Track
 from envs.spaces import misfit
@@ -63,4 +64,5 @@ __all__ = [
     "register",
     "register_own",
     "stock_benchmark",
+    "with_expert",
 ]

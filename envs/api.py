@@ -225,6 +225,19 @@ class TaskVectorEnv(Resumable, ABC):
         """
         return None
 
+    def expert_action(self, observation: Float) -> NDArray[Any] | None:
+        """The action that an expert who knows the tasks held now, their goals included, takes at `observation`.
+
+        Optional: None, unless the distribution's `has_expert` says that there is one. A pure function: experts remember
+        nothing, and nothing is stepped.
+
+        Args:
+            observation: recorded ones, ``[task, env, ..., obs]``.
+        Returns:
+            ``[task, env, ..., *action]``, within the action space.
+        """
+        return None
+
     def close(self) -> None:
         """Free everything; calling it twice is fine."""
         if not self._closed:
@@ -307,6 +320,7 @@ class TaskDistribution(ABC):
         multitask: its test tasks are its training tasks, as in benchmarks of what one policy can learn.
         knows_mean_reward: its environments give `TaskVectorEnv.mean_reward`, for learners to whom the noise of rewards
             is of no use.
+        has_expert: its environments give `TaskVectorEnv.expert_action`, for learners that imitate.
         no_dynamics: why its tasks cannot have dynamics of their own (`envs.VariedDynamics`); empty: they can.
     """
 
@@ -320,6 +334,7 @@ class TaskDistribution(ABC):
     has_success: bool = True
     multitask: bool = False
     knows_mean_reward: bool = False
+    has_expert: bool = False
     in_turn: bool = False
     no_dynamics: str = "it has no dynamics to vary; Meta-World, Gymnasium's robots and MujocoDistribution have"
 
@@ -330,6 +345,7 @@ class TaskDistribution(ABC):
         self.observation_space, self.action_space = base.observation_space, base.action_space
         self.horizon, self.deterministic, self.has_success = base.horizon, base.deterministic, base.has_success
         self.knows_mean_reward, self.in_turn, self.multitask = base.knows_mean_reward, base.in_turn, base.multitask
+        self.has_expert = base.has_expert
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, count: int) -> list[Task]:

@@ -30,6 +30,7 @@ class Bandit(TaskDistribution):
     families = (FAMILY,)
     has_success = False
     knows_mean_reward = True
+    has_expert = True
 
     def __init__(self, split: str = "train", *, num_arms: int, horizon: int) -> None:
         if num_arms < 1 or horizon < 1:
@@ -77,6 +78,11 @@ class BanditVectorEnv(TaskVectorEnv):
         """The chance of the arm that was pulled."""
         self._check_open()
         return np.asarray(self._chances[np.arange(self.num_tasks)[:, None, None], 0, action])
+
+    def expert_action(self, observation: Float) -> NDArray[np.int64]:
+        """See `TaskVectorEnv.expert_action`: the best arm."""
+        best = self._chances.argmax(-1).reshape(-1, *[1] * (observation.ndim - 2))  # [task, 1, ...]
+        return np.broadcast_to(best, observation.shape[:-1]).astype(np.int64)
 
     def _twin(self) -> BanditVectorEnv:
         return BanditVectorEnv(*self.shape, self._distribution)

@@ -421,6 +421,26 @@ def _check_mean_reward(case: _Case) -> None:
         _require(np.isfinite(mean).all(), "mean_reward holds NaN or infinity")
 
 
+def _check_expert(case: _Case) -> None:
+    known, env = case.distribution.has_expert, case.env
+    env.set_tasks(case.tasks)
+    observation = np.moveaxis(np.concatenate([case.reference.first, case.reference.observation]), 0, 2)
+    action = env.expert_action(observation)
+    _require((action is not None) == known, f"has_expert is {known}, which is not what expert_action says")
+    if action is not None:
+        shape, space = (*observation.shape[:3], *env.action_space.shape), env.action_space
+        _require(
+            action.shape == shape, f"expert_action must be [task, env, time, *action], {shape} here, got {action.shape}"
+        )
+        flat = action.reshape(-1, *space.shape)
+        _require(all(space.contains(one) for one in flat), f"expert_action answers with actions outside of {space}")
+        one = env.expert_action(observation[:, :, 1])
+        _require(
+            one is not None and np.array_equal(one, action[:, :, 1]),
+            "expert_action is not the same for one moment as for several",
+        )
+
+
 def _check_actions_are_the_callers(case: _Case) -> None:
     given = case.actions
     _play(case.env, case.tasks, case.seeds, given)
@@ -513,6 +533,7 @@ CHECKS: tuple[Callable[[_Case], None], ...] = (
     _check_make,
     _check_repeatable,
     _check_mean_reward,
+    _check_expert,
     _check_tasks_are_held,
     _check_slot_before,
     _check_order_of_tasks,

@@ -34,6 +34,7 @@ class Navigation(TaskDistribution):
 
     families = (FAMILY,)
     deterministic = True
+    has_expert = True
 
     def __init__(self, split: str = "train", *, horizon: int = 100, extent: float = 0.5) -> None:
         if horizon < 1:
@@ -86,6 +87,12 @@ class NavigationVectorEnv(TaskVectorEnv):
         """The point's position, float64 ``[2]``."""
         self._check_open()
         return np.array(self._position[task, env])
+
+    def expert_action(self, observation: Float) -> NDArray[np.float32]:
+        """See `TaskVectorEnv.expert_action`: straight to the goal, in each coordinate as fast as it can."""
+        goal = np.expand_dims(self._goal, tuple(range(1, observation.ndim - 2)))  # [task, 1, ..., 2]
+        space = self.action_space
+        return np.clip(goal - observation, space.low, space.high).astype(np.float32)  # type: ignore[union-attr]
 
     def _twin(self) -> NavigationVectorEnv:
         return NavigationVectorEnv(*self.shape, self._distribution)

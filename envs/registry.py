@@ -199,6 +199,13 @@ def register_own(own: str, name: str = "", folder: str = "") -> None:
         TABLE[name or own] = _single(maker, own)
 
 
+def with_expert() -> list[str]:
+    """Names of distributions that know an expert (`TaskDistribution.has_expert`): the first that is listed of each
+    row."""
+    first = [key + next(iter(row.listed), "") for key, row in TABLE.items()]
+    return [name for name in first if not _find(name).own and make(name).has_expert]
+
+
 def origin(name: str) -> Origin | None:
     """The place that another process can import the distribution `name` from; None unless the user has registered it,
     from a module of their own."""

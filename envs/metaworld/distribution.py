@@ -37,6 +37,7 @@ class MetaWorld(TaskDistribution):
     """
 
     deterministic = True
+    has_expert = True
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from envs import dynamics as dyn
 from envs.api import Bool, Float, Task, TaskVectorEnv
-from envs.metaworld import snapshots
+from envs.metaworld import experts, snapshots
 from envs.metaworld.snapshots import _engine  # imported there, once mujoco has loaded the library it needs
 from envs.metaworld.spaces import action_space, observation_space, one_hot, with_family
 from envs.threads import count_threads
@@ -82,6 +82,11 @@ class EngineVectorEnv(TaskVectorEnv):
         """The physics state (`mujoco.mjtState.mjSTATE_INTEGRATION`) of one environment, float64 [state]."""
         self._check_open()
         return np.array(self._engine.state(task * self.envs_per_task + env))
+
+    def expert_action(self, observation: Float) -> NDArray[np.float32]:
+        """See `TaskVectorEnv.expert_action`: Meta-World's scripted policies."""
+        plain = self.tasks if self._channel is None else [dyn.split(task)[0] for task in self.tasks]
+        return experts.actions(plain, observation, bool(self._options["goal_visible"]))
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:

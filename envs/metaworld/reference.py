@@ -66,6 +66,12 @@ class ReferenceVectorEnv(TaskVectorEnv):
         mujoco.mj_getState(sim.model, sim.data, state, mujoco.mjtState.mjSTATE_INTEGRATION)
         return state
 
+    def expert_action(self, observation: Float) -> NDArray[np.float32]:
+        """See `TaskVectorEnv.expert_action`: Meta-World's scripted policies."""
+        from envs.metaworld import experts  # needs the native engine's start states
+
+        return experts.actions(self.tasks, observation, self._goal_visible)
+
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:
             if task.family not in FAMILIES:

@@ -84,6 +84,25 @@ def native_task(task: Task) -> _engine.Task:
         ValueError: the family does not accept the task vector.
         RuntimeError: Meta-World's reset gives something else each time.
     """
+    native, stored = family_model(task.family), _stored(task)
+    return _engine.make_task(
+        native, stored["body_pos"], stored["site_pos"], stored["state"], stored["constants"], stored["observation"]
+    )
+
+
+@functools.cache
+def shown_goal(task: Task) -> tuple[float, float, float]:
+    """The goal as Meta-World's observations of `task` show it where it is visible, the same in all of an episode.
+
+    Raises:
+        ValueError, RuntimeError: as `native_task`.
+    """
+    x, y, z = _stored(task)["observation"][-3:].tolist()
+    return x, y, z
+
+
+def _stored(task: Task) -> cache.Arrays:
+    """The snapshot of `task`, from disk or by resets of Meta-World's env object."""
     native = family_model(task.family)
     # The constants are part of the name: a reward that reads others finds none of the old entries.
     key = hashlib.sha256(repr((task.vector, native.attributes)).encode()).hexdigest()[:24]
@@ -93,9 +112,7 @@ def native_task(task: Task) -> _engine.Task:
         if stored is None:
             stored = _checked_snapshot(task, native)
             cache.store(entry, stored)
-    return _engine.make_task(
-        native, stored["body_pos"], stored["site_pos"], stored["state"], stored["constants"], stored["observation"]
-    )
+    return stored
 
 
 def varied_task(task: Task, numbers: Sequence[float]) -> _engine.Task:

@@ -55,6 +55,11 @@ class _Copies(TaskVectorEnv):
         mean = self._env.mean_reward(self._one(observation), self._one(action))
         return None if mean is None else self._copied(mean)
 
+    def expert_action(self, observation: NDArray[Any]) -> NDArray[Any] | None:
+        """See `TaskVectorEnv.expert_action`."""
+        action = self._env.expert_action(self._one(observation))
+        return None if action is None else self._copied(action)
+
     def _set_tasks(self, tasks: list[Task]) -> None:
         self._env.set_tasks([tasks[self._of.row]])
 

@@ -177,6 +177,7 @@ DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "the environment's horizon is 15, the distribution's 20": {"horizon": 20},
     "deterministic is claimed": {"deterministic": True},
     "knows_mean_reward is True, which is not": {"knows_mean_reward": True},
+    "has_expert is True, which is not": {"has_expert": True},
     r"observation_space must be flat, \(n,\), got a Box of shape \(2, 2\).*FlattenObservation": {
         "observation_space": gym.spaces.Box(-1, 1, (2, 2))
     },
@@ -519,6 +520,45 @@ def test_broken_means(sentence: str, env_class: type[WalkEnv]) -> None:
 
 def test_known_means_keep_the_contract() -> None:
     check(type("Knowing", (Walk,), {"env_class": MeanWalk, "knows_mean_reward": True})())
+
+
+class ShyExpertWalk(WalkEnv):
+    def expert_action(self, observation):
+        return np.ones(observation.shape[:2], np.float32)
+
+
+class WildExpertWalk(WalkEnv):
+    def expert_action(self, observation):
+        return np.full((*observation.shape[:-1], 1), 7, np.float32)
+
+
+class DreamingExpertWalk(WalkEnv):
+    def expert_action(self, observation):
+        return np.full((*observation.shape[:-1], 1), observation.ndim / 10, np.float32)
+
+
+class ExpertWalk(WalkEnv):
+    def expert_action(self, observation):
+        return np.ones((*observation.shape[:-1], 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "env_class"),
+    [
+        (r"expert_action must be \[task, env, time, \*action\], \(2, 2, 13, 1\) here, got \(2, 2\)", ShyExpertWalk),
+        ("answers with actions outside of Box", WildExpertWalk),
+        ("not the same for one moment as for several", DreamingExpertWalk),
+    ],
+)
+def test_broken_experts(sentence: str, env_class: type[WalkEnv]) -> None:
+    with pytest.raises(ConformanceError, match=sentence):
+        check(type("Broken", (Walk,), {"env_class": env_class, "has_expert": True})())
+    with pytest.raises(ConformanceError, match="has_expert is False"):
+        check(broken_environment(env_class))
+
+
+def test_experts_keep_the_contract() -> None:
+    check(type("Knowing", (Walk,), {"env_class": ExpertWalk, "has_expert": True})())
 
 
 def broken_environment(env_class: type[WalkEnv]) -> TaskDistribution:
