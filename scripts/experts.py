@@ -47,7 +47,7 @@ def table(found: dict[str, dict[str, Any]], goals: int, command: str) -> str:
     """The numbers as Markdown."""
     lines = [
         f"# Meta-World's experts\n\nMeta-World's own scripted policies, each on {goals} test goals of its family (ML1, "
-        "mode of play as in its episodes of 500 steps).\n\nLast column: the first goal again on Meta-World's own "
+        "500 steps each).\n\nLast column: the first goal again on Meta-World's own "
         f"environment.\n\n`{command}`\n",
         "| family | success | return | on Meta-World's own env |",
         "|---|---|---|---|",
