@@ -68,7 +68,7 @@ def random_rollout(rng: np.random.Generator, tasks: int, envs: int, horizon: int
     action = rng.standard_normal((*shape, 4)).astype(np.float32)
     reward = rng.uniform(0, 10, shape).astype(np.float32)
     no, yes = np.zeros(shape, bool), np.ones(shape, bool)
-    return Rollout(observation, action, reward, yes, no, no[..., 0], observation[:, :, -1], reward)
+    return Rollout(observation, action, reward, yes, no, no[..., 0], observation[:, :, -1], reward, action)
 
 
 def make(case: str, loop: bool) -> MetaLearner:

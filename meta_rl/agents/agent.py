@@ -312,4 +312,5 @@ def episodes_of(timesteps: list[Any]) -> Rollout:
         terminated[rows, index][..., -1],
         observation[rows, index][:, :, -1],
         earned,
+        action[rows, index],
     )

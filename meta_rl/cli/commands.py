@@ -1,5 +1,5 @@
-"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | adapt | export | runs |
-envs``.
+"""The command line: ``meta-rl train | evaluate | compare | render | report | view | record | demonstrate | adapt |
+export | runs | envs``.
 
 Options are the fields of the config dataclasses. Whatever is wrong with them is said in one line, with exit code 2,
 before torch or metaworld are imported and before anything is written.
@@ -221,6 +221,20 @@ def record_command(argv: list[str]) -> int:
     return 0
 
 
+def demonstrate_command(argv: list[str]) -> int:
+    """``meta-rl demonstrate``."""
+    from meta_rl.handover.options import DemonstrateConfig
+
+    options = parse_options(DemonstrateConfig, DemonstrateConfig(), argv, "meta-rl demonstrate")
+    if len(options.names) != 1:
+        raise ConfigError("ENV: name one environment, as in: meta-rl demonstrate metaworld/ml1-push-v3 --out push.npz")
+    from meta_rl.cli.environments import find
+    from meta_rl.handover.demonstrate import demonstrate
+
+    demonstrate(options, find(options.names[0], options.split))
+    return 0
+
+
 def view_command(argv: list[str]) -> int:
     """``meta-rl view``."""
     from meta_rl.visualise.options import ViewConfig
@@ -367,6 +381,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "compare": compare_command,
     "render": render_command,
     "record": record_command,
+    "demonstrate": demonstrate_command,
     "adapt": adapt_command,
     "export": export_command,
     "report": report_command,

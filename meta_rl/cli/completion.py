@@ -62,7 +62,7 @@ def script(shell: str) -> str:
 
 def command_types() -> dict[str, Any]:
     """Command -> type with its options as fields, or a table of what may follow it."""
-    from meta_rl.handover.options import AdaptConfig, ExportConfig, RecordConfig
+    from meta_rl.handover.options import AdaptConfig, DemonstrateConfig, ExportConfig, RecordConfig
     from meta_rl.visualise.options import RenderConfig, ViewConfig
 
     return {
@@ -71,6 +71,7 @@ def command_types() -> dict[str, Any]:
         "compare": _options(CompareConfig()),
         "render": _options(RenderConfig(), env=()),
         "record": _options(RecordConfig(), env=()),
+        "demonstrate": dict.fromkeys(envs.list_names(), _options(DemonstrateConfig())),
         "adapt": _options(AdaptConfig(), env=()),
         "export": _options(ExportConfig(), env=()),
         "report": _options(ReportConfig()),

@@ -16,6 +16,7 @@ USAGE = """usage: meta-rl COMMAND ...
   view RUN [--port N]                                     a live page on this machine: choose a goal, watch it adapt
   compare RUN... [TABLE.json] [--out FILE]                evaluated runs in one table (and FILE.json, .csv, .png)
   record RUN [options]                                    every step of the test episodes as arrays, or for Minari
+  demonstrate ENV --out FILE [options]                    episodes of the environment's expert, to learn from
   adapt RUN [--task N | --gym NAME] [options]             adapt to one environment, and save the adapted player
   export RUN [--format onnx] [options]                    the trained agent as a folder with a model card, or to the
                                                           Hub; or its policy as a file

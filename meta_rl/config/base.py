@@ -55,6 +55,17 @@ class AlgorithmConfig:
         return False
 
     @property
+    def taught_for(self) -> int | None:
+        """Iterations over which an expert's share of acting falls from 1 to 0, of learners that read its actions at
+        every step; None: no expert is asked."""
+        return None
+
+    @property
+    def shown(self) -> str | None:
+        """File or data set of the demonstrations that it learns from; None: it learns from environments."""
+        return None
+
+    @property
     def remembers(self) -> bool:
         """Whether a policy adapts by remembering its episodes rather than by steps."""
         return False

@@ -145,6 +145,12 @@ def to_env(space: Space, action: Any) -> Any:
     return action + start if start else action
 
 
+def from_env(space: Space, action: Any) -> Any:
+    """The inverse of `to_env`: actions of an environment as policies answer them."""
+    start = int(space.start) if isinstance(space, gym.spaces.Discrete) else 0
+    return action - start if start else action
+
+
 def _form(space: Space) -> str:
     """Form of a space, in words, which has to agree. Bounds need not: the agent never looks at them."""
     named = isinstance(space, gym.spaces.Discrete) or space.shape is None  # a Dict or Tuple has no shape

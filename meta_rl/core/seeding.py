@@ -25,6 +25,7 @@ class Purpose(enum.IntEnum):
     MINIBATCHES = 8
     DATA = 9
     JUDGED_NOISE = 10
+    EXPERT = 11
 
 
 def sequence(seed: int, purpose: Purpose, iteration: int = 0, task: int = 0, stage: int = 0) -> np.random.SeedSequence:

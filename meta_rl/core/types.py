@@ -40,6 +40,9 @@ class Rollout(NamedTuple):
     mean_reward: NDArray[np.float32]
     """The mean of `reward` given the task and the step, where the environment knows it
     (`envs.TaskVectorEnv.mean_reward`); else `reward`."""
+    label: NDArray[Any]
+    """The actions that the expert takes where these were taken (`envs.TaskVectorEnv.expert_action`), counted as these
+    are, where the learner asks for them; else `action`."""
     discarded: tuple[str, ...] = ()
     """Problem of each episode that was left out because of a NaN from the environment; it has no valid step. """
     missing_success: str = ""

@@ -8,7 +8,6 @@ evaluation, bit for bit.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from envs import Task, TaskDistribution, TaskVectorEnv, Track
 from meta_rl.agents.agent import Agent
 from meta_rl.agents.opening import open_distribution
 from meta_rl.config import EvaluateConfig, make_distribution, to_dict
+from meta_rl.core.files import read_episodes
 from meta_rl.core.types import Rollout
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import evaluate, test_tasks
@@ -38,6 +38,8 @@ from meta_rl.runs.display import Display
 from meta_rl.sources.base import Plan
 
 ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated", "state")
+LABEL = "label"
+"""The array of the expert's actions, in recordings that have them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Recording(Outcomes):
         terminated: bool ``[...]``, the episode ended in a terminal state.
         state: float64 ``[..., time + 1, state]``, what `TaskVectorEnv.state` gave; shorter ones end in zeros.
         practice: the episodes that were adapted on between the stages, where they were recorded too.
+        label: what the expert would have done at each step, shaped as `action`, where it was asked.
     """
 
     about: dict[str, Any]
@@ -71,6 +74,7 @@ class Recording(Outcomes):
     terminated: NDArray[np.bool_]
     state: NDArray[np.float64]
     practice: Practice | None = None
+    label: NDArray[Any] | None = None
 
     def stage_name(self, stage: int) -> str:
         """A stage in words."""
@@ -98,7 +102,9 @@ class Recording(Outcomes):
         rows = [self.positions.index(position) for position in positions]
         arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
         practice = self.practice.rows(rows) if self.practice else None
-        return Recording(self.about, list(positions), [self.tasks[row] for row in rows], **arrays, practice=practice)
+        label = None if self.label is None else self.label[rows]
+        tasks = [self.tasks[row] for row in rows]
+        return Recording(self.about, list(positions), tasks, **arrays, practice=practice, label=label)
 
     def typical(self, each: int) -> list[int]:
         """Rows of `each` tasks per family (all, where it has fewer): those in its middle by how much the mean return
@@ -125,6 +131,8 @@ class Recording(Outcomes):
     def _arrays(self) -> dict[str, Any]:
         """By their names in the file."""
         arrays = {name: getattr(self, name) for name in ARRAYS}
+        if self.label is not None:
+            arrays[LABEL] = self.label
         if self.practice is not None:
             arrays |= {f"practice_{name}": getattr(self.practice, name) for name in ("moments", *PRACTICE_ARRAYS)}
         return arrays
@@ -136,19 +144,15 @@ class Recording(Outcomes):
         Raises:
             ConfigError: not such a file.
         """
-        try:
-            # Opened here: numpy leaves a damaged file open.
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                header = json.loads(str(file["header"]))
-                arrays = {name: file[name] for name in ARRAYS}
-                practice = None
-                if "practice_moments" in file:
-                    kept = ("moments", *PRACTICE_ARRAYS)
-                    practice = Practice(**{name: file[f"practice_{name}"] for name in kept})
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ConfigError(f"{path}: not a recording ({type(error).__name__}: {error})") from error
+        header, found = read_episodes(path, ARRAYS)
+        arrays = {name: found[name] for name in ARRAYS}
+        practice = None
+        if "practice_moments" in found:
+            practice = Practice(**{name: found[f"practice_{name}"] for name in ("moments", *PRACTICE_ARRAYS)})
         tasks = [Task(family, tuple(vector)) for family, vector in header["tasks"]]
-        return Recording(header["about"], header["positions"], tasks, **arrays, practice=practice)
+        return Recording(
+            header["about"], header["positions"], tasks, **arrays, practice=practice, label=found.get(LABEL)
+        )
 
 
 class Recorder:
@@ -156,10 +160,11 @@ class Recorder:
 
     Args:
         chosen: only of the tasks at these positions; default of all.
+        labels: also the expert's actions.
     """
 
-    def __init__(self, chosen: Sequence[int] | None = None) -> None:
-        self._chosen = chosen
+    def __init__(self, chosen: Sequence[int] | None = None, labels: bool = False) -> None:
+        self._chosen, self._more = chosen, (LABEL,) if labels else ()
         self._episodes: dict[
             tuple[int, int], dict[str, NDArray[Any]]
         ] = {}  # (position, stage) -> arrays [episode, ...]
@@ -185,7 +190,7 @@ class Recorder:
         for i, (position, row) in enumerate(zip(positions, rows, strict=True)):
             self._episodes[position, stage] = {
                 "observation": np.concatenate([rollout.observation[row], last[row]], 1),
-                **{name: getattr(rollout, name)[row] for name in ARRAYS[1:-1]},
+                **{name: getattr(rollout, name)[row] for name in (*ARRAYS[1:-1], *self._more)},
                 # [time][episode], the episodes of each turn after those of the one before.
                 "state": stack_states([[s for moments in turns for s in moments[t][i]] for t in range(length)]),
             }
@@ -208,7 +213,7 @@ class Recorder:
             return np.stack([np.stack(row) for row in found])
 
         kept = [tasks[position] for position in positions] if len(tasks) > len(positions) else list(tasks)
-        arrays = {name: gather(name) for name in ARRAYS}
+        arrays = {name: gather(name) for name in (*ARRAYS, *self._more)}
         beside = practice.practice(stages - 1) if practice else None
         return Recording(about, positions, kept, **arrays, practice=beside)
 

@@ -26,7 +26,7 @@ def check_minari(name: str) -> None:
 
     try:
         parse_dataset_id(name)
-    except ValueError:
+    except (ValueError, TypeError):  # the latter for a name without a version
         raise ConfigError(f"--minari: {name!r} is no name of a data set; valid: NAME-v0 or SPACE/NAME-v0") from None
     folder = Path(get_dataset_path(name))
     if folder.exists():
@@ -36,8 +36,9 @@ def check_minari(name: str) -> None:
 def to_minari(recording: Recording, interface: Interface, name: str) -> Path:
     """Write every judged episode as one of Minari, without what comes after its end.
 
-    Each episode's ``options`` say what it was: ``family`` and ``vector`` of its task, ``stage`` (adaptation steps
-    before it), ``position`` of the task among the test tasks, ``episode``.
+    Infos have ``success``, and ``expert_action`` where it is recorded. Each episode's ``options`` say what it was:
+    ``family`` and ``vector`` of its task, ``stage`` (adaptation steps before it), ``position`` of the task among the
+    test tasks, ``episode``.
 
     Args:
         name: SPACE/NAME-v0; Minari keeps it in $MINARI_DATASETS_PATH, else in its folder in the user's home.
@@ -54,6 +55,9 @@ def to_minari(recording: Recording, interface: Interface, name: str) -> Path:
         length = int(recording.lengths[here])
         ends = np.arange(length) == length - 1
         terminated = bool(recording.terminated[here])
+        infos = {"success": recording.success[here][:length]}
+        if recording.label is not None:
+            infos["expert_action"] = recording.label[here][:length]
         what = {"stage": stage, "position": recording.positions[task], "episode": episode}
         episodes.append(
             EpisodeBuffer(
@@ -62,11 +66,15 @@ def to_minari(recording: Recording, interface: Interface, name: str) -> Path:
                 rewards=recording.reward[here][:length],
                 terminations=ends & terminated,
                 truncations=ends & (not terminated),
-                infos={"success": recording.success[here][:length]},
+                infos=infos,
                 options={"family": recording.tasks[task].family, "vector": recording.tasks[task].array, **what},
             )
         )
     about = recording.about
+    if recipe := RECIPES.get(about["recipe"]):
+        who, how = recipe.summary, f"before and after adaptation; iteration {about['iteration']}"
+    else:
+        who, how = "its expert", f"noise {about['noise']:g}"
     with warnings.catch_warnings():  # about authors and permalinks, which are not ours to give
         warnings.simplefilter("ignore")
         minari.create_dataset_from_buffers(
@@ -75,7 +83,7 @@ def to_minari(recording: Recording, interface: Interface, name: str) -> Path:
             observation_space=interface.observation_space,
             action_space=interface.action_space,
             algorithm_name=about["recipe"],
-            description=f"{RECIPES[about['recipe']].summary}; {about['split']} tasks of {about['env']}, before and "
-            f"after adaptation; iteration {about['iteration']}, seed {about['seed']}, recorded by meta-rl",
+            description=f"{who}; {about['split']} tasks of {about['env']}, {how}, seed {about['seed']}, recorded by "
+            "meta-rl",
         )
     return Path(get_dataset_path(name))

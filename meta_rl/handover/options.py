@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import Positional
 
 from meta_rl.config import EvaluateConfig
 
@@ -24,6 +27,29 @@ class RecordConfig:
     iteration: int | None = None
     """Take the kept checkpoint of this iteration; default the newest."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+@dataclass(frozen=True)
+class DemonstrateConfig:
+    """Episodes of an environment's expert, to learn from (`meta-rl train bc --demonstrations FILE`)."""
+
+    names: Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="ENV")]] = ()
+    """A name that `meta-rl envs` lists, or module:object of your own."""
+    out: str = ""
+    """The .npz file, a new one."""
+    minari: str = ""
+    """Also a Minari data set of this name: NAME-v0 or SPACE/NAME-v0 (extra minari)."""
+    episodes: int = 1
+    """Episodes of each task."""
+    tasks: int = 0
+    """Tasks; 0 means all of them where they are finitely many, else 40."""
+    noise: float = 0.0
+    """Standard deviation of the noise that is added to the expert's actions, in their units: then there is something to
+    learn about coming back. What the expert would have done is recorded beside what was done."""
+    split: Literal["train", "test"] = "train"
+    """Tasks to play."""
+    seed: int = 0
+    """Seed of the choice of tasks, of the noise and of the environments."""
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,21 @@ class RecurrentActor:
         self._memory = TrialMemory(self._keep_frozen(new.reshape(*shape, -1), state), recall, clock)
         return np.asarray(action.numpy())
 
+    def instead(self, action: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+        """Have taken other actions than those just answered: what is remembered of the step is what was done in it.
+
+        Args:
+            action: ``[task, env, ...]``.
+            mask: ``[task]``, where they were taken.
+        Returns:
+            What was taken in all tasks.
+        """
+        assert self._acted is not None, "instead follows act"
+        seen, own = self._acted
+        where = torch.from_numpy(mask).reshape(-1, *[1] * (own.dim() - 1))  # [task, 1, ...]
+        self._acted = seen, torch.where(where, from_numpy(action).to(own.dtype), own)
+        return np.asarray(self._acted[1].numpy())
+
     @torch.no_grad()
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
         """See `Actor.observe`."""

@@ -203,9 +203,9 @@ def write_json(path: Path, value: Any) -> None:
 
 def absolute_data(config: TrainConfig) -> TrainConfig:
     """`config` with the path of its data from the root on, so that it is found from other folders."""
-    if not config.fewshot.data:
-        return config
-    return replace_paths(config, {"fewshot.data": str(Path(config.fewshot.data).expanduser().absolute())})
+    paths = {"fewshot.data": config.fewshot.data, "algorithm.demonstrations": config.algorithm.shown}
+    given = {name: path for name, path in paths.items() if path and not path.startswith("minari:")}
+    return replace_paths(config, {name: str(Path(path).expanduser().absolute()) for name, path in given.items()})
 
 
 def versions() -> dict[str, Any]:

@@ -11,7 +11,9 @@ from meta_rl.config import RECIPES, TrainConfig, make_distribution
 from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.tasks import FewShotSource, open_tasks
+from meta_rl.runs.recorded import DEMONSTRATIONS
 from meta_rl.sources.base import Plan, Source
+from meta_rl.sources.demonstrations import FromDemonstrations, read_demonstrations
 from meta_rl.sources.in_process import InProcess
 from meta_rl.sources.processes import Processes
 from meta_rl.sources.supervisor import TRIES
@@ -56,9 +58,14 @@ class Environments:
             )
         if config.algorithm.needs_success and not self._distribution.has_success:
             raise ConfigError(f"--success-bonus: {config.env} has no goal that can be met; valid here: 0")
+        if config.algorithm.taught_for is not None and not self._distribution.has_expert:
+            others = ", ".join(envs.with_expert())
+            raise ConfigError(f"--env: {config.env} has no expert to learn from; for example {others} have one")
         self.learner: MetaLearner = make_learner(config, self._distribution)
         self.interface = Interface.of(self._distribution, self._distribution.horizon)
         self.has_success = self._distribution.has_success
+        shown = config.algorithm.shown
+        self._shown = None if shown is None else read_demonstrations(shown, self.interface)
 
     def source(self) -> Source:
         """See `Problem.source`.
@@ -67,7 +74,10 @@ class Environments:
             ConfigError: something cannot be sent to another process; no Ray cluster, or a too small one.
         """
         c = self._config
-        work = self._distribution, self.learner, Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards)
+        plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards, c.algorithm.taught_for)
+        if self._shown:
+            return FromDemonstrations(self._shown, self.learner, plan)
+        work = self._distribution, self.learner, plan
         if not c.workers:
             return InProcess(*work)
         tries = 1 if c.on_worker_failure == "raise" else TRIES
@@ -79,7 +89,8 @@ class Environments:
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Problem.fingerprint`."""
-        return self._distribution.fingerprint()
+        shown = {DEMONSTRATIONS: self._shown.describe()} if self._shown else {}
+        return self._distribution.fingerprint() | shown
 
 
 class LabelledExamples:

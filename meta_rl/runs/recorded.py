@@ -16,6 +16,8 @@ FINGERPRINT = "task_distribution"
 """Key of the fingerprint of the training tasks in ``environment.json`` and in the manifest of an exported agent."""
 UNCOMPARED = {*PACKAGES, "engine", "name", "source"}
 """Keys of fingerprints that may change: versions, who steps the environments, names, and where data lies."""
+DEMONSTRATIONS = "demonstrations"
+"""Key of what is known of the demonstrations that a run learns from, in a fingerprint."""
 DIGEST = "sha256"
 """Key of the digest of all data in a fingerprint."""
 SHOWN = 60
@@ -90,6 +92,8 @@ def check_resumed(config: TrainConfig, fingerprint: Mapping[str, Any], interface
     changes = list(differing(recorded, fingerprint))
     changes += differing_interfaces(before, interface) if before else []
     option, what = ("--data", config.fewshot.data) if DIGEST in fingerprint else ("--env", config.env)
+    if changes and all(change.startswith(f"{DEMONSTRATIONS}.") for change in changes):
+        option, what = f"--{DEMONSTRATIONS}", config.algorithm.shown or ""
     refuse_changes(option, what or config.env, changes)
     old, new = (absolute_data(c).fewshot.data for c in (load_config(config.path / "config.json"), config))
     if old != new and DIGEST not in recorded:

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from envs import NonFiniteError, Task, TaskDistribution
 from meta_rl.algorithms.base import MetaLearner
@@ -23,6 +24,7 @@ from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.threads import one_thread
 from meta_rl.core.types import MetaBatch, missing_in_all
 from meta_rl.core.weights import Weights
+from meta_rl.maths.schedules import linear
 from meta_rl.sources.collect import BeforeStep, Envs, Shard, Streams, envs_per_task, make_envs, sample_shard
 
 MAX_DISCARDED = 0.05
@@ -85,16 +87,28 @@ class Plan(NamedTuple):
         episodes_per_task: episodes per task and stage (gradient-based learners), or per trial (RL2).
         seed: all randomness derives from (seed, iteration).
         shards: parts of the meta-batch, at most one per task.
+        taught_for: iterations after which no expert acts any more; it labels what the learner does. None: nobody asks
+            it (see `AlgorithmConfig.taught_for`).
     """
 
     meta_batch_size: int
     episodes_per_task: int
     seed: int
     shards: int = 1
+    taught_for: int | None = None
 
     def tasks(self, distribution: TaskDistribution, iteration: int) -> list[Task]:
         """The tasks of the whole meta-batch."""
         return distribution.sample(generator(self.seed, Purpose.TRAIN_TASKS, iteration), self.meta_batch_size)
+
+    def taught(self, iteration: int, indices: Sequence[int]) -> NDArray[np.bool_] | None:
+        """The tasks at `indices` of the meta-batch in which the expert acts, ``[task]``: all in iteration 0, fewer with
+        each, none from `taught_for` on. None: there are no labels either."""
+        if self.taught_for is None:
+            return None
+        share = linear(1.0, 0.0, iteration, self.taught_for) if self.taught_for else 0.0
+        draws = (generator(self.seed, Purpose.EXPERT, iteration, task).random() for task in indices)
+        return np.array([draw < share for draw in draws])
 
     def indices(self, shard: int) -> range:
         """Positions in the meta-batch of a shard's tasks. Sizes differ by one at most."""
@@ -140,6 +154,7 @@ class Sampler:
                 plan.episodes_per_task,
                 streams,
                 before_step,
+                plan.taught(iteration, indices),
             )
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from envs import NonFiniteError, Task, TaskDistribution, TaskVectorEnv
 from meta_rl.algorithms.base import Actor, MetaLearner, Noise, draw_noise
 from meta_rl.core import normaliser
-from meta_rl.core.interface import to_env
+from meta_rl.core.interface import from_env, to_env
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator, integer
 from meta_rl.core.types import MetaBatch, Rollout, missing_in_all
@@ -92,6 +92,7 @@ def rollout(
     before_step: Callable[[int, NDArray[Any]], None] | None = None,
     after_step: AfterStep | None = None,
     discard: bool = False,
+    taught: NDArray[np.bool_] | None = None,
 ) -> Rollout:
     """One episode in every environment.
 
@@ -102,19 +103,21 @@ def rollout(
         before_step: called before every step, with time and the actions that are sent ``[task, env, ...]``.
         after_step: called after resets and steps; `meta_rl.evaluation.recording` does so.
         discard: leave out an episode in which an observation or reward is not finite, instead of raising.
+        taught: ``[task]``: the expert labels all steps, and acts in these tasks in the actor's place. None: there is no
+            expert, or nobody asks.
     Returns:
         What learners read: discrete actions are counted from 0, as policies answer them (see `as_sent`).
     Raises:
         NonFiniteError: an action is not finite; or an observation or reward is not, unless `discard`.
     """
     if not isinstance(env, InTurn):
-        return _rollout(env, actor, noise, seeds, before_step, after_step, discard)
+        return _rollout(env, actor, noise, seeds, before_step, after_step, discard, taught)
     episodes = []
     for k in range(env.envs_per_task):
         drawn = None if noise is None else noise[:, k : k + 1]
         told = None if after_step is None else functools.partial(after_step, turn=k)
         mine = copy.copy(actor)  # a memory begins each episode as the first
-        episodes.append(_rollout(env.env, mine, drawn, env.seeds(seeds, k), before_step, told, discard))
+        episodes.append(_rollout(env.env, mine, drawn, env.seeds(seeds, k), before_step, told, discard, taught))
     return join_rollouts(episodes)
 
 
@@ -133,12 +136,14 @@ def _rollout(
     before_step: Callable[[int, NDArray[Any]], None] | None,
     after_step: AfterStep | None,
     discard: bool,
+    taught: NDArray[np.bool_] | None,
 ) -> Rollout:
     """See `rollout`."""
     shape = (*env.shape, env.horizon)
     discrete = isinstance(env.action_space, gym.spaces.Discrete)
     observation = np.zeros((*shape, *env.observation_space.shape), np.float32)
     action: NDArray[Any] = np.zeros((*shape, *env.action_space.shape), np.int64 if discrete else np.float32)
+    label = action if taught is None else np.zeros_like(action)
     reward = np.zeros(shape, np.float32)
     valid, success = np.zeros(shape, bool), np.zeros(shape, bool)
     lost = np.zeros(env.shape, bool)
@@ -169,6 +174,10 @@ def _rollout(
         observation[:, :, t] = current  # [task, env, obs]
         # [task, env, *action] at observations [task, env, obs] and noise [task, env, *noise_shape].
         action[:, :, t] = actor.act(observation[:, :, t], None if noise is None else noise[:, :, t])
+        if taught is not None:
+            label[:, :, t] = expert_labels(env, observation[:, :, t])
+            if taught.any():
+                action[:, :, t] = actor.instead(label[:, :, t], taught)  # type: ignore[attr-defined]
         valid[:, :, t] = active  # [task, env]
         sent = np.ascontiguousarray(to_env(env.action_space, action[:, :, t]))
         if before_step is not None:
@@ -192,12 +201,25 @@ def _rollout(
     mean_reward = reward if mean is None else np.where(valid, mean, 0).astype(np.float32)  # [task, env, time]
     ends = terminated & ~lost, last  # [task, env], [task, env, obs]
     told = tuple(discarded), env.missing_success
-    return Rollout(observation, action, reward, valid, success, *ends, mean_reward, *told)
+    return Rollout(observation, action, reward, valid, success, *ends, mean_reward, label, *told)
+
+
+def expert_labels(env: TaskVectorEnv, observation: NDArray[Any]) -> NDArray[Any]:
+    """The expert's actions at `observation` ``[task, env, obs]``, as policies answer them.
+
+    Raises:
+        RuntimeError: the tasks have no expert; the config was not checked.
+    """
+    action = env.expert_action(observation)
+    if action is None:
+        raise RuntimeError("no expert knows these tasks")
+    return np.asarray(from_env(env.action_space, action))
 
 
 def as_sent(recorded: Rollout, env: Envs) -> Rollout:
     """A rollout with the actions as `env` was sent them, for people and files; learners read it as it was recorded."""
-    return recorded._replace(action=to_env(env.action_space, recorded.action))
+    sent = (to_env(env.action_space, action) for action in (recorded.action, recorded.label))
+    return recorded._replace(**dict(zip(("action", "label"), sent, strict=True)))
 
 
 def where_non_finite(env: TaskVectorEnv, observation: NDArray[Any], reward: NDArray[Any]) -> NDArray[np.bool_]:
@@ -255,10 +277,14 @@ def sample_shard(
     episodes_per_task: int,
     streams: Streams,
     before_step: BeforeStep | None = None,
+    taught: NDArray[np.bool_] | None = None,
 ) -> Shard:
     """Support rollouts with an adaptation after each, then the query rollout.
 
     A pure function of its arguments: `task_indices` (positions in the meta-batch) key the random streams.
+
+    Args:
+        taught: see `rollout`; for all stages.
 
     Raises:
         NonFiniteError: an action is not finite, or nothing is left of a task's episodes to adapt on or to judge by.
@@ -272,7 +298,8 @@ def sample_shard(
         noise = streams.action_noise(stage, task_indices, env, learner.policy)
         actor = learner.actor(adapted)
         before = None if before_step is None else functools.partial(before_step, stage)
-        recorded = rollout(env, actor, noise, streams.env_seeds(stage, task_indices), before, discard=True)
+        seeds = streams.env_seeds(stage, task_indices)
+        recorded = rollout(env, actor, noise, seeds, before, discard=True, taught=taught)
         # Learners with a memory go on without a lost episode; a gradient step needs at least one per task.
         if learner.episodes_at_once and not recorded.valid.any((1, 2)).all():  # [task]
             raise NonFiniteError(f"every episode of a task had a {recorded.discarded[0]}")
@@ -280,13 +307,23 @@ def sample_shard(
         batches.append(learner.prepare(adapted, recorded))
         if stage < stages - 1:  # the last rollout is the query, which nothing adapts on
             adapted = learner.adapt(adapted, batches[-1], actor)
+    return shard_of(batches, rollouts, bool(weights.statistics))
+
+
+def shard_of(batches: Sequence[Any], rollouts: Sequence[Rollout], normalised: bool) -> Shard:
+    """The shard of these stages.
+
+    Args:
+        batches: what the learner's `prepare` made of the rollouts.
+        normalised: measure the observations.
+    """
     return Shard(
         MetaBatch(tuple(batches[:-1]), batches[-1]),
         np.stack([r.returns for r in rollouts], 1),  # [task, stage, env]
         np.stack([r.solved for r in rollouts], 1),  # [task, stage, env]
         sum(r.env_steps for r in rollouts),
         tuple(problem for r in rollouts for problem in r.discarded),
-        normaliser.measure([(r.observation, r.valid) for r in rollouts]) if weights.statistics else (),
+        normaliser.measure([(r.observation, r.valid) for r in rollouts]) if normalised else (),
         missing_in_all(r.missing_success for r in rollouts),
     )
 

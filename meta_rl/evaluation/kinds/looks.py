@@ -24,6 +24,8 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("reptile", "reptile-supervised"), (PURPLE, "D")),
     "rl2": (GREEN, "^"),
     "rl2-gru": (GREEN, "v"),
+    "dagger": (PURPLE, "P"),
+    "bc": (PURPLE, "X"),
     "multitask-trpo": (ORANGE, "s"),
     "multitask-ppo": (VERMILION, "s"),
     "meta-lstm": (GREEN, "^"),

@@ -383,15 +383,17 @@ def test_a_goal_that_is_met_pays_a_bonus_to_the_losses_alone(bonus: float) -> No
     reward = rng.normal(size=shape).astype(np.float32)
     success = np.broadcast_to([False, False, True, True], shape).copy()
     observation = rng.normal(size=(*shape, *OBSERVATION.shape)).astype(np.float32)
+    action = rng.normal(size=(*shape, *CONTINUOUS.shape)).astype(np.float32)
     rollout = Rollout(
         observation,
-        rng.normal(size=(*shape, *CONTINUOUS.shape)).astype(np.float32),
+        action,
         reward,
         np.ones(shape, bool),
         success,
         np.zeros(shape[:2], bool),
         observation[:, :, -1],
         reward,
+        action,
         (),
     )
     episode = learner.prepare(learner.start(weights, 2), rollout)

@@ -124,7 +124,8 @@ class Training:
     def __init__(self, recipe: str, normalised: bool = False) -> None:
         self.distribution = envs.make("navigation", horizon=20)
         self.learner, _ = learner_of(recipe, self.distribution, normalised)
-        self.shards, self.state = self.run(InProcess(self.distribution, self.learner, PLAN))
+        self.plan = PLAN._replace(taught_for=default_config(recipe, "navigation").algorithm.taught_for)
+        self.shards, self.state = self.run(InProcess(self.distribution, self.learner, self.plan))
 
     def run(self, source: Source) -> tuple[list[Any], TrainState]:
         state, shards = self.learner.init(), []
@@ -145,12 +146,12 @@ class Training:
         assert source.restarts == 0
 
 
-@pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2"])
+@pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2", "dagger"])
 def test_one_two_and_four_workers_train_to_the_same_bits_as_one_process(recipe: str) -> None:
     training = Training(recipe, normalised=recipe != "reptile")
     assert any(not torch.equal(p, training.learner.init().params[name]) for name, p in training.state.params.items())
     for workers in (1, 2, 4):
-        training.check(Processes(training.distribution, training.learner, PLAN, workers))
+        training.check(Processes(training.distribution, training.learner, training.plan, workers))
 
 
 @pytest.mark.parametrize(

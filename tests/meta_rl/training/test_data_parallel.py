@@ -49,6 +49,7 @@ CASES = {
         "algorithm.minibatches": 4,
         "algorithm.target_kl": 1e-4,
     },
+    "dagger": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20, **NORMALISED},
     "metasgd-trpo": {"algorithm.cg_iters": 4},
     "reptile": {
         "algorithm.meta_optimizer": "adam",

@@ -1,0 +1,142 @@
+"""``meta-rl demonstrate``: episodes of the expert of a task distribution, to learn from."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+import envs
+from envs import Task, TaskDistribution
+from meta_rl.core.interface import INTERFACE, Interface
+from meta_rl.core.seeding import Purpose
+from meta_rl.errors import ConfigError, Say
+from meta_rl.evaluation.episodes import test_tasks
+from meta_rl.evaluation.recording import Recorder, Recording
+from meta_rl.handover.minari import check_minari, to_minari
+from meta_rl.handover.options import DemonstrateConfig
+from meta_rl.runs.display import Display
+from meta_rl.runs.recorded import FINGERPRINT
+from meta_rl.sources.collect import Envs, InTurn, Streams, as_sent, expert_labels, make_envs, rollout
+
+AT_ONCE = 10
+"""Tasks played in one batch of environments."""
+
+
+class Expert:
+    """An actor (`meta_rl.algorithms.base.Actor`): the expert of the tasks that `env` holds, with a trembling hand.
+
+    Args:
+        spread: standard deviation of the noise that is added to each action, in its units.
+    """
+
+    noise_kind = "normal"
+
+    def __init__(self, env: Envs, spread: float) -> None:
+        self._env = env.env if isinstance(env, InTurn) else env
+        self._space, self._spread = env.action_space, spread
+        assert self._space.shape is not None
+        self.noise_shape: tuple[int, ...] = self._space.shape
+
+    def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
+        """Nothing to forget."""
+
+    def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
+        """See `Actor.act`; noise leaves no action outside of its space."""
+        action = expert_labels(self._env, observation)
+        if noise is None or not isinstance(self._space, gym.spaces.Box):
+            return action
+        return np.clip(action + self._spread * noise, self._space.low, self._space.high).astype(action.dtype)
+
+    def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
+        """Nothing to remember."""
+
+
+def demonstrate(options: DemonstrateConfig, distribution: TaskDistribution, say: Say = print) -> Path:
+    """Play the expert and write the .npz file, whose path is returned, and the Minari data set.
+
+    Raises:
+        ConfigError: nobody knows these tasks; the file exists or its folder does not; noise that actions cannot have.
+    """
+    out = Path(options.out)
+    check(options, distribution)
+    tasks = test_tasks(distribution, options.tasks, options.seed)
+    recording = play(distribution, tasks, options, Display.of(say))
+    recording.save(out)
+    solved = f"success {recording.success.any(-1).mean():.1%}, " if distribution.has_success else ""
+    say(
+        f"{recording.returns.size} episodes of {len(tasks)} tasks: {solved}return {recording.returns.mean():.2f}: {out}"
+    )
+    if options.minari:
+        interface = Interface.of(distribution, distribution.horizon)
+        say(f"Minari data set {options.minari}: {to_minari(recording, interface, options.minari)}")
+    return out
+
+
+def check(options: DemonstrateConfig, distribution: TaskDistribution) -> None:
+    """Refuse what could only fail after the episodes were played; see `demonstrate`."""
+    if not distribution.has_expert:
+        others = ", ".join(envs.with_expert())
+        raise ConfigError(f"ENV: {distribution.name} has no expert; for example {others} have one")
+    if not options.out:
+        raise ConfigError("--out: name the file to write, as in --out demonstrations.npz")
+    if Path(options.out).exists():
+        raise ConfigError(f"--out: {options.out} exists; valid: a new file")
+    if not Path(options.out).parent.is_dir():
+        raise ConfigError(f"--out: there is no folder {Path(options.out).parent}")
+    for name, least in (("episodes", 1), ("tasks", 0), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise ConfigError(f"--{name}: must be at least {least}, got {getattr(options, name)}")
+    if not (options.noise >= 0 and math.isfinite(options.noise)):
+        raise ConfigError(f"--noise: must be at least 0 and finite, got {options.noise:g}")
+    if options.noise and not isinstance(distribution.action_space, gym.spaces.Box):
+        raise ConfigError(f"--noise: {distribution.name} has discrete actions, got {options.noise:g}; valid: 0")
+    if options.minari:
+        check_minari(options.minari)
+
+
+def play(
+    distribution: TaskDistribution, tasks: list[Task], options: DemonstrateConfig, display: Display | None = None
+) -> Recording:
+    """The expert's episodes of `tasks`, with what it would have done beside what was done."""
+    recorder, streams = Recorder(labels=True), Streams(options.seed, 0, Purpose.EXPERT, Purpose.TRAIN_ENV)
+    with (display or Display(bars=False)).bar("playing", len(tasks)) as bar:
+        for start in range(0, len(tasks), AT_ONCE):
+            chosen = tasks[start : start + AT_ONCE]
+            positions = range(start, start + len(chosen))
+            env = make_envs(distribution, len(chosen), options.episodes)
+            try:
+                env.set_tasks(chosen)
+                expert = Expert(env, options.noise)
+                noise = streams.action_noise(0, positions, env, expert) if options.noise else None
+                seeds, nobody = streams.env_seeds(0, positions), np.zeros(len(chosen), bool)
+                recorder.begin(positions, range(len(chosen)), 0)
+                played = rollout(env, expert, noise, seeds, after_step=recorder.after_step, taught=nobody)
+                recorder.end(as_sent(played, env))
+            finally:
+                env.close()
+            bar.advance(len(chosen))
+    return recorder.recording(about(distribution, options), tasks)
+
+
+def about(distribution: TaskDistribution, options: DemonstrateConfig) -> dict[str, Any]:
+    """`Recording.about`, and what identifies the tasks and the spaces."""
+    return {
+        "recipe": "expert",
+        "env": distribution.name,
+        "seed": options.seed,
+        "iteration": 0,
+        "split": distribution.split,
+        "multitask": distribution.multitask,
+        "protocol": {"adaptation_episodes": 1},
+        "memory": True,
+        "gradient_steps": 0,
+        "has_success": distribution.has_success,
+        "noise": options.noise,
+        FINGERPRINT: distribution.fingerprint(),
+        INTERFACE: Interface.of(distribution, distribution.horizon).to_dict(),
+    }
