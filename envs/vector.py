@@ -28,6 +28,10 @@ ASKS_RESET = "the environment must read its task from reset(options={'task': vec
 LIKE_SET_TASK = re.compile(r"(?!_|get)(\w*task\w*|(re)?set_?(goal|params?|context|mdp))", re.IGNORECASE)
 
 
+Expert = Callable[[NDArray[Any], NDArray[np.float64]], Any]
+"""The action at an observation ``[obs]`` by somebody who knows the numbers of the task ``[task_dim]``."""
+
+
 class EnvError(RuntimeError):
     """An environment raised an error of its own, which is the cause of this one, or returned what gymnasium's do not;
     the message says where, and what may help."""
@@ -102,6 +106,7 @@ class GymDistribution(GivenTasks):
             are drawn instead of `sample_vector`, and an evaluation takes all of them.
         in_turn: play the episodes of a task one after another in one object of the environment, instead of side by side
             in as many objects.
+        expert: for learners that imitate: the action at an observation, from the numbers of the task.
 
     Raises:
         TypeError: `make_env` makes no environment, or one whose spaces no learner takes.
@@ -122,6 +127,7 @@ class GymDistribution(GivenTasks):
         success_key: str | None = "success",
         tasks: TaskLists | None = None,
         in_turn: bool = False,
+        expert: Expert | None = None,
     ) -> None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {horizon}")
@@ -129,6 +135,7 @@ class GymDistribution(GivenTasks):
         self.horizon, self.make_env = horizon, make_env
         self.deterministic, self.success_key = deterministic, success_key
         self.has_success, self.in_turn = success_key is not None, in_turn
+        self.expert, self.has_expert = expert, expert is not None
         probe = make_env()
         if not isinstance(probe, gym.Env):
             raise TypeError(f"{name}: make_env must return a gymnasium.Env, got {type(probe).__name__}")
@@ -142,19 +149,26 @@ class GymDistribution(GivenTasks):
     def make(self, num_tasks: int, envs_per_task: int) -> TaskVectorEnv:
         """``num_tasks * envs_per_task`` objects of the environment, stepped one after another."""
         grid = [[self.make_env() for _ in range(envs_per_task)] for _ in range(num_tasks)]
-        return GymVectorEnv(grid, self.name, self.horizon, self.success_key)
+        return GymVectorEnv(grid, self.name, self.horizon, self.success_key, self.expert)
 
 
 class GymVectorEnv(TaskVectorEnv):
     """A `TaskVectorEnv` over separate `gymnasium.Env` objects, ``grid[task][env]``."""
 
-    def __init__(self, grid: list[list[gym.Env[Any, Any]]], family: str, horizon: int, success_key: str | None) -> None:
+    def __init__(
+        self,
+        grid: list[list[gym.Env[Any, Any]]],
+        family: str,
+        horizon: int,
+        success_key: str | None,
+        expert: Expert | None = None,
+    ) -> None:
         first: Any = grid[0][0]
         super().__init__(len(grid), len(grid[0]), first.observation_space, clipped_space(first), horizon)
         self._family, self._envs, self._success_key = family, grid, success_key
         self._reader = Reader(self.observation_space, success_key or "")
         self._has_set_task = first.has_wrapper_attr("set_task")
-        self._advice = ""
+        self._advice, self._expert = "", expert
 
     @property
     def missing_success(self) -> str:
@@ -169,6 +183,25 @@ class GymVectorEnv(TaskVectorEnv):
         except Exception:  # a property that is not there yet, a list of lists: nothing that can be drawn
             return np.zeros(0)
         return state.astype(np.float64).reshape(-1) if state.dtype.kind in "fiu" else np.zeros(0)
+
+    def expert_action(self, observation: Float) -> NDArray[Any] | None:
+        """See `TaskVectorEnv.expert_action`: the user's function, and its answers cut off at the bounds of a box.
+
+        Raises:
+            EnvError: it raises an error, or answers with what is no action.
+        """
+        if self._expert is None:
+            return None
+        space: Any = self.action_space
+        chosen = np.zeros((*observation.shape[:-1], *space.shape), space.dtype)
+        for place in np.ndindex(observation.shape[:-1]):
+            vector = self.tasks[place[0]].array
+            try:
+                chosen[place] = np.asarray(self._expert(observation[place].copy(), vector)).reshape(space.shape)
+            except Exception as error:
+                where = f"task {self.tasks[place[0]].to_json()}, expert(observation, vector)"
+                raise EnvError(f"{where}: {_in_words(error)}; valid: an action of {space}") from error
+        return np.clip(chosen, space.low, space.high) if isinstance(space, gym.spaces.Box) else chosen
 
     def _set_tasks(self, tasks: list[Task]) -> None:
         for task in tasks:
@@ -251,7 +284,7 @@ class GymVectorEnv(TaskVectorEnv):
 
     def _twin(self) -> GymVectorEnv:
         grid = [[self._copied(env) for env in row] for row in self._envs]
-        return GymVectorEnv(grid, self._family, self.horizon, self._success_key)
+        return GymVectorEnv(grid, self._family, self.horizon, self._success_key, self._expert)
 
     def _close(self) -> None:
         for row in self._envs:

@@ -65,6 +65,14 @@ for family, (maml, reptile, rl2) in {
         EXPERIMENTS[family].rows["maml-trpo"] = (maml * MILLION, [*SMALL_BATCHES, "--inner-lr", "0.03"])
         sooner = ["--init-std", "0.7", "--gae-lambda", "0.99"]
         EXPERIMENTS[family].rows["multitask-trpo"] = (multitask * MILLION, [*SMALL_BATCHES, *sooner])
+# An expert shows what is to be done; RL2 goes on from there. In millions of env steps.
+for family, (dagger, rl2) in {"push": (0.9, 1), "pick-place": (1, 0), "door-open": (0.3, 0)}.items():
+    EXPERIMENTS[f"dagger-{family}"] = Experiment(
+        f"metaworld/ml1-{family}-v3",
+        1,
+        {"dagger": (int(dagger * MILLION), [])} | ({"rl2": (int((dagger + rl2) * MILLION), [])} if rl2 else {}),
+        {"rl2": "dagger"} if rl2 else {},
+    )
 STOCK = ["--stock-goals", "10"]
 EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo", "rl2"), (20 * MILLION, STOCK)))
 BONUS = ["--success-bonus", "10"]

@@ -30,6 +30,9 @@ from tests.test_commands import ROOT, script
         ("reach", "reptile", 27),  # 2,030,000 / (10 x 5 x 500 x 3)
         ("door-open", "rl2", 133),
         ("pick-place", "rl2", 666),
+        ("dagger-push", "dagger", 60),  # 900,000 / (10 trials x 3 episodes x 500)
+        ("dagger-push", "rl2", 66),  # (1,900,000 - 900,000) / (10 x 3 x 500)
+        ("dagger-door-open", "dagger", 20),
         ("ml10", "maml-trpo", 100),  # 20,000,000 / (20 x 10 x 500 x 2)
         ("ml10", "rl2", 444),  # 20,000,000 / (30 x 3 x 500)
         ("navigation", "multitask-trpo", 160),  # 6,400,000 / (20 x 20 x 100)

@@ -39,7 +39,7 @@ from meta_rl.maths.schedules import linear
 from meta_rl.maths.sequences import last_steps
 from meta_rl.networks.recurrent import RecurrentPolicy
 
-TERMS = ("update/loss", "update/value_loss", "imitation/error")
+LESSON_TERMS = ("update/loss", "update/value_loss", "imitation/error")
 """Metrics of a minibatch."""
 
 
@@ -103,7 +103,7 @@ class Imitator(RecurrentLearner):
         taken = self.take_steps(
             adam,
             self._minibatches(rows, trials, state.iteration),
-            lambda params, part: self.gradient_of(params, part, self.loss, TERMS),
+            lambda params, part: self.gradient_of(params, part, self.loss, LESSON_TERMS),
         )
         first, last = taken.steps[0], taken.steps[-1]
         metrics = {
@@ -148,4 +148,4 @@ class Imitator(RecurrentLearner):
             off = (distribution.mode() - rows.label).abs()  # [row, time, *action]
             off = off.mean(-1) if off.is_floating_point() else (off > 0).to(rows.weight.dtype)
             error = losses.weighted_mean(off, rows.weight)
-        return loss, dict(zip(TERMS, (loss, value_loss, error), strict=True))
+        return loss, dict(zip(LESSON_TERMS, (loss, value_loss, error), strict=True))

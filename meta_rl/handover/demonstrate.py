@@ -65,7 +65,7 @@ def demonstrate(options: DemonstrateConfig, distribution: TaskDistribution, say:
     out = Path(options.out)
     check(options, distribution)
     tasks = test_tasks(distribution, options.tasks, options.seed)
-    recording = play(distribution, tasks, options, Display.of(say))
+    recording = perform(distribution, tasks, options, Display.of(say))
     recording.save(out)
     solved = f"success {recording.success.any(-1).mean():.1%}, " if distribution.has_success else ""
     say(
@@ -99,7 +99,7 @@ def check(options: DemonstrateConfig, distribution: TaskDistribution) -> None:
         check_minari(options.minari)
 
 
-def play(
+def perform(
     distribution: TaskDistribution, tasks: list[Task], options: DemonstrateConfig, display: Display | None = None
 ) -> Recording:
     """The expert's episodes of `tasks`, with what it would have done beside what was done."""
@@ -120,10 +120,10 @@ def play(
             finally:
                 env.close()
             bar.advance(len(chosen))
-    return recorder.recording(about(distribution, options), tasks)
+    return recorder.recording(circumstances(distribution, options), tasks)
 
 
-def about(distribution: TaskDistribution, options: DemonstrateConfig) -> dict[str, Any]:
+def circumstances(distribution: TaskDistribution, options: DemonstrateConfig) -> dict[str, Any]:
     """`Recording.about`, and what identifies the tasks and the spaces."""
     return {
         "recipe": "expert",

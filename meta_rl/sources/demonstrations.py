@@ -46,7 +46,8 @@ class Demonstrations(NamedTuple):
     """All that was shown."""
 
     episodes: dict[Task, list[Demonstration]]
-    """Of each task, in the order in which they were played; one task where it is not known which there were."""
+    """The episodes of each task, in the order in which they were played. Where it is not known which tasks there were,
+    all are of one."""
     digest: str
     """sha256 of all of it."""
 

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs import EnvError, SingleEnv, Task
+from envs import EnvError, SingleEnv, Task, check
 from envs.vector import GymDistribution
 
 
@@ -318,3 +318,56 @@ def test_an_action_outside_its_bounds_is_shown_where_a_step_goes_wrong() -> None
 def test_a_state_that_is_not_made_of_numbers_counts_as_none(state: Any) -> None:
     with lines(type("Stated", (Line,), {"state": state})).make(1, 1) as env:
         assert env.state(0, 0).shape == (0,)
+
+
+def held(observation: Any, vector: Any) -> Any:
+    return [float(vector[0] - observation[0])]
+
+
+def test_an_expert_of_ones_own() -> None:
+    """It is told the numbers of the task, and cut off at the bounds."""
+    distribution = GymDistribution("mine", Pointed, lambda rng: rng.uniform(-3, 3, 1), 5, expert=held)
+    check(distribution)
+    assert distribution.has_expert
+    with distribution.make(2, 1) as env:
+        env.set_tasks([Task("mine", (0.5,)), Task("mine", (3.0,))])
+        seen = np.array([[[[0.25], [0.0]]], [[[2.5], [0.0]]]])
+        action = env.expert_action(seen)
+        assert action is not None
+        np.testing.assert_allclose(action[..., 0], [[[0.25, 0.5]], [[0.5, 1.0]]])
+
+
+@pytest.mark.parametrize(
+    ("expert", "said"),
+    [
+        (lambda o, v: [1.0, 2.0], "ValueError"),
+        (lambda o, v: o.nothing, "AttributeError"),
+        (lambda o, v: "x", "ValueError"),
+    ],
+)
+def test_an_expert_that_is_wrong(expert: Any, said: str) -> None:
+    with GymDistribution("mine", Pointed, lambda rng: [0.5], 5, expert=expert).make(1, 1) as env:
+        env.set_tasks([Task("mine", (0.5,))])
+        with pytest.raises(EnvError, match=rf"expert\(observation, vector\): {said}.*valid: an action of Box"):
+            env.expert_action(np.zeros((1, 1, 1)))
+
+
+class Pointed(gym.Env):
+    """Moves by what it is told; pays for being near the number of its task."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    action_space = gym.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    goal = 0.0
+
+    def set_task(self, vector):
+        self.goal = float(vector[0])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = self.np_random.uniform(-0.1, 0.1, 1)
+        return self.place.copy(), {}
+
+    def step(self, action):
+        self.place = self.place + np.clip(action, -1, 1)
+        near = abs(float(self.place[0]) - self.goal)
+        return self.place.copy(), -near, False, False, {"success": near < 0.1}

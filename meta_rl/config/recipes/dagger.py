@@ -99,7 +99,7 @@ _SHARED = ("network.", "evaluate.", "meta_batch_size", "episodes_per_task", "alg
 
 
 def _as_rl2(changes: dict[str, Any]) -> dict[str, Any]:
-    """Of RL^2's settings those of its network, its trials and what it reads: RL^2 can begin with what was imitated."""
+    """The settings of RL^2's network, its trials and what it reads: with the same, RL^2 can begin with a student."""
     return {path: value for path, value in changes.items() if path.startswith(_SHARED)}
 
 
