@@ -36,9 +36,9 @@ def tasks(recipe: str) -> str:
 
 
 def twins() -> list[tuple[str, str]]:
-    """Every two recipes that share a learner."""
-    rows = RECIPES.items()
-    return [(a, b) for (a, one), (b, other) in itertools.permutations(rows, 2) if one.learner == other.learner]
+    """Every two recipes that share a learner and its settings."""
+    kinds = [(name, (row.learner, type(row.algorithm))) for name, row in RECIPES.items()]
+    return [(a, b) for (a, one), (b, other) in itertools.permutations(kinds, 2) if one == other]
 
 
 @pytest.mark.parametrize(("mine", "name"), twins())
