@@ -12,6 +12,7 @@ from envs.moments import Moment
 from envs.names import UnknownNameError, closest
 from envs.own import Origin, is_own
 from envs.registry import (
+    about,
     check_name,
     families,
     list_names,
@@ -50,6 +51,7 @@ __all__ = [
     "Track",
     "UnknownNameError",
     "VariedDynamics",
+    "about",
     "check",
     "check_name",
     "closest",

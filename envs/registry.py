@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+from envs import about as words
 from envs import dynamics
 from envs.api import TaskDistribution
 from envs.locomotion.presets import PRESETS
@@ -34,6 +35,7 @@ class Entry:
         options: see the function `options`.
         own: ``module:object`` that was registered, if it is nobody's but the user's and can be imported.
         rigid: it is known that its tasks cannot have dynamics of their own.
+        about: see the function `about`; takes what a run has chosen (`options`).
     """
 
     maker: Maker
@@ -42,6 +44,7 @@ class Entry:
     options: tuple[str, ...] = ()
     own: str = ""
     rigid: bool = False
+    about: Callable[..., str] = lambda **_: ""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,9 @@ class Row:
     listed: Sequence[str] = ("",)
 
 
-def _single(maker: Maker, own: str = "", rigid: bool = False) -> Row:
+def _single(maker: Maker, own: str = "", rigid: bool = False, about: str = "") -> Row:
     """The row of one name, which is the key."""
-    return Row(lambda rest: None if rest else Entry(maker, own=own, rigid=rigid))
+    return Row(lambda rest: None if rest else Entry(maker, own=own, rigid=rigid, about=lambda **_: about))
 
 
 def _navigation(split: str, **options: Any) -> TaskDistribution:
@@ -99,7 +102,8 @@ def _read_bandit(rest: str) -> Entry:
     if not sizes:
         name = f"bandit{rest}"
         raise UnknownNameError(f"bad bandit {name!r}: write bandit/kARMS-nPULLS, both at least 1, like bandit/k5-n10")
-    return Entry(partial(_bandit, int(sizes[1]), int(sizes[2])), rigid=True)
+    arms, pulls = int(sizes[1]), int(sizes[2])
+    return Entry(partial(_bandit, arms, pulls), rigid=True, about=lambda **_: words.bandit(arms, pulls))
 
 
 def _metaworld(name: str, split: str, **options: Any) -> TaskDistribution:
@@ -113,14 +117,21 @@ def _read_metaworld(rest: str) -> Entry:
     name = rest.removeprefix("/")
     benchmark = benchmarks.parse(name)
     stock = () if benchmark.multitask else benchmark.stock
-    return Entry(partial(_metaworld, name), benchmark.families, stock, benchmarks.OPTIONS)
+
+    def about(goal_visible: bool | None = None, **_: Any) -> str:
+        return words.metaworld(benchmark, goal_visible)
+
+    return Entry(partial(_metaworld, name), benchmark.families, stock, benchmarks.OPTIONS, about=about)
 
 
 TABLE: dict[str, Row] = {
-    "navigation": _single(_navigation, rigid=True),
-    "tabular": _single(_tabular, rigid=True),
-    **{f"classic/{name}": _single(partial(_classic, name), rigid=True) for name in ("cartpole", "pendulum", "acrobot")},
-    **{name: _single(partial(_locomotion, name)) for name in PRESETS},
+    "navigation": _single(_navigation, rigid=True, about=words.NAVIGATION),
+    "tabular": _single(_tabular, rigid=True, about=words.TABULAR),
+    **{
+        f"classic/{name}": _single(partial(_classic, name), rigid=True, about=about)
+        for name, about in words.CLASSIC.items()
+    },
+    **{name: _single(partial(_locomotion, name), about=words.RUNNERS[name.partition("@")[0]]) for name in PRESETS},
     "bandit": Row(_read_bandit, [f"/k{arms}-n{pulls}" for pulls in (10, 100, 500) for arms in (5, 10, 50)]),
     "metaworld": Row(_read_metaworld, [f"/{name}" for name in benchmarks.list_names()]),
 }
@@ -159,7 +170,21 @@ def _varied(base: str, ranges: str) -> Entry:
     def maker(split: str, **options: Any) -> TaskDistribution:
         return VariedDynamics(entry.maker(split, **options), ranges)
 
-    return Entry(maker, entry.families, options=entry.options)
+    def about(**options: Any) -> str:
+        return f"{entry.about(**options)} {words.DYNAMICS}".strip()
+
+    return Entry(maker, entry.families, options=entry.options, about=about)
+
+
+def about(name: str, **options: Any) -> str:
+    """What the tasks of `name` are, in a sentence or two for people; empty for a user's own.
+
+    Args:
+        options: what a run has chosen (see the function `options`).
+    Raises:
+        UnknownNameError: unknown name.
+    """
+    return _find(name).about(**options)
 
 
 def list_names() -> list[str]:

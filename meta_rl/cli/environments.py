@@ -40,6 +40,8 @@ def environment_lines(names: Sequence[str], seconds: float = 0.0) -> Iterator[st
         observation = "x".join(map(str, train.observation_space.shape))
         row = [name, observation, describe(train.action_space), str(train.horizon), f"{count(train)}/{count(test)}"]
         yield layout.format(*row, *([f"{speed(train, seconds):,.0f}"] if seconds else []))
+    if len(names) == 1 and not seconds and (about := envs.about(names[0])):
+        yield f"\n{about}"
 
 
 def describe(space: gym.spaces.Box | gym.spaces.Discrete) -> str:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from meta_rl.config.recipes.table import DEFAULTS as DEFAULTS
     from meta_rl.config.recipes.table import RECIPES as RECIPES
     from meta_rl.config.recipes.table import register_recipe as register_recipe
+    from meta_rl.config.tasks import about_tasks as about_tasks
     from meta_rl.config.tasks import make_distribution as make_distribution
     from meta_rl.config.train import TrainConfig as TrainConfig
     from meta_rl.config.train import annealing_note as annealing_note
@@ -72,7 +73,7 @@ _NAMES = {
     "recipes.reptile": ("ReptileConfig", "SupervisedReptileConfig"),
     "recipes.rl2": ("Rl2Config",),
     "recipes.table": ("DEFAULTS", "RECIPES", "register_recipe"),
-    "tasks": ("make_distribution",),
+    "tasks": ("about_tasks", "make_distribution"),
     "train": ("TrainConfig", "annealing_note", "default_config", "replace_paths", "settled"),
 }
 """The modules, and what they have."""

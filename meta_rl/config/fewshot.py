@@ -24,6 +24,18 @@ TASK_KINDS: dict[str, bool | None] = {
     "synthetic-ratings": False,
 }
 
+_SEEN = {
+    "omniglot": "hand-written characters",
+    "omniglot-background": "hand-written characters",
+    "omniglot-small1": "hand-written characters",
+    "omniglot-small2": "hand-written characters",
+    "images": "kinds of images",
+    "sinusoid": "a sine wave, of which {shots} points are shown; the network tells the others",
+    "ratings": "a user, of whom {shots} ratings are shown; the network tells the others",
+    "synthetic-ratings": "an invented user, of whom {shots} ratings are shown; the network tells the others",
+}
+"""Kind -> its classes, or what a task is."""
+
 _SIZES = {
     True: r"-([1-9]\d*)way-([1-9]\d*)shot",
     False: r"()-([1-9]\d*)shot",
@@ -61,6 +73,17 @@ def parse_name(name: str) -> FewShotName | None:
             f"--env: {name!r} has one class, so nothing to classify; at least 2 ways, like {example_name(kind)}"
         )
     return FewShotName(kind, ways, int(sizes[2]))
+
+
+def describe_task(name: FewShotName) -> str:
+    """What a task is, in a sentence; empty for a user's own."""
+    seen = _SEEN.get(name.kind)
+    if seen is None:
+        return ""
+    if not name.ways:
+        return f"Every task is {seen.format(shots=name.shots)}."
+    shown = "one picture of each is" if name.shots == 1 else f"{name.shots} pictures of each are"
+    return f"Every task has {name.ways} {seen}, of which {shown} shown; the network tells which a new picture shows."
 
 
 def closest_kind(name: str) -> str | None:

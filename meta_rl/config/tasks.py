@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import envs
+from meta_rl.config import fewshot
 from meta_rl.config.train import TrainConfig
 
 
@@ -13,3 +14,13 @@ def make_distribution(config: TrainConfig, split: str = "train") -> envs.TaskDis
         UnknownNameError: no such distribution or split.
     """
     return envs.make(config.env, split, **config.env_options.given())
+
+
+def about_tasks(config: TrainConfig) -> str:
+    """What the tasks of a run are, in a sentence or two for people; empty for a user's own."""
+    if named := fewshot.parse_name(config.env):
+        return fewshot.describe_task(named)
+    try:
+        return envs.about(config.env, **config.env_options.given())
+    except envs.UnknownNameError:  # somebody else's, or not imported here
+        return ""

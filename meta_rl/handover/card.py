@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from meta_rl.agents.bundle import Bundle
-from meta_rl.config import RECIPES, TrainConfig
+from meta_rl.config import RECIPES, TrainConfig, about_tasks
 from meta_rl.evaluation.record import Files
 from meta_rl.evaluation.scores import Record
 from meta_rl.evaluation.words import counted
@@ -57,6 +57,7 @@ def model_card(
         "",
         f"# {config.recipe} on {config.env}",
         "",
+        *([tasks, ""] if (tasks := about_tasks(config)) else []),
         f"A meta-learned agent: {RECIPES[config.recipe].summary}. Trained for {counted(agent.iteration, 'iteration')}, "
         f"{counted(agent.env_steps, 'env step')}, seed {config.seed}. What a task is, is in `agent.json`; every "
         "option is in `config.json`.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meta_rl.config import RECIPES
+from meta_rl.config import RECIPES, about_tasks
 from meta_rl.errors import Say
 from meta_rl.evaluation.playing import Shown
 from meta_rl.runs.log import read_rows
@@ -42,6 +42,7 @@ def gather(shown: Shown | Begun, replays: Replays, say: Say) -> dict[str, Any]:
     return {
         "eyebrow": f"{config.recipe}, seed {config.seed}",
         "headline": config.env,
+        "about": [about_tasks(config), f"Learner: {RECIPES[config.recipe].summary}."],
         "status": read_standing(run.folder, config).sentence(record.iteration),
         "lede": kind.lede(run, names),
         "stats": kind.stats(run, names),

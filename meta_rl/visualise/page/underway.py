@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from meta_rl.config import RECIPES, about_tasks
 from meta_rl.evaluation.scores import RATES
 from meta_rl.evaluation.words import StageNames, command_line, counted, wrapped
 from meta_rl.runs.log import Row, read_rows
@@ -33,6 +34,7 @@ def gather_begun(run: Begun) -> dict[str, Any]:
     return {
         "eyebrow": f"{config.recipe}, seed {config.seed}",
         "headline": config.env,
+        "about": [about_tasks(config), f"Learner: {RECIPES[config.recipe].summary}."],
         "status": run.standing.sentence(),
         "lede": UNJUDGED + steps,
         "stats": _stats(rows, names) if rows else [],

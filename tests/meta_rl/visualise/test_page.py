@@ -139,6 +139,12 @@ def test_a_cell_opens_its_episode(page: Any, reach: Path, task: int, stage: int)
         assert before == pytest.approx(evaluated["returns"][0][0], rel=1e-4)
 
 
+def test_the_page_says_what_the_tasks_are_and_who_learns_them(page: Any) -> None:
+    tasks, learner = (span.text for span in page.find_elements("css selector", ".about span"))
+    assert tasks.startswith("A robot arm has 2 skills.")
+    assert learner.startswith("Learner: MAML")
+
+
 def test_dragging_turns_the_camera(page: Any) -> None:
     from selenium.webdriver import ActionChains
 
@@ -167,6 +173,7 @@ def test_light_and_dark(page: Any) -> None:
         assert page.execute_script(GROUND) == ground
         for selector in (
             ".eyebrow",
+            ".about",
             ".lede",
             ".stat h2",
             ".stat .quiet",
