@@ -43,6 +43,8 @@ ELSEWHERE = {
     "mymodule:make": "tests/meta_rl/cli/test_own_environments.py",
     "meta-rl export RUN --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl export agents/mine --push-to-hub": "tests/meta_rl/handover/test_export.py",
+    "meta-rl demonstrate ": "tests/meta_rl/handover/test_demonstrate.py",
+    " --demonstrations ": "tests/meta_rl/handover/test_demonstrate.py",
     " --adapted FOLDER": "tests/meta_rl/handover/test_policy.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
     "python scripts/fewshot.py one-shot": "tests/meta_rl/studies/test_one_shot.py",

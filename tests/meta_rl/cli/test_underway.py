@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from meta_rl.algorithms.base import make_learner
 from meta_rl.cli import main, showing
-from meta_rl.config import RECIPES, TrainConfig, default_config, load_config, replace_paths
+from meta_rl.config import RECIPES, TrainConfig, default_config, load_config, make_distribution, replace_paths
 from meta_rl.errors import RunError
 from meta_rl.runs import durable
-from meta_rl.runs.problem import open_problem
 from meta_rl.training.train import train
 from tests.meta_rl.conftest import KINDS
 from tests.meta_rl.training.test_train import assert_same_run
@@ -146,5 +146,5 @@ def test_a_page_that_fails_stops_nothing(tiny: Callable[..., TrainConfig]) -> No
 @pytest.mark.parametrize("recipe", [name for name, row in RECIPES.items() if row.learns == "rl"])
 def test_who_remembers_is_known_without_the_learner(recipe: str) -> None:
     config = replace_paths(default_config(recipe, "navigation"), {"network.hidden": (4,), "device": "cpu"})
-    learner = open_problem(config).learner
+    learner = make_learner(config, make_distribution(config))
     assert config.algorithm.remembers == (not learner.episodes_at_once)
