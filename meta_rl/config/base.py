@@ -103,11 +103,19 @@ class NetworkConfig:
     """Units of each hidden layer (filters of each block for images); the last one of a recurrent policy is its cell."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
-    cell: Literal["lstm", "gru"] = "lstm"
-    """Recurrent cell (rl2), a row of `meta_rl.networks.memory`."""
+    cell: Literal["lstm", "gru", "transformer"] = "lstm"
+    """Memory of a recurrent policy (rl2, dagger, bc), a row of `meta_rl.networks.memory`: a cell with
+    gates, or attention to a window of steps."""
+    attention_window: PositiveInt = 64
+    """transformer: env steps that each step attends to, itself and those just before it. The memory kept of every
+    environment grows with it."""
+    attention_layers: PositiveInt = 2
+    """transformer: layers."""
+    attention_heads: PositiveInt = 4
+    """transformer: heads of each layer, which share its units in equal parts of at least 2."""
     memory_steps: MemorySteps = 0
     """rl2: the cell's units initially forget over 2 to this many env steps, drawn uniformly (chrono initialisation,
-    Tallec and Ollivier 2018); 0: over about 4 (lstm) or 2 (gru)."""
+    Tallec and Ollivier 2018); 0: over about 4 (lstm) or 2 (gru). transformer: no effect, see attention-window."""
     recall_observation: bool = False
     """rl2: also read the previous observation, so that one input shows state, action and reward together."""
     clock_steps: NonNegativeInt = 0

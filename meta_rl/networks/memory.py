@@ -2,8 +2,8 @@
 
 A memory keeps everything that it knows of a sequence in one flat tensor, ``state [n, state_size]``; zeros are the empty
 memory, with which every trial begins. It is stepped while acting and unrolled over whole sequences while learning, and
-the two must agree. Nothing outside of the layer knows what its state holds. A transformer would keep there the window
-of inputs that it attends to, and the number of inputs in it.
+the two must agree. Nothing outside of the layer knows what its state holds. A gated cell keeps there what its gates let
+in; a transformer the keys and values of the window of steps that it attends to, and how many there are.
 
 To add a memory, write one class below `MemoryLayer`, and give it one row in `CELLS` and that row's name in
 `meta_rl.config.NetworkConfig.cell`. Then ``--cell NAME`` selects it; policy and learner stay as they are.
@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from meta_rl.config import NetworkConfig
+from meta_rl.errors import ConfigError
+from meta_rl.networks.attention import AROUND, AttentionBlock, window_of
 
 # Parameters are tensors of their own everywhere here; cuDNN copies them together at each call, a few megabytes.
 warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
@@ -27,7 +29,8 @@ class MemoryLayer(nn.Module, ABC):
     """Interface of a layer that remembers what it has read.
 
     A layer is made by ``Layer(inputs, units, config)``: numbers that it reads at every step, numbers that the heads
-    read of it, and the settings of the network, from which it takes those that concern it.
+    read of it, and the settings of the network, from which it takes those that concern it. It refuses those that do not
+    fit together by a ConfigError.
 
     Attributes:
         units: numbers that the heads read.
@@ -138,5 +141,63 @@ class Gru(GatedCell):
         return outputs, hidden.squeeze(0)  # [layer, n, units] -> [n, units]
 
 
-CELLS: dict[str, type[MemoryLayer]] = {"lstm": Lstm, "gru": Gru}
+class Transformer(MemoryLayer):
+    """A causal transformer over the steps of the trial (`meta_rl.networks.attention`).
+
+    The state is ``[output, position, steps known, cache]``. The cache holds the keys and values of all layers at the
+    steps before the next one that it may attend to, oldest first. Slots that no step has filled yet are not attended
+    to. A step costs the same at any time.
+
+    Gradients of a sequence go to the steps in it. What the cache holds of earlier steps is attended to as it is.
+
+    Raises:
+        ConfigError: heads that do not divide the units, or leave less than a pair to each.
+    """
+
+    rows_on_cpu = 20  # with long sequences 4 do as well
+
+    def __init__(self, inputs: int, units: int, config: NetworkConfig) -> None:
+        super().__init__()
+        heads, layers, self._steps = config.attention_heads, config.attention_layers, config.attention_window
+        if units % heads or units < 2 * heads:
+            valid = ", ".join(str(n) for n in range(1, units // 2 + 1) if units % n == 0) or "none, take more units"
+            raise ConfigError(
+                f"--attention-heads: {heads} heads cannot share {units} units, at least 2 each; valid: {valid}"
+            )
+        self.units, self._pairs, self._slots = units, units // heads // 2, max(self._steps - 1, 1)
+        self.state_size = units + 2 + self._slots * layers * 2 * units
+        self.read = nn.Linear(inputs, units)
+        nn.init.xavier_uniform_(self.read.weight)
+        nn.init.zeros_(self.read.bias)
+        self.layers = nn.ModuleList(AttentionBlock(units, heads, layers) for _ in range(layers))
+        self.norm = nn.LayerNorm(units)
+
+    def step(self, inputs: Tensor, state: Tensor) -> Tensor:
+        """See `MemoryLayer.step`."""
+        return self._unroll(inputs.unsqueeze(1), state, 1)[1]  # the time as a number, for programs that are traced
+
+    def unroll(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `MemoryLayer.unroll`. All steps at once."""
+        return self._unroll(inputs, state, inputs.shape[1])
+
+    def _unroll(self, inputs: Tensor, state: Tensor, time: int) -> tuple[Tensor, Tensor]:
+        position, known = state[:, self.units], state[:, self.units + 1]  # [n] both
+        window = window_of(self._steps, time, known, position, self._pairs)
+        slots = torch.unflatten(state[:, self.units + 2 :], 1, (self._slots, len(self.layers), 2, self.units))
+        x, read = self.read(inputs), []  # x: [n, time, units]
+        for layer, kept in zip(self.layers, slots.unbind(2), strict=True):
+            x, new = layer(x, kept, window)
+            read.append(new)
+        outputs = self.norm(x)
+        counts = [(position + time) % AROUND, (known + time).clamp(max=self._slots)]
+        newest = torch.stack(read, 2)[:, -self._slots :].flatten(1)  # [n, slots * layers * 2 * units], or fewer slots
+        rest = slots[:, time:].flatten(1)
+        return outputs, torch.cat([outputs[:, -1], torch.stack(counts, 1), rest, newest], 1)
+
+    def output(self, state: Tensor) -> Tensor:
+        """See `MemoryLayer.output`."""
+        return state[..., : self.units]  # [n, units]
+
+
+CELLS: dict[str, type[MemoryLayer]] = {"lstm": Lstm, "gru": Gru, "transformer": Transformer}
 """The memory of each `NetworkConfig.cell`."""

@@ -263,6 +263,8 @@ DEFAULTS: Rows = [
             ),
         )
     ],
+    # All pulls of a short trial.
+    *[("rl2*", f"bandit/*-n{pulls}", {"network.attention_window": pulls}) for pulls in (10, 100)],
     # A hundred pulls and more: sampling is cheap, and new trials teach more than another epoch on old ones.
     *[
         (

@@ -47,12 +47,15 @@ PLANE = gym.spaces.Box(-1, 1, (2,), np.float32)
 ACTIONS = {"box": PLANE, "discrete": gym.spaces.Discrete(4, start=2)}
 
 
-def agent_for(recipe: str, normalised: bool = False, action: str = "box", observation: Any = PLANE) -> Agent:
+def agent_for(
+    recipe: str, normalised: bool = False, action: str = "box", observation: Any = PLANE, cell: str = "lstm"
+) -> Agent:
     """An agent as `load` makes it, with weights that are not those of its initialisation."""
     learns = "navigation" if recipe in ("maml-trpo", "reptile", "rl2", "promp", "random") else "omniglot-5way-1shot"
     hidden = (8,) if learns == "navigation" else (4, 4)
     config = default_config(recipe, learns)
-    config = replace_paths(config, {"network.hidden": hidden, "network.normalise_observations": normalised})
+    changes = {"network.hidden": hidden, "network.normalise_observations": normalised, "network.cell": cell}
+    config = replace_paths(config, changes | {"network.attention_window": 5})
     spaces = Spaces(observation, ACTIONS[action] if learns == "navigation" else gym.spaces.Discrete(3))
     learner: Any = make_learner(config, spaces)
     return Agent(config, learner, other_weights(learner, 2 if normalised else 0), 0, 0, Interface.of(spaces, 5))
@@ -147,8 +150,9 @@ def test_an_adapted_player_gives_its_adapted_module(recipe: str, normalised: boo
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("normalised", [False, True])
-def test_a_recurrent_module_remembers_as_its_player(action: str, normalised: bool) -> None:
-    player = agent_for("rl2", normalised, action).player()
+@pytest.mark.parametrize("cell", ["lstm", "transformer"])
+def test_a_recurrent_module_remembers_as_its_player(action: str, normalised: bool, cell: str) -> None:
+    player = agent_for("rl2", normalised, action, cell=cell).player()
     rng, rewards = np.random.default_rng(0), iter([1.0, -2.0, 0.5, 3.0] * 3)
     for _ in range(3):  # something to begin from
         player.act(rng.normal(size=2).astype(np.float32))

@@ -28,6 +28,7 @@ from meta_rl.core.types import Batch, MetaBatch, Params, Rollout
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.metaworld import Telling, stock_evaluation
 from meta_rl.maths import returns
+from meta_rl.networks.memory import CELLS
 from meta_rl.networks.recurrent import make_recurrent_policy
 from meta_rl.networks.recurrent_actor import RecurrentActor
 from meta_rl.sources.base import Plan
@@ -71,7 +72,8 @@ def make(
     network: dict[str, Any] | None = None,
     **config: Any,
 ) -> Rl2:
-    options = NetworkConfig(hidden=(7, 6), cell=cell, **network or {})  # type: ignore[arg-type]
+    attention = {"attention_heads": 2, "attention_window": 5}  # shorter than a trial, longer than a chunk
+    options = NetworkConfig((7, 6), cell=cell, **attention, **network or {})  # type: ignore[arg-type]
     policy = make_recurrent_policy(OBSERVATION, space, options, seed=0)
     learner = Rl2(Rl2Config(**{"chunk": 4, "reward_scale": 0.5, **config}), policy)
     for p in policy.parameters():  # away from the small or zero initial values
@@ -141,7 +143,7 @@ class Recorder(Rl2):
 
 
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "+".join(network) or "plain")
 def test_recomputed_log_probs_equal_those_of_the_actor(
@@ -276,11 +278,11 @@ def expected(said: Tensor, inputs: Tensor, action: Tensor) -> Tensor:
     return here[action] if action.dim() == 0 else here[0] + here[1] * action[0] + here[2] * action[1]
 
 
-def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, rows: TrialRows) -> Tensor:
+def looped_loss(learner: Rl2, space: gym.Space, cell: str, new: Params, trials: Trials, rows: TrialRows) -> Tensor:
     """Trial by trial, step by step; memories of the policy that acted at the start of every chunk, the new policy's
     within. `new` are parameters of the policy itself."""
     c, total, steps = learner.config, torch.zeros((), dtype=torch.float64), 0
-    acted = make(space, "lstm" if learner.policy.state_size == 12 else "gru").policy
+    acted = make(space, cell).policy
     for i, (inputs, action, weight) in enumerate(zip(trials.inputs, trials.action, trials.weight, strict=True)):
         chunks = len(inputs) // c.chunk
         old_state = torch.zeros(1, learner.policy.state_size, dtype=torch.float64)
@@ -315,7 +317,7 @@ def looped_loss(learner: Rl2, space: gym.Space, new: Params, trials: Trials, row
 
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
 @pytest.mark.parametrize(("reward_coef", "everywhere"), [(0.0, False), (0.3, False), (0.3, True)])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_the_gradient_equals_a_loop_over_trials_and_steps(
     cell: str, reward_coef: float, everywhere: bool, space: gym.Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,7 +333,7 @@ def test_the_gradient_equals_a_loop_over_trials_and_steps(
         p.data += (0.1 if space is CONTINUOUS else 0.4) * torch.randn(p.shape, dtype=p.dtype, generator=generator)
     params = dict(learner.policy.named_parameters())
     gradient, metrics = learner.gradient(params, rows, learner.config.entropy_coef)
-    slow = looped_loss(learner, space, params, trials, rows)
+    slow = looped_loss(learner, space, cell, params, trials, rows)
     assert metrics["update/loss"] == pytest.approx(slow.item(), abs=1e-12)
     assert 0 < metrics["update/clip_fraction"] < 1
     assert metrics["update/kl"] > 0
@@ -677,12 +679,11 @@ class TwoArmed(TaskDistribution):
 
 
 @cache
-def trained() -> tuple[Rl2, TrainState, list[list[float]]]:
+def trained(cell: str = "lstm") -> tuple[Rl2, TrainState, list[list[float]]]:
     """An agent for two arms, and the mean reward of each episode in every iteration."""
     config = Rl2Config(learning_rate=1e-2, epochs=4, minibatches=2, chunk=3, entropy_coef=1e-3)
-    policy = make_recurrent_policy(
-        TwoArmed.observation_space, TwoArmed.action_space, NetworkConfig(hidden=(8,)), seed=0
-    )
+    network = NetworkConfig((8,), cell=cell, attention_window=5)  # type: ignore[arg-type]
+    policy = make_recurrent_policy(TwoArmed.observation_space, TwoArmed.action_space, network, seed=0)
     learner = Rl2(config, policy)
     state, curve = learner.init(), []
     source = InProcess(TwoArmed(), learner, Plan(meta_batch_size=50, episodes_per_task=5, seed=0))
@@ -694,8 +695,9 @@ def trained() -> tuple[Rl2, TrainState, list[list[float]]]:
     return learner, state, curve
 
 
-def test_it_learns_to_stay_with_the_arm_that_pays() -> None:
-    _, _, curve = trained()
+@pytest.mark.parametrize("cell", CELLS)
+def test_it_learns_to_stay_with_the_arm_that_pays(cell: str) -> None:
+    _, _, curve = trained(cell)
     start, end = np.mean(curve[:3], 0), np.mean(curve[-3:], 0)
     assert (abs(start - 0.5) < 0.15).all()
     assert abs(end[0] - 0.5) < 0.15  # nobody knows before the first pull
@@ -723,14 +725,14 @@ def test_evaluation_puts_every_number_where_it_belongs() -> None:
     assert (several.practice_returns[:, 0, 1:] == 1).mean() > 0.8  # within an adaptation each episode follows another
 
 
-@pytest.mark.parametrize("recipe", ["rl2", "rl2-gru"])
-def test_stop_and_resume_equals_an_uninterrupted_run(tiny: Callable[..., TrainConfig], recipe: str) -> None:
+@pytest.mark.parametrize(("recipe", "cell"), [("rl2", "lstm"), ("rl2-gru", "gru"), ("rl2", "transformer")])
+def test_stop_and_resume_equals_an_uninterrupted_run(tiny: Callable[..., TrainConfig], recipe: str, cell: str) -> None:
     def run(name: str, iterations: int) -> TrainConfig:
         config = replace_paths(default_config(recipe, "navigation"), {"algorithm.minibatches": 2})
         sizes = {
             "episodes_per_task": 2,
             "meta_batch_size": 3,
-            "network": replace_paths(config.network, {"hidden": (8,)}),
+            "network": replace_paths(config.network, {"hidden": (8,), "cell": cell}),
         }
         changes = {"recipe": recipe, "algorithm": config.algorithm, "checkpoint_every": 1, **sizes}
         return tiny(name, iterations=iterations, **changes)

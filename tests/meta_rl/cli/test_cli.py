@@ -64,6 +64,13 @@ BAD = {
     "train --inner-steps -1": ["--inner-steps", "at least 0"],
     "train rl2 --memory-steps 2": ["--memory-steps", "0 or at least 3"],
     "train rl2 --clock-steps -1": ["--clock-steps", "at least 0"],
+    "train rl2 --attention-window 0": ["--attention-window", "at least 1"],
+    "train rl2 --attention-layers 0": ["--attention-layers", "at least 1"],
+    "train dagger --env navigation --cell transformer --attention-heads 5": [
+        "--attention-heads",
+        "64 units",
+        "1, 2, 4",
+    ],
     "train rl2 --head-hidden 16 0": ["--head-hidden", "at least 1"],
     "train rl2 --critic-hidden 0": ["--critic-hidden", "at least 1"],
     "train rl2 --target-kl -0.1": ["--target-kl", "at least 0"],

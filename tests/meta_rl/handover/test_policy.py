@@ -44,6 +44,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "reptile": ("reptile", "classic/cartpole", {}),
     "lstm": ("rl2", "navigation", {"recall_observation": True, "clock_steps": 10, "normalise_observations": True}),
     "gru": ("rl2", "classic/cartpole", {"cell": "gru", "head_hidden": (4,)}),
+    "transformer": ("rl2", "navigation", {"cell": "transformer", "attention_window": 30}),
 }
 ALONE = """
 import json, os, sys

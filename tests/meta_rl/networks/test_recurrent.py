@@ -10,6 +10,7 @@ from torch import Tensor
 
 from meta_rl.config import NetworkConfig
 from meta_rl.errors import ConfigError
+from meta_rl.networks.memory import CELLS
 from meta_rl.networks.recurrent import make_recurrent_policy, tick, ticks
 
 OBSERVATION = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
@@ -18,14 +19,15 @@ DISCRETE = gym.spaces.Discrete(4)
 
 
 @pytest.mark.parametrize("hidden", [(8,), (6, 5, 8)])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("space", [CONTINUOUS, DISCRETE])
 @pytest.mark.parametrize("reward_head", ["none", "here", "everywhere"])
 @pytest.mark.parametrize("heads", [(), (5,)])
 def test_a_policy_unrolls_what_it_steps(
     hidden: tuple[int, ...], cell: str, space: gym.Space, reward_head: str, heads: tuple[int, ...]
 ) -> None:
-    config = NetworkConfig(hidden=hidden, cell=cell, head_hidden=heads, critic_hidden=heads)  # type: ignore[arg-type]
+    attention = {"attention_heads": 2, "attention_window": 5}
+    config = NetworkConfig(hidden, cell=cell, head_hidden=heads, critic_hidden=heads, **attention)  # type: ignore[arg-type]
     policy = make_recurrent_policy(OBSERVATION, space, config, seed=0).double()
     if reward_head != "none":
         policy.add_reward_head(space is DISCRETE, reward_head == "everywhere")

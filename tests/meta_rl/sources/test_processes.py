@@ -37,8 +37,11 @@ from tests.meta_rl.sources.faulty import Faulty
 PLAN = Plan(5, 2, seed=3, shards=4)
 
 
-def learner_of(recipe: str, distribution: TaskDistribution, normalised: bool = False) -> tuple[MetaLearner, Weights]:
+def learner_of(
+    recipe: str, distribution: TaskDistribution, normalised: bool = False, **network: Any
+) -> tuple[MetaLearner, Weights]:
     changes = {"network.normalise_observations": normalised}
+    changes |= {f"network.{name}": value for name, value in network.items()}
     learner = make_learner(replace_paths(default_config(recipe, "navigation"), changes), distribution)
     return learner, learner.init().weights
 
@@ -121,9 +124,9 @@ class Given(NamedTuple):
 class Training:
     """Two iterations of `recipe`, sampled in this process; others must do the same."""
 
-    def __init__(self, recipe: str, normalised: bool = False) -> None:
+    def __init__(self, recipe: str, normalised: bool = False, **network: Any) -> None:
         self.distribution = envs.make("navigation", horizon=20)
-        self.learner, _ = learner_of(recipe, self.distribution, normalised)
+        self.learner, _ = learner_of(recipe, self.distribution, normalised, **network)
         self.plan = PLAN._replace(taught_for=default_config(recipe, "navigation").algorithm.taught_for)
         self.shards, self.state = self.run(InProcess(self.distribution, self.learner, self.plan))
 
@@ -146,9 +149,10 @@ class Training:
         assert source.restarts == 0
 
 
-@pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2", "dagger"])
-def test_one_two_and_four_workers_train_to_the_same_bits_as_one_process(recipe: str) -> None:
-    training = Training(recipe, normalised=recipe != "reptile")
+@pytest.mark.parametrize("case", ["maml-trpo", "reptile", "rl2", "rl2 transformer", "dagger"])
+def test_one_two_and_four_workers_train_to_the_same_bits_as_one_process(case: str) -> None:
+    recipe, _, cell = case.partition(" ")
+    training = Training(recipe, normalised=recipe != "reptile", cell=cell or "lstm")
     assert any(not torch.equal(p, training.learner.init().params[name]) for name, p in training.state.params.items())
     for workers in (1, 2, 4):
         training.check(Processes(training.distribution, training.learner, training.plan, workers))

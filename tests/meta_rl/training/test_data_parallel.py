@@ -49,6 +49,13 @@ CASES = {
         "algorithm.minibatches": 4,
         "algorithm.target_kl": 1e-4,
     },
+    "rl2 attention": {
+        "algorithm.epochs": 2,
+        "algorithm.minibatches": 2,
+        "algorithm.chunk": 20,
+        "network.cell": "transformer",
+        "network.attention_window": 30,
+    },
     "dagger": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20, **NORMALISED},
     "metasgd-trpo": {"algorithm.cg_iters": 4},
     "reptile": {
