@@ -33,15 +33,21 @@ def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Age
     check_start(config)
     folder = Path(config.start_from)
     agent = load(folder)
-    for what, mine, its in zip(("observations", "actions"), interface.forms, agent.interface.forms, strict=True):
-        if mine != its:
-            raise ConfigError(f"--start-from: {folder} has {what} {its}, {config.env} has {mine}")
+    for what, here, there in zip(("observations", "actions"), interface.forms, agent.interface.forms, strict=True):
+        if here != there:
+            raise ConfigError(f"--start-from: {folder} has {what} {there}, {config.env} has {here}")
     if changed := list(differing_interfaces(agent.interface, interface)):
         raise ConfigError(f"--start-from: {folder} has learned about other items: {'; '.join(changed)}")
     if bool(agent.weights.statistics) != bool(fresh.statistics):
         theirs = agent.config.network.normalise_observations
         raise ConfigError(f"--start-from: {folder} was trained with --normalise-observations {theirs}; valid here: the "
                           "same")  # fmt: skip
+    mine, its = config.network, agent.config.network
+    if mine.cell == its.cell == "transformer":  # weights have the same shapes for any of these, and other meanings
+        for name in ("attention_heads", "attention_window"):
+            if getattr(mine, name) != getattr(its, name):
+                option = f"--{name.replace('_', '-')} {getattr(its, name)}"
+                raise ConfigError(f"--start-from: {folder} was trained with {option}; valid here: the same")
     shared = agent.weights.shared if agent.weights.shared.keys() == fresh.shared.keys() else fresh.shared
     try:
         agent.weights = adopt(agent.weights._replace(shared=shared), fresh)

@@ -682,7 +682,7 @@ class TwoArmed(TaskDistribution):
 def trained(cell: str = "lstm") -> tuple[Rl2, TrainState, list[list[float]]]:
     """An agent for two arms, and the mean reward of each episode in every iteration."""
     config = Rl2Config(learning_rate=1e-2, epochs=4, minibatches=2, chunk=3, entropy_coef=1e-3)
-    network = NetworkConfig((8,), cell=cell, attention_window=5)  # type: ignore[arg-type]
+    network = NetworkConfig((8,), cell=cell, attention_window=5, attention_layers=1)  # type: ignore[arg-type]
     policy = make_recurrent_policy(TwoArmed.observation_space, TwoArmed.action_space, network, seed=0)
     learner = Rl2(config, policy)
     state, curve = learner.init(), []

@@ -113,11 +113,13 @@ def test_a_few_shot_learner_too(env: str, tmp_path: Path) -> None:
     assert {"type": name, "value": score.mean}.items() <= index[0]["results"][0]["metrics"][0].items()
 
 
-def test_a_recurrent_agent_brings_all_that_it_learned_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "transformer"])
+def test_a_recurrent_agent_brings_all_that_it_learned_with(cell: str, tmp_path: Path) -> None:
     """The head that expects rewards, and what the memory reads beside the defaults."""
     changes = {"iterations": 1, "meta_batch_size": 4, "episodes_per_task": 2, "network.hidden": (8,),
                "algorithm.reward_coef": 0.5, "algorithm.epochs": 1, "network.recall_observation": True,
-               "network.memory_steps": 5, "run_dir": str(tmp_path / "r")}  # fmt: skip
+               "network.memory_steps": 5, "network.cell": cell, "network.attention_window": 9,
+               "run_dir": str(tmp_path / "r")}  # fmt: skip
     run = train(replace_paths(default_config("rl2", "navigation"), changes))
     agent, original = load(export(run, tmp_path / "out")), load(run)
     assert any("reward" in name for name in agent.weights.params)

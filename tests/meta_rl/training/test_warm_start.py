@@ -228,6 +228,12 @@ def test_other_refusals(sources: Callable[..., Path], tmp_path: Path) -> None:
     config = small("maml", tmp_path / "run", "sinusoid-5shot", start_from=str(sources("maml-trpo")))
     with pytest.raises(ConfigError, match=r"^--start-from: .* has learned to act in environments; valid for maml: "):
         train(config, quiet)
+    attention = {"network.cell": "transformer", "network.attention_window": 5}
+    start = str(sources("rl2", **attention))
+    for name, value, its in (("heads", 2, 4), ("window", 6, 5)):
+        config = small("rl2", tmp_path / "run", start_from=start, **attention | {f"network.attention_{name}": value})
+        with pytest.raises(ConfigError, match=f"^--start-from: .* --attention-{name} {its}; valid here: the same"):
+            train(config, quiet)
     shutil.copytree(sources("maml-trpo"), tmp_path / "source")
     for path in (tmp_path / "source").rglob("state.safetensors"):
         path.write_bytes(b"")
