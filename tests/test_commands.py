@@ -196,7 +196,7 @@ def test_runs(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsy
 
 @pytest.mark.parametrize("command", ENVS)
 def test_envs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments(command.replace("@ --speed", "hopper-params@promp --speed"))) == 0
+    assert main(arguments(command.replace("@ --speed", "hopper-params@promp --speed").replace("NAME", "tabular"))) == 0
     assert len(capsys.readouterr().out.splitlines()) > 1
 
 

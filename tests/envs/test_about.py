@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import envs
+from envs import registry
 from envs.about import SKILLS
 from envs.metaworld.benchmarks import FAMILIES
 
@@ -40,7 +41,8 @@ def test_it_says_what_differs(name: str, options: dict[str, object], words: list
     assert all(word in about for word in words), about
 
 
-def test_a_users_own_says_nothing_and_an_unknown_one_is_refused() -> None:
+def test_a_users_own_says_nothing_and_an_unknown_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "TABLE", dict(registry.TABLE))
     envs.register("mine-without-words", lambda split: envs.make("navigation", split))
     assert envs.about("mine-without-words") == ""
     with pytest.raises(envs.UnknownNameError, match="navigation"):

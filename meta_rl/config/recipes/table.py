@@ -16,7 +16,16 @@ _PAGES = [
 ]
 
 RECIPES: dict[str, Recipe] = {name: recipe for page in _PAGES for name, recipe in page.RECIPES.items()}
-RECIPES = dict(sorted(RECIPES.items(), key=lambda row: row[1].learns != "rl"))  # few-shot learners last
+
+
+def _place(row: tuple[str, Recipe]) -> tuple[bool, bool]:
+    """The order of recipes: first what learns from rewards, then from an expert, then few-shot learners."""
+    _, recipe = row
+    imitates = recipe.algorithm.taught_for is not None or recipe.algorithm.shown is not None
+    return recipe.learns != "rl", imitates
+
+
+RECIPES = dict(sorted(RECIPES.items(), key=_place))
 
 DEFAULTS: Rows = [*environments.DEFAULTS, *(row for page in _PAGES for row in page.DEFAULTS)]
 """Rows for tasks under every recipe, then the rows of the recipes."""
