@@ -28,16 +28,13 @@ import torch
 from torch import Tensor
 
 from meta_rl.algorithms.recurrent import RecurrentLearner, Remembered, Trials, in_chunks
-from meta_rl.config.recipes.dagger import ImitationConfig
 from meta_rl.core import normaliser, parallel
 from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.maths import losses, returns
 from meta_rl.maths.gradient_step import Adam
-from meta_rl.maths.schedules import linear
 from meta_rl.maths.sequences import last_steps
-from meta_rl.networks.recurrent import RecurrentPolicy
 
 LESSON_TERMS = ("update/loss", "update/value_loss", "imitation/error")
 """Metrics of a minibatch."""
@@ -73,11 +70,6 @@ class LessonRows(NamedTuple):
 class Imitator(RecurrentLearner):
     """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
-    config: ImitationConfig
-
-    def __init__(self, config: ImitationConfig, policy: RecurrentPolicy) -> None:
-        super().__init__(config, policy)
-
     def prepare(self, adapted: Remembered, rollout: Rollout) -> Lesson:
         """The rollout as tensors."""
         valid = from_numpy(rollout.valid)  # [task, env, time]
@@ -95,10 +87,10 @@ class Imitator(RecurrentLearner):
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """Passes over the trials. A loss or gradient that is not finite abandons the update: `state` stays as it was,
         bit for bit."""
-        c, trials = self.config, self.trials(batch)
+        trials = self.trials(batch)
         moments = Moments(*(state.extras[name] for name in Moments._fields))
         rows, moments, recorded = self.rows(state.params, trials, moments)
-        rate = linear(c.learning_rate, c.final_learning_rate, state.iteration, c.learning_rate_iterations)
+        rate = self.learning_rate(state.iteration)
         adam = Adam(state.params, state.optimizer, rate)
         taken = self.take_steps(
             adam,

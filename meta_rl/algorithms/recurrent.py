@@ -8,12 +8,13 @@ the likelihood of what an expert did (`meta_rl.algorithms.dagger`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from meta_rl.config.trials import TrialsConfig
 from meta_rl.core import parallel
 from meta_rl.core.minibatches import between_places, used_places
 from meta_rl.core.moments import Moments
@@ -23,41 +24,13 @@ from meta_rl.core.threads import thread_map
 from meta_rl.core.types import MetaBatch, Metrics, Params, map_tensors, select_rows
 from meta_rl.core.weights import Weights
 from meta_rl.maths.gradient_step import Adam
+from meta_rl.maths.schedules import linear
 from meta_rl.maths.sequences import without_gaps
 from meta_rl.networks.recurrent import RecurrentPolicy, ticks
 from meta_rl.networks.recurrent_actor import RecurrentActor, TrialMemory
 
 Gradient = Callable[[Params, Any], tuple[list[Tensor], Metrics]]
 """(parameters, rows) -> gradient and metrics."""
-
-
-class TrialSettings(Protocol):
-    """The settings that such learners share."""
-
-    @property
-    def epochs(self) -> int:
-        """Passes over the batch per iteration."""
-        ...
-
-    @property
-    def minibatches(self) -> int:
-        """Parts of each pass."""
-        ...
-
-    @property
-    def chunk(self) -> int:
-        """Env steps that gradients flow back through."""
-        ...
-
-    @property
-    def max_grad_norm(self) -> float:
-        """Gradients are scaled down to this norm; 0: never."""
-        ...
-
-    @property
-    def reward_scale(self) -> float:
-        """Factor on the rewards that the network reads."""
-        ...
 
 
 class Remembered(NamedTuple):
@@ -97,7 +70,7 @@ class RecurrentLearner:
 
     episodes_at_once = False
 
-    def __init__(self, config: TrialSettings, policy: RecurrentPolicy) -> None:
+    def __init__(self, config: TrialsConfig, policy: RecurrentPolicy) -> None:
         self.config, self.policy = config, policy
 
     def init(self) -> TrainState:
@@ -126,6 +99,11 @@ class RecurrentLearner:
     def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor, clock: Tensor) -> Tensor:
         """The recall of a step, the same while acting and learning; see `RecurrentPolicy.recall`."""
         return self.policy.recall(observation, action, reward * self.config.reward_scale, done, clock)
+
+    def learning_rate(self, iteration: int) -> float:
+        """The annealed step size."""
+        c = self.config
+        return linear(c.learning_rate, c.final_learning_rate, iteration, c.learning_rate_iterations)
 
     def join(self, batch: MetaBatch) -> tuple[Any, Tensor, int]:
         """The episodes of each trial, joined without gaps.

@@ -132,11 +132,6 @@ class Rl2(RecurrentLearner):
         }
         return recorded | summary(steps) | counts | {"guard/non_finite_gradient": 0.0}
 
-    def learning_rate(self, iteration: int) -> float:
-        """The annealed step size."""
-        c = self.config
-        return linear(c.learning_rate, c.final_learning_rate, iteration, c.learning_rate_iterations)
-
     def gae_lambda(self, iteration: int) -> float:
         """The annealed lambda of the advantages."""
         c = self.config

@@ -3,56 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from meta_rl.config.base import AlgorithmConfig, Annealing, Recipe, Rows
-from meta_rl.config.bounds import Fraction, Length, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from meta_rl.config.base import Recipe, Rows
+from meta_rl.config.bounds import NonNegativeInt
 from meta_rl.config.recipes import rl2
+from meta_rl.config.trials import TrialsConfig
 
 
 @dataclass(frozen=True)
-class ImitationConfig(AlgorithmConfig):
-    """A recurrent policy that learns what an expert does (see `meta_rl.algorithms.dagger`)."""
-
-    shared_update: ClassVar[bool] = True
-    annealing: ClassVar[Annealing] = Annealing("learning_rate_iterations", ("final_learning_rate",))
-
-    learning_rate: PositiveFloat = 1e-3
-    """Step size of Adam."""
-    final_learning_rate: NonNegativeFloat = 0.1
-    """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
-    learning_rate_iterations: Length = None
-    """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
-    epochs: PositiveInt = 5
-    """Passes over the batch per iteration."""
-    minibatches: PositiveInt = 4
-    """Parts of each pass, each a random choice of chunks of trials."""
-    chunk: PositiveInt = 250
-    """Env steps that gradients flow back through."""
-    value_coef: NonNegativeFloat = 0.1
-    """Weight of the value loss (on normalised returns): for learners that begin with this one. Nothing here reads the
-    values."""
-    discount: Fraction = 0.99
-    """Discount factor of the returns that values are learned from, also across the episodes of a trial."""
-    max_grad_norm: NonNegativeFloat = 1.0
-    """Gradients are scaled down to this norm; 0: never."""
-    reward_scale: PositiveFloat = 1.0
-    """Factor on the rewards that the network reads."""
-
-    @property
-    def gradient_steps(self) -> int:
-        """See `AlgorithmConfig`."""
-        return 0
-
-    @property
-    def remembers(self) -> bool:
-        """See `AlgorithmConfig`."""
-        return True
-
-
-@dataclass(frozen=True)
-class DaggerConfig(ImitationConfig):
-    """DAgger: the expert labels what the student does."""
+class DaggerConfig(TrialsConfig):
+    """DAgger: the expert labels what the student does (see `meta_rl.algorithms.dagger`). Values are learned for
+    learners that begin with this one; nothing here reads them."""
 
     expert_iterations: NonNegativeInt = 5
     """Iterations over which the share of trials in which the expert acts falls from all of them to none; 0: the student
@@ -65,8 +27,9 @@ class DaggerConfig(ImitationConfig):
 
 
 @dataclass(frozen=True)
-class BcConfig(ImitationConfig):
-    """Behaviour cloning: the student learns from what was recorded, and steps no environment."""
+class BcConfig(TrialsConfig):
+    """Behaviour cloning: the student learns from what was recorded, and steps no environment (see
+    `meta_rl.algorithms.dagger`)."""
 
     demonstrations: str = ""
     """The .npz file of `meta-rl demonstrate` or `meta-rl record`, or minari:NAME, a data set of Minari (extra
@@ -78,18 +41,25 @@ class BcConfig(ImitationConfig):
         return self.demonstrations
 
 
+_IMITATING: dict[str, Any] = {
+    "learning_rate": 1e-3,
+    "final_learning_rate": 0.1,
+    "epochs": 5,
+    "minibatches": 4,
+    "value_coef": 0.1,
+}
 _RECURRENT = "meta_rl.networks.recurrent:make_recurrent_policy"
 
 RECIPES = {
     "dagger": Recipe(
         "meta_rl.algorithms.dagger:Imitator",
-        DaggerConfig(),
+        DaggerConfig(**_IMITATING),
         "DAgger: RL^2's policy learns what an expert would have done in its place (Ross et al. 2011)",
         _RECURRENT,
     ),
     "bc": Recipe(
         "meta_rl.algorithms.dagger:Imitator",
-        BcConfig(),
+        BcConfig(**_IMITATING),
         "behaviour cloning: RL^2's policy learns from recorded demonstrations",
         _RECURRENT,
     ),

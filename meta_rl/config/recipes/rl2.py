@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from meta_rl.config.base import AlgorithmConfig, Annealing, Recipe, Rows
-from meta_rl.config.bounds import Fraction, Length, NonNegativeFloat, PositiveFloat, PositiveInt, other_than
+from meta_rl.config.base import Annealing, Recipe, Rows
+from meta_rl.config.bounds import Fraction, NonNegativeFloat, PositiveFloat, other_than
+from meta_rl.config.trials import TrialsConfig
 
 
 @dataclass(frozen=True)
-class Rl2Config(AlgorithmConfig):
+class Rl2Config(TrialsConfig):
     """RL^2: a recurrent policy trained by PPO over whole trials (see `meta_rl.algorithms.rl2`)."""
 
-    shared_update: ClassVar[bool] = True
     annealing: ClassVar[Annealing] = Annealing(
         "learning_rate_iterations", ("final_learning_rate", "final_entropy_coef", "final_gae_bias")
     )
 
-    discount: Fraction = 0.99
-    """Discount factor, also across the episodes of a trial."""
     gae_lambda: Fraction = 0.95
     """Lambda of generalised advantage estimation over the trial."""
     normalise_advantages: Literal["together", "trial"] = "together"
@@ -31,18 +29,6 @@ class Rl2Config(AlgorithmConfig):
     final_gae_bias: Fraction = 1.0
     """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 1: lambda stays as it is; 0: it
     ends at 1, where advantages have no bias from the value function."""
-    learning_rate: PositiveFloat = 5e-4
-    """Step size of Adam; with target-kl its initial value."""
-    final_learning_rate: NonNegativeFloat = 1.0
-    """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
-    learning_rate_iterations: Length = None
-    """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
-    epochs: PositiveInt = 10
-    """Passes over the batch per iteration."""
-    minibatches: PositiveInt = 1
-    """Parts of each pass, each a random choice of chunks of trials."""
-    chunk: PositiveInt = 250
-    """Env steps that gradients flow back through."""
     clip_eps: PositiveFloat = 0.2
     """Probability ratios count up to 1 +- this."""
     target_kl: NonNegativeFloat = 0.0
@@ -51,8 +37,6 @@ class Rl2Config(AlgorithmConfig):
     max_kl: PositiveFloat = 0.05
     """Mean KL divergence, in nats, from the acting policy, above which an iteration takes no further steps: clipping
     alone does not keep a recurrent policy close."""
-    value_coef: NonNegativeFloat = 0.5
-    """Weight of the value loss (on normalised returns)."""
     entropy_coef: NonNegativeFloat = 5e-3
     """Weight of the entropy bonus."""
     final_entropy_coef: float = 1.0
@@ -73,20 +57,6 @@ class Rl2Config(AlgorithmConfig):
     success_bonus: NonNegativeFloat = 0.0
     """Added to the reward of every step at which the goal is met, for the losses alone: the network does not read it,
     and evaluations do not count it. For rewards that hardly tell a goal that is met from one that is nearly met."""
-    max_grad_norm: NonNegativeFloat = 1.0
-    """Gradients are scaled down to this norm; 0: never."""
-    reward_scale: PositiveFloat = 1.0
-    """Factor on the rewards that the network reads."""
-
-    @property
-    def gradient_steps(self) -> int:
-        """See `AlgorithmConfig`."""
-        return 0
-
-    @property
-    def remembers(self) -> bool:
-        """See `AlgorithmConfig`."""
-        return True
 
     @property
     def needs_mean_reward(self) -> bool:
