@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meta_rl.config import RECIPES, about_tasks
+from meta_rl.config import RECIPES
 from meta_rl.errors import Say
 from meta_rl.evaluation.playing import Shown
 from meta_rl.runs.log import read_rows
@@ -16,7 +16,7 @@ from meta_rl.visualise.page.examples import ExamplesPage
 from meta_rl.visualise.page.policies import PolicyPage
 from meta_rl.visualise.page.replay import Replays
 from meta_rl.visualise.page.tables import commands_to_repeat, robustness, training_table, versions_table
-from meta_rl.visualise.page.underway import gather_begun
+from meta_rl.visualise.page.underway import gather_begun, introduction
 from meta_rl.visualise.page.watch import episodes
 
 PAGES: dict[str, PolicyPage | ExamplesPage] = {
@@ -40,9 +40,7 @@ def gather(shown: Shown | Begun, replays: Replays, say: Say) -> dict[str, Any]:
     names, charted = kind.names(shown), kind.charted(record)
     called = [names.name(stage.steps) for stage in record.stages]
     return {
-        "eyebrow": f"{config.recipe}, seed {config.seed}",
-        "headline": config.env,
-        "about": [about_tasks(config), f"Learner: {RECIPES[config.recipe].summary}."],
+        **introduction(config),
         "status": read_standing(run.folder, config).sentence(record.iteration),
         "lede": kind.lede(run, names),
         "stats": kind.stats(run, names),

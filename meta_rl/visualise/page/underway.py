@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from meta_rl.config import RECIPES, about_tasks
+from meta_rl.config import RECIPES, TrainConfig, about_tasks
 from meta_rl.evaluation.scores import RATES
 from meta_rl.evaluation.words import StageNames, command_line, counted, wrapped
 from meta_rl.runs.log import Row, read_rows
@@ -22,6 +22,15 @@ ASIDE = (FINGERPRINT, "interface", "start")
 """Parts of what a run wrote down when it began that are no versions."""
 
 
+def introduction(config: TrainConfig) -> dict[str, Any]:
+    """What is said first of a run, whether it has finished or not: who learns what."""
+    return {
+        "eyebrow": f"{config.recipe}, seed {config.seed}",
+        "headline": config.env,
+        "about": [about_tasks(config), f"Learner: {RECIPES[config.recipe].summary}."],
+    }
+
+
 def gather_begun(run: Begun) -> dict[str, Any]:
     """The data of a run for `assets/page.html`."""
     config, rows, about = run.config, read_rows(run.folder / "metrics.jsonl"), read_about(run.folder)
@@ -32,9 +41,7 @@ def gather_begun(run: Begun) -> dict[str, Any]:
     again = command_line("train", "--config", run.folder / "config.json", "--run-dir", "NEW_FOLDER")
     commands = [again, command_line("evaluate", run.folder), command_line("report", run.folder)]
     return {
-        "eyebrow": f"{config.recipe}, seed {config.seed}",
-        "headline": config.env,
-        "about": [about_tasks(config), f"Learner: {RECIPES[config.recipe].summary}."],
+        **introduction(config),
         "status": run.standing.sentence(),
         "lede": UNJUDGED + steps,
         "stats": _stats(rows, names) if rows else [],
