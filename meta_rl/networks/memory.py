@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,11 +38,14 @@ class MemoryLayer(nn.Module, ABC):
         state_size: numbers of a state.
         rows_on_cpu: sequences that one thread unrolls together when gradients are taken on a CPU; the fastest number by
             measurement. Fewer keep all that one step touches in the cache; more need fewer operations.
+        meanings: settings that give weights another meaning, though the same shapes. Whoever takes over the weights has
+            to have the same.
     """
 
     units: int
     state_size: int
     rows_on_cpu: int
+    meanings: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def step(self, inputs: Tensor, state: Tensor) -> Tensor:
@@ -155,6 +159,7 @@ class Transformer(MemoryLayer):
     """
 
     rows_on_cpu = 20  # with long sequences 4 do as well
+    meanings = ("attention_heads", "attention_window")
 
     def __init__(self, inputs: int, units: int, config: NetworkConfig) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from meta_rl.core import normaliser
-from meta_rl.core.interface import Space, to_env
+from meta_rl.core.interface import Space, from_env, to_env
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
 from meta_rl.networks.recurrent import RecurrentPolicy, tick
@@ -148,7 +148,7 @@ class RecurrentModule(nn.Module):
         dtype = self.get_buffer("state").dtype
         over = done.to(dtype)
         clock = tick(clock, over)
-        answered = action - self.as_sent(torch.zeros_like(action))
+        answered = from_env(self._space, action)
         seen = self.read(observation).to(dtype)
         return self._recall(seen, answered, reward.to(dtype), over, clock), clock
 

@@ -16,6 +16,7 @@ from meta_rl.core.interface import Interface
 from meta_rl.core.state import TrainState
 from meta_rl.core.weights import Weights, adopt
 from meta_rl.errors import ConfigError
+from meta_rl.networks.memory import CELLS
 from meta_rl.runs.folder import check_start
 from meta_rl.runs.recorded import differing_interfaces
 
@@ -43,11 +44,10 @@ def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Age
         raise ConfigError(f"--start-from: {folder} was trained with --normalise-observations {theirs}; valid here: the "
                           "same")  # fmt: skip
     mine, its = config.network, agent.config.network
-    if mine.cell == its.cell == "transformer":  # weights have the same shapes for any of these, and other meanings
-        for name in ("attention_heads", "attention_window"):
-            if getattr(mine, name) != getattr(its, name):
-                option = f"--{name.replace('_', '-')} {getattr(its, name)}"
-                raise ConfigError(f"--start-from: {folder} was trained with {option}; valid here: the same")
+    for name in CELLS[mine.cell].meanings if mine.cell == its.cell else ():
+        if getattr(mine, name) != getattr(its, name):
+            option = f"--{name.replace('_', '-')} {getattr(its, name)}"
+            raise ConfigError(f"--start-from: {folder} was trained with {option}; valid here: the same")
     shared = agent.weights.shared if agent.weights.shared.keys() == fresh.shared.keys() else fresh.shared
     try:
         agent.weights = adopt(agent.weights._replace(shared=shared), fresh)
