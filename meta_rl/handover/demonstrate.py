@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import envs
 from envs import Task, TaskDistribution
-from meta_rl.core.interface import INTERFACE, Interface
+from meta_rl.core.interface import INTERFACE, Interface, Space
 from meta_rl.core.seeding import Purpose
 from meta_rl.errors import ConfigError, Say
 from meta_rl.evaluation.episodes import test_tasks
@@ -21,14 +21,14 @@ from meta_rl.handover.minari import check_minari, to_minari
 from meta_rl.handover.options import DemonstrateConfig
 from meta_rl.runs.display import Display
 from meta_rl.runs.recorded import FINGERPRINT
-from meta_rl.sources.collect import Envs, InTurn, Streams, as_sent, expert_labels, make_envs, rollout
+from meta_rl.sources.collect import Streams, as_sent, make_envs, rollout
 
 AT_ONCE = 10
 """Tasks played in one batch of environments."""
 
 
-class Expert:
-    """An actor (`meta_rl.algorithms.base.Actor`): the expert of the tasks that `env` holds, with a trembling hand.
+class TremblingHand:
+    """An actor (`meta_rl.algorithms.base.Actor`) that does what it is told `instead` of deciding itself, with noise.
 
     Args:
         spread: standard deviation of the noise that is added to each action, in its units.
@@ -36,21 +36,25 @@ class Expert:
 
     noise_kind = "normal"
 
-    def __init__(self, env: Envs, spread: float) -> None:
-        self._env = env.env if isinstance(env, InTurn) else env
-        self._space, self._spread = env.action_space, spread
-        assert self._space.shape is not None
-        self.noise_shape: tuple[int, ...] = self._space.shape
+    def __init__(self, space: Space, spread: float) -> None:
+        assert space.shape is not None
+        self.noise_shape: tuple[int, ...] = space.shape
+        self._space, self._spread = space, spread
+        self._noise: NDArray[Any] | None = None
 
     def begin(self, mask: NDArray[np.bool_] | None = None) -> None:
         """Nothing to forget."""
 
     def act(self, observation: NDArray[Any], noise: NDArray[Any] | None) -> NDArray[Any]:
-        """See `Actor.act`; noise leaves no action outside of its space."""
-        action = expert_labels(self._env, observation)
-        if noise is None or not isinstance(self._space, gym.spaces.Box):
+        """See `Actor.act`: zeros, and the noise for what follows."""
+        self._noise = noise
+        return np.zeros((*observation.shape[:2], *self.noise_shape), self._space.dtype)
+
+    def instead(self, action: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+        """Do what `action` ``[task, env, ...]`` says, in all tasks; noise leaves none outside of its space."""
+        if self._noise is None or not isinstance(self._space, gym.spaces.Box):
             return action
-        return np.clip(action + self._spread * noise, self._space.low, self._space.high).astype(action.dtype)
+        return np.clip(action + self._spread * self._noise, self._space.low, self._space.high).astype(action.dtype)
 
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:
         """Nothing to remember."""
@@ -111,11 +115,11 @@ def perform(
             env = make_envs(distribution, len(chosen), options.episodes)
             try:
                 env.set_tasks(chosen)
-                expert = Expert(env, options.noise)
-                noise = streams.action_noise(0, positions, env, expert) if options.noise else None
-                seeds, nobody = streams.env_seeds(0, positions), np.zeros(len(chosen), bool)
+                hand = TremblingHand(env.action_space, options.noise)
+                noise = streams.action_noise(0, positions, env, hand) if options.noise else None
+                seeds, everywhere = streams.env_seeds(0, positions), np.ones(len(chosen), bool)
                 recorder.begin(positions, range(len(chosen)), 0)
-                played = rollout(env, expert, noise, seeds, after_step=recorder.after_step, taught=nobody)
+                played = rollout(env, hand, noise, seeds, after_step=recorder.after_step, taught=everywhere)
                 recorder.end(as_sent(played, env))
             finally:
                 env.close()
