@@ -8,6 +8,7 @@ environments that the agent was trained in.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 
-from meta_rl.config import TrainConfig, to_dict
+from meta_rl.config import TrainConfig, to_dict, without_places
 from meta_rl.core.interface import Interface
 from meta_rl.core.types import Params
 from meta_rl.core.weights import Weights
 from meta_rl.runs import checkpoint, durable
 from meta_rl.runs.durable import CheckpointError
-from meta_rl.runs.folder import MANIFEST, PLAYER_MANIFEST
+from meta_rl.runs.folder import MANIFEST, PLAYER_MANIFEST, RESULTS
 
 AGENT_SCHEMA = 2
 """Version 1 had no groups of tensors; it is read as well."""
@@ -49,7 +50,8 @@ class Bundle:
 
 
 def write_bundle(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
-    """Write the three files of the agent into `folder`. If a player was saved there, it is one no longer.
+    """Write the three files of the agent into `folder`, without what `config` says of this machine. A player that was
+    saved there, and results of the agent that lay there, go.
 
     Raises:
         OSError: no space, read-only, ...
@@ -61,7 +63,7 @@ def write_bundle(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
     }
     files = {
         MODEL: safetensors_torch.save(tensors, {"format": "pt"}),
-        "config.json": durable.json_bytes(to_dict(config)),
+        "config.json": durable.json_bytes(to_dict(without_places(config))),
     }
     manifest = {
         "schema": AGENT_SCHEMA,
@@ -77,6 +79,7 @@ def write_bundle(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
         (folder / left).unlink(missing_ok=True)
     for name, data in (files | {MANIFEST: durable.json_bytes(manifest)}).items():
         durable.replace_durably(folder / name, data)
+    shutil.rmtree(folder / RESULTS, ignore_errors=True)
 
 
 def read_bundle(folder: Path) -> Bundle:

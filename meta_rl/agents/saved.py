@@ -8,7 +8,6 @@ the agent and of its own.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from torch.utils import _pytree as pytree
 
 from meta_rl.agents.bundle import PLAYER_TENSORS, Bundle, write_bundle
 from meta_rl.agents.practised import Practised
-from meta_rl.config import TrainConfig, without_places
+from meta_rl.config import TrainConfig
 from meta_rl.core.types import Adapted
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.runs import checkpoint, durable
 from meta_rl.runs.durable import CheckpointError
-from meta_rl.runs.folder import MANIFEST, PLAYER_MANIFEST, RESULTS, is_exported
+from meta_rl.runs.folder import MANIFEST, PLAYER_MANIFEST, check_free, is_exported
 
 PLAYER_SCHEMA = 1
 
@@ -104,8 +103,7 @@ def write_player(folder: Path, agent: Bundle, config: TrainConfig, kept: Kept) -
         "files": durable.digests({PLAYER_TENSORS: contents}),
     }
     try:
-        write_bundle(folder, without_places(config), agent)  # takes away what was kept of another player
-        shutil.rmtree(folder / RESULTS, ignore_errors=True)
+        write_bundle(folder, config, agent)  # takes away what was kept of another player
         durable.replace_durably(folder / PLAYER_TENSORS, contents)
         manifest["agent"] = _agent_files(folder)
         durable.replace_durably(folder / PLAYER_MANIFEST, durable.json_bytes(manifest))
@@ -114,14 +112,9 @@ def write_player(folder: Path, agent: Bundle, config: TrainConfig, kept: Kept) -
     return folder
 
 
-def check_player_out(folder: Path) -> None:
-    """Refuse a folder that holds anything but a saved player.
-
-    Raises:
-        ConfigError: naming the folder.
-    """
-    if folder.exists() and not (folder / PLAYER_MANIFEST).exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} exists and is not a saved player; choose another folder")
+def check_player_out(folder: Path, option: str = "") -> None:
+    """Refuse a folder that holds anything but a saved player, see `check_free`."""
+    check_free(folder, PLAYER_MANIFEST, "a saved player", option)
 
 
 def read_player(folder: Path) -> Kept:

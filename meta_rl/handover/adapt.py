@@ -26,10 +26,7 @@ def adapt_run(run_dir: Path, options: AdaptConfig, say: Say = print) -> Path:
     """
     default = of_iteration(results_dir(run_dir) / "player", options.iteration)
     out = Path(options.out) if options.out else default
-    try:
-        check_player_out(out)
-    except ConfigError as error:
-        raise ConfigError(f"--out: {error}") from None
+    check_player_out(out, "--out:")
     agent = load(run_dir, options.iteration)
     player, env = agent.player(options.seed), open_env(agent, options)
     practice: dict[str, Any] = {name: getattr(options, name) for name in ("episodes", "steps", "env_steps", "seconds")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from meta_rl.agents import bundle
 from meta_rl.agents.agent import interface_of, load_state
-from meta_rl.config import load_config, replace_paths, without_places
+from meta_rl.config import load_config, replace_paths
 from meta_rl.core.interface import INTERFACE
 from meta_rl.errors import ConfigError, RunError, Say
 from meta_rl.evaluation.record import evaluations, files, read_evaluation
@@ -16,7 +16,7 @@ from meta_rl.extras import check_installed
 from meta_rl.handover.card import addressed, model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.runs import durable
-from meta_rl.runs.folder import RESULTS, is_exported, of_iteration, versions
+from meta_rl.runs.folder import MANIFEST, RESULTS, check_free, is_exported, of_iteration, versions
 
 REPLAYS = (".mp4", ".html")
 
@@ -103,12 +103,10 @@ def export(
     evaluated = next(evaluations(run_dir, state.iteration), None)
     replay_name = f"replay{replay.suffix}" if replay else ""
     card = model_card(run_dir, config, agent, evaluated, replay_name, name)
-    handed = without_places(config)
     try:
-        bundle.write_bundle(out, handed, agent)
+        bundle.write_bundle(out, config, agent)
         for left in (headline.name, *(f"replay{suffix}" for suffix in REPLAYS)):  # by the agent that lay here
             (out / left).unlink(missing_ok=True)
-        shutil.rmtree(out / RESULTS, ignore_errors=True)
         durable.replace_durably(out / "README.md", card.encode())
         if replay:
             shutil.copyfile(replay, out / replay_name)
@@ -120,13 +118,8 @@ def export(
 
 
 def check_out(out: Path) -> None:
-    """Refuse a folder that holds anything but an exported agent.
-
-    Raises:
-        ConfigError: naming the folder.
-    """
-    if out.exists() and not is_exported(out) and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out: {out} exists and is not an exported agent; choose another folder")
+    """Refuse a folder that holds anything but an exported agent, see `check_free`."""
+    check_free(out, MANIFEST, "an exported agent", "--out:")
 
 
 def check_replay(replay: Path) -> None:

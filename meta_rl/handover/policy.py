@@ -16,7 +16,7 @@ from meta_rl.handover.options import ExportConfig
 from meta_rl.handover.parity import check_parity
 from meta_rl.handover.policy_card import policy_card
 from meta_rl.runs import durable
-from meta_rl.runs.folder import of_iteration, results_dir
+from meta_rl.runs.folder import check_free, of_iteration, results_dir
 
 DESCRIPTION = "policy.json"
 """The file that only a folder of an exported policy has."""
@@ -100,10 +100,5 @@ def player_of(agent: Agent, run_dir: Path, folder: str) -> Player:
 
 
 def check_policy_out(out: Path) -> None:
-    """Refuse a folder that holds anything but an exported policy.
-
-    Raises:
-        ConfigError: naming the folder.
-    """
-    if out.exists() and not (out / DESCRIPTION).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"--out: {out} exists and is not an exported policy; choose another folder")
+    """Refuse a folder that holds anything but an exported policy, see `check_free`."""
+    check_free(out, DESCRIPTION, "an exported policy", "--out:")

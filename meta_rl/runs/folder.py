@@ -36,6 +36,20 @@ def is_exported(folder: Path) -> bool:
     return (folder / MANIFEST).exists()
 
 
+def check_free(folder: Path, marker: str, kind: str, option: str = "") -> None:
+    """Refuse to write a thing into a folder that holds anything but an earlier one.
+
+    Args:
+        marker: the file that only a folder of this kind has.
+        kind: in words, as ``a saved player``.
+        option: by which the folder was named, as ``--out:``.
+    Raises:
+        ConfigError: naming the folder.
+    """
+    if folder.exists() and not (folder / marker).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{option} {folder} exists and is not {kind}; choose another folder".lstrip())
+
+
 def results_dir(folder: Path) -> Path:
     """Folder for evaluations, reports and videos of the agent in `folder`: a run's own folder; for an exported agent a
     folder inside, so that its files stay as they were exported."""
