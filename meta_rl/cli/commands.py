@@ -37,6 +37,7 @@ from meta_rl.config import (
     TrainConfig,
     check_choice,
     check_protocol,
+    check_ranges,
     default_config,
     load_config,
     validate,
@@ -319,12 +320,7 @@ def adapt_command(argv: list[str]) -> int:
     run_dir, _ = take_episodes("adapt", argv, AdaptConfig(), "practise")
     iteration, rest = take_iteration(run_dir, argv[1:])
     options = parse_options(AdaptConfig, AdaptConfig(iteration=iteration), rest, "meta-rl adapt")
-    for name, least in (("episodes", 1), ("steps", 1), ("env_steps", 1), ("judge_episodes", 2), ("seed", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name.replace('_', '-')}: must be at least {least}, got {value}")
-    if options.seconds is not None and not options.seconds > 0:
-        raise ConfigError(f"--seconds: must be above 0, got {options.seconds}")
+    check_ranges(options)
     from meta_rl.handover.adapt import adapt_run
 
     adapt_run(run_dir, options)

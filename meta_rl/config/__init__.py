@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from meta_rl.config.base import Recipe as Recipe
     from meta_rl.config.base import check_choice as check_choice
     from meta_rl.config.checks import check_protocol as check_protocol
+    from meta_rl.config.checks import check_ranges as check_ranges
     from meta_rl.config.checks import validate as validate
     from meta_rl.config.codec import RESUMABLE_CHANGES as RESUMABLE_CHANGES
     from meta_rl.config.codec import changed_fields as changed_fields
+    from meta_rl.config.codec import data_places as data_places
     from meta_rl.config.codec import dotted as dotted
     from meta_rl.config.codec import fixed_fields as fixed_fields
     from meta_rl.config.codec import from_dict as from_dict
@@ -52,10 +54,11 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "base": ("AlgorithmConfig", "EnvOptions", "EvaluateConfig", "NetworkConfig", "Recipe", "check_choice"),
-    "checks": ("check_protocol", "validate"),
+    "checks": ("check_protocol", "check_ranges", "validate"),
     "codec": (
         "RESUMABLE_CHANGES",
         "changed_fields",
+        "data_places",
         "dotted",
         "fixed_fields",
         "from_dict",

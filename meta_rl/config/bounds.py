@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
@@ -30,6 +31,10 @@ NonNegativeInt = Annotated[int, NOT_NEGATIVE]
 NonNegativeFloat = Annotated[float, NOT_NEGATIVE]
 PositiveInt = Annotated[int, AT_LEAST_ONE]
 PositiveFloat = Annotated[float, ABOVE_ZERO]
+FiniteSpread = Annotated[float, Bound(lambda x: 0 <= x < math.inf, "must be at least 0 and finite")]
+AtLeastTwo = Annotated[int, Bound(lambda x: x >= 2, "must be at least 2")]
+GivenCount = Annotated[int | None, Bound(lambda x: x is None or x >= 1, AT_LEAST_ONE.problem)]
+GivenTime = Annotated[float | None, Bound(lambda x: x is None or x > 0, ABOVE_ZERO.problem)]
 Fraction = Annotated[float, Bound(lambda x: 0 <= x <= 1, "must be between 0 and 1")]
 Layers = Annotated[
     tuple[int, ...], Bound(lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit")

@@ -56,7 +56,7 @@ def check_protocol(config: TrainConfig) -> TrainConfig:
     _families(config.env)  # refuses unknown tasks
     _check_match(config)
     _check_env_options(config)
-    _check_ranges(config)
+    check_ranges(config)
     if config.evaluate.stock_goals > 50:
         raise ConfigError(f"--stock-goals: Meta-World has 50 goals per family, got {config.evaluate.stock_goals}")
     if config.evaluate.stock_goals and not (parse_name(config.env) is None and envs.stock_benchmark(config.env)):
@@ -184,13 +184,17 @@ def _check_match(config: TrainConfig) -> None:
         raise ConfigError(f"--train-ways: at least 2 classes, and only where tasks have classes; valid: 0, got {ways}")
 
 
-def _check_ranges(config: Any) -> None:
-    """Every number of `config` and the configs in it, by the bounds in the annotations of its fields."""
+def check_ranges(config: Any) -> None:
+    """Refuse a number of `config`, or of a config in it, by the bounds in the annotations of its fields.
+
+    Raises:
+        ConfigError: naming the option.
+    """
     hints = typing.get_type_hints(type(config), include_extras=True)
     for item in dataclasses.fields(config):
         name, value = item.name, getattr(config, item.name)
         if dataclasses.is_dataclass(value):
-            _check_ranges(value)
+            check_ranges(value)
         for bound in getattr(hints[name], "__metadata__", ()):
             if isinstance(bound, Bound) and not bound.fits(value):
                 raise ConfigError(f"{_option(name)}: {bound.problem}, got {value}")

@@ -39,6 +39,8 @@ RESUMABLE_CHANGES = {
 }
 PLACES = ("run_dir", "start_from", "fewshot.data")
 """Fields that say where something lies on this machine: a path will do, and ``~`` is the home folder."""
+MINARI = "minari:"
+"""Begins the names of data sets of Minari, where a file would do too."""
 _WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
 _C = TypeVar("_C")
@@ -195,9 +197,15 @@ def settings(config: TrainConfig) -> dict[str, Any]:
     return {name: value for name, value in fixed_fields(config).items() if name not in ("seed", length, *PLACES)}
 
 
+def data_places(config: TrainConfig) -> dict[str, str]:
+    """Paths of the data of a run on this machine, by the dotted name of the field. Data sets of Minari have none."""
+    places = {"fewshot.data": config.fewshot.data, "algorithm.demonstrations": config.algorithm.shown}
+    return {name: path for name, path in places.items() if path and not path.startswith(MINARI)}
+
+
 def without_places(config: TrainConfig) -> TrainConfig:
     """The config as others may see it: where things lie on this machine is left out."""
-    return replace_paths(config, dict.fromkeys(PLACES, ""))
+    return replace_paths(config, dict.fromkeys((*PLACES, *data_places(config)), ""))
 
 
 def changed_fields(old: TrainConfig, new: TrainConfig) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 import envs
 from envs import Task, TaskDistribution
+from meta_rl.config import check_ranges
 from meta_rl.core.interface import INTERFACE, Interface, Space
 from meta_rl.core.seeding import Purpose
 from meta_rl.errors import ConfigError, Say
@@ -92,11 +92,7 @@ def check(options: DemonstrateConfig, distribution: TaskDistribution) -> None:
         raise ConfigError(f"--out: {options.out} exists; valid: a new file")
     if not Path(options.out).parent.is_dir():
         raise ConfigError(f"--out: there is no folder {Path(options.out).parent}")
-    for name, least in (("episodes", 1), ("tasks", 0), ("seed", 0)):
-        if getattr(options, name) < least:
-            raise ConfigError(f"--{name}: must be at least {least}, got {getattr(options, name)}")
-    if not (options.noise >= 0 and math.isfinite(options.noise)):
-        raise ConfigError(f"--noise: must be at least 0 and finite, got {options.noise:g}")
+    check_ranges(options)
     if options.noise and not isinstance(distribution.action_space, gym.spaces.Box):
         raise ConfigError(f"--noise: {distribution.name} has discrete actions, got {options.noise:g}; valid: 0")
     if options.minari:

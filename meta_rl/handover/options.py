@@ -9,6 +9,7 @@ import tyro
 from tyro.conf import Positional
 
 from meta_rl.config import EvaluateConfig
+from meta_rl.config.bounds import AtLeastTwo, FiniteSpread, GivenCount, GivenTime, NonNegativeInt, PositiveInt
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,16 @@ class DemonstrateConfig:
     """The .npz file, a new one."""
     minari: str = ""
     """Also a Minari data set of this name: NAME-v0 or SPACE/NAME-v0 (extra minari)."""
-    episodes: int = 1
+    episodes: PositiveInt = 1
     """Episodes of each task."""
-    tasks: int = 0
+    tasks: NonNegativeInt = 0
     """Tasks; 0 means all of them where they are finitely many, else 40."""
-    noise: float = 0.0
+    noise: FiniteSpread = 0.0
     """Standard deviation of the noise that is added to the expert's actions, in their units: then there is something to
     learn about coming back. What the expert would have done is recorded beside what was done."""
     split: Literal["train", "test"] = "train"
     """Tasks to play."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of the choice of tasks, of the noise and of the environments."""
 
 
@@ -64,19 +65,19 @@ class AdaptConfig:
     """Practise in this environment instead, which gymnasium.make knows: Pendulum-v1, or module:NAME-v0 of your own."""
     out: str = ""
     """The folder; default RUN/player, with --iteration RUN/player-ITERATION (in RUN/results of an exported agent)."""
-    episodes: int | None = None
+    episodes: GivenCount = None
     """Episodes that each adaptation learns from."""
-    steps: int | None = None
+    steps: GivenCount = None
     """Adaptations, one after another."""
-    env_steps: int | None = None
+    env_steps: GivenCount = None
     """Budget in env steps instead: whole episodes, as many as fit."""
-    seconds: float | None = None
+    seconds: GivenTime = None
     """Budget in seconds instead, learning included."""
     keep_if: Literal["", "not-worse", "better"] = ""
     """Let the old and the new policy play, and save the old one unless the new one is so; empty: do not ask."""
-    judge_episodes: int = 10
+    judge_episodes: AtLeastTwo = 10
     """Episodes that each of the two plays, with --keep-if."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of the noise of the actions and of the environment's resets."""
     iteration: int | None = None
     """Take the kept checkpoint of this iteration; default the newest."""

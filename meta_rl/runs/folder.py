@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from meta_rl.config import RECIPES, TrainConfig, changed_fields, load_config, replace_paths, settled
+from meta_rl.config import RECIPES, TrainConfig, changed_fields, data_places, load_config, replace_paths, settled
 from meta_rl.errors import ConfigError, RunError
 from meta_rl.runs.durable import json_bytes, replace_durably
 
@@ -217,9 +217,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def absolute_data(config: TrainConfig) -> TrainConfig:
     """`config` with the path of its data from the root on, so that it is found from other folders."""
-    paths = {"fewshot.data": config.fewshot.data, "algorithm.demonstrations": config.algorithm.shown}
-    given = {name: path for name, path in paths.items() if path and not path.startswith("minari:")}
-    return replace_paths(config, {name: str(Path(path).expanduser().absolute()) for name, path in given.items()})
+    found = {name: str(Path(path).expanduser().absolute()) for name, path in data_places(config).items()}
+    return replace_paths(config, found)
 
 
 def versions() -> dict[str, Any]:

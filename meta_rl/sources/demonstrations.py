@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from envs import Task
 from meta_rl.algorithms.base import MetaLearner
+from meta_rl.config.codec import MINARI
 from meta_rl.core.files import read_episodes
 from meta_rl.core.interface import Interface, from_env
 from meta_rl.core.seeding import Purpose, generator
@@ -23,8 +24,6 @@ from meta_rl.extras import check_installed
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, shard_of
 
-MINARI = "minari:"
-"""Begins the names of data sets of Minari; all else are files."""
 _ARRAYS = ("observation", "action", "reward", "success", "valid", "terminated")
 
 

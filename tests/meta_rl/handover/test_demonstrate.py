@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 import envs
+from meta_rl import load
 from meta_rl.cli import main
 from meta_rl.config import TrainConfig, default_config, replace_paths
 from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.recording import Recording
+from meta_rl.handover.export import export
 from meta_rl.runs.log import read_rows
 from meta_rl.runs.problem import open_problem
 from meta_rl.sources.demonstrations import Demonstrations, draw, read_demonstrations
@@ -151,6 +153,15 @@ def test_cloning_learns_what_was_shown(tiny: Callable[..., TrainConfig], file: P
     run = train(replace_paths(cloning(tiny, file, iterations=6), changes), quiet)
     rows = read_rows(run / "metrics.jsonl")
     assert rows[-1]["imitation/error"] < 0.75 * rows[0]["imitation/error"]
+
+
+def test_an_exported_student_says_nothing_of_where_the_file_lay(
+    tiny: Callable[..., TrainConfig], file: Path, tmp_path: Path
+) -> None:
+    folder = export(train(cloning(tiny, file, iterations=1), quiet), tmp_path / "out")
+    written = [path for path in folder.iterdir() if str(file.parent).encode() in path.read_bytes()]
+    assert written == []
+    assert load(folder).config.algorithm.shown == ""
 
 
 @pytest.mark.parametrize(
