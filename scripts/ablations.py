@@ -80,11 +80,12 @@ JUDGE = ["--device", "cpu", "--test-tasks", "20"]
 def make_jobs(name: str, budget: int, seeds: range) -> dict[str, list[Job]]:
     """The runs of each row that are wanted or begun."""
     recipe, common, rows = EXPERIMENTS[name]
-    folder, made = Path("runs/ablations") / name, {}
+    folder, table, made = Path("runs/ablations") / name, f"ablations-{name}", {}
     for row, changes in rows.items():
         mine, options = RECIPES.get(row, recipe), [*common, *changes.split(), *JUDGE]
         iterations = iterations_within(budget, mine, options)
-        made[row] = [Job(mine, options, iterations, s, folder / f"{row}_s{s}") for s in seeds_of(folder, row, seeds)]
+        found = seeds_of(folder, table, row, seeds)
+        made[row] = [Job(mine, options, iterations, s, folder / f"{row}_s{s}", table) for s in found]
     return made
 
 
@@ -96,7 +97,7 @@ def summarise(jobs: list[Job]) -> dict[str, Any]:
     results = [result for job in jobs if (result := job.result)]
     trained = []
     for job in jobs:
-        rows = read_rows(job.path / "metrics.jsonl")
+        rows = read_rows(job.kept / "metrics.jsonl")
         stages = (key for key in rows[-1] if key.startswith("success/stage_"))
         last = max(stages, key=lambda key: int(key.rpartition("_")[2]))
         trained += [mean(row[last] for row in rows[-max(1, len(rows) // 10) :])]
@@ -114,6 +115,12 @@ def summarise(jobs: list[Job]) -> dict[str, Any]:
         "training_success": mean(trained),
         **judged,
     }
+
+
+def earlier_rows(table: Path) -> dict[str, dict[str, Any]]:
+    """Rows of the table that is there, whose runs may be gone."""
+    rows: dict[str, dict[str, Any]] = json.loads(table.read_text())["rows"] if table.exists() else {}
+    return rows
 
 
 def table(name: str, found: dict[str, dict[str, Any]]) -> list[str]:
@@ -144,11 +151,12 @@ def main(arguments: list[str]) -> None:
     wanted = [job for row in options.only or rows for job in jobs[row] if job.seed in seeds]
     failed = [] if options.table else run_all(wanted, options.jobs)
     done = finished([job for row in jobs.values() for job in row])
+    out = Path(f"results/ablations-{options.name}")
     found = {row: summarise(mine) for row, all_ in jobs.items() if (mine := [job for job in all_ if job in done])}
+    found = earlier_rows(with_ending(out, ".json")) | found
     lines = table(options.name, found)
     print("\n".join(lines))
     command = shlex.join(["python", "scripts/ablations.py", *arguments])
-    out = Path(f"results/ablations-{options.name}")
     out.parent.mkdir(exist_ok=True)
     with_ending(out, ".json").write_text(json.dumps({"command": command, "rows": found}, indent=1) + "\n")
     about = f"{recipe}, {shlex.join(common)}; success, fully adapted, on 20 unseen goals. One change each."

@@ -52,7 +52,8 @@ def make_job(env: str, recipe: str, iterations: int, seed: int, device: str) -> 
     for recipes, tasks, more in OPTIONS:
         if fnmatchcase(recipe, recipes) and fnmatchcase(env, tasks):
             options += more
-    return Job(recipe, options, iterations, seed, Path("runs/fewshot") / env / f"{recipe}_s{seed}")
+    path = Path("runs/fewshot") / env / f"{recipe}_s{seed}"
+    return Job(recipe, options, iterations, seed, path, f"fewshot_{env}")
 
 
 def main() -> None:

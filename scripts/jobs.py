@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kept import KEPT, keep
+
 if TYPE_CHECKING:
     from meta_rl.evaluation.scores import Record
 
@@ -29,6 +31,7 @@ class Job:
     Attributes:
         options: of ``meta-rl train``, besides the other attributes.
         path: the run directory; what is there already is not done again.
+        table: the name in results/ of the table that the run belongs to.
     """
 
     recipe: str
@@ -36,6 +39,17 @@ class Job:
     iterations: int
     seed: int
     path: Path
+    table: str
+
+    @property
+    def row(self) -> str:
+        """Row of the table that it belongs to."""
+        return self.path.name.rpartition("_s")[0]
+
+    @property
+    def kept(self) -> Path:
+        """Folder in results/ for what the table needs of the run, see `kept.keep`."""
+        return KEPT / self.table / self.path.name
 
     @property
     def command(self) -> list[str]:
@@ -45,10 +59,19 @@ class Job:
 
     @property
     def result(self) -> Record | None:
-        """Its evaluation, once the whole budget is spent and judged."""
+        """Its evaluation, once the whole budget is spent and judged, here or where the run was made."""
         from meta_rl.evaluation.record import evaluations
 
-        return next((record for _, record in evaluations(self.path, self.iterations)), None)
+        places = (self.path, self.kept)
+        return next((record for place in places for _, record in evaluations(place, self.iterations)), None)
+
+    def keep(self) -> None:
+        """Keep what the table needs, if the run is here and judged."""
+        from meta_rl.evaluation.record import evaluations
+
+        for files, _ in evaluations(self.path, self.iterations):
+            keep(self.path, files.evaluation, self.kept)
+            return
 
     def run(self) -> int:
         """Train and evaluate on one core, with what is said in PATH.log; the exit code."""
@@ -112,15 +135,18 @@ def check(made: argparse.ArgumentParser, options: argparse.Namespace, rows: Sequ
             made.error(f"--{name.replace('_', '-')}: must be at least {least}, got {value}")
 
 
-def seeds_of(folder: Path, row: str, wanted: Sequence[int]) -> list[int]:
-    """The seeds `wanted`, and those whose runs of `row` are in `folder` already."""
-    there = {int(path.name.rpartition("_s")[2]) for path in folder.glob(f"{row}_s*") if path.is_dir()}
-    return sorted({*wanted, *there})
+def seeds_of(folder: Path, table: str, row: str, wanted: Sequence[int]) -> list[int]:
+    """The seeds `wanted`, and those whose runs of `row` are in `folder` already, or kept for the table."""
+    found = [path for place in (folder, KEPT / table) for path in place.glob(f"{row}_s*") if path.is_dir()]
+    return sorted({*wanted, *(int(path.name.rpartition("_s")[2]) for path in found)})
 
 
 def finished(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs that are evaluated. Names the others on stderr; ends the script if none is evaluated."""
+    """The jobs that are evaluated, each now kept in results/. Names the others on stderr; ends the script if none is
+    evaluated."""
     done = [job for job in jobs if job.result]
+    for job in done:
+        job.keep()
     if missing := [job.path.name for job in jobs if job not in done]:
         print(f"not evaluated yet, or not at the budget: {', '.join(missing)}", file=sys.stderr)
     if not done:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from meta_rl.cli import main
 from meta_rl.cli.commands import parse_train
-from meta_rl.config import default_config, replace_paths
-from meta_rl.evaluation.record import write_record_file
+from meta_rl.config import TrainConfig, default_config, replace_paths, to_dict
+from meta_rl.evaluation.compare import compare
+from meta_rl.evaluation.record import read_evaluation, write_record_file
 from meta_rl.evaluation.scores import MODE, SAMPLED, Record, Score, Stage
-from tests.meta_rl.conftest import TINY
+from meta_rl.runs.folder import began_with
+from tests.meta_rl.conftest import TINY, TINY_OPTIONS
 from tests.meta_rl.untrained import untrained
 from tests.test_commands import ROOT, script
 
@@ -67,8 +74,19 @@ def test_ablations_spend_the_same_budget(name: str, tmp_path: Path, monkeypatch:
         assert configs["defaults"].episodes_per_task == configs["defaults"].evaluate.adaptation_steps + 1
 
 
-def write_run(path: Path, iteration: int, successes: tuple[float, ...] = (0.0,), env_steps: int = 0) -> None:
-    """A run that was judged on one task; sampled actions solve it half as often, and the return is 100 successes."""
+def write_run(
+    path: Path,
+    iteration: int,
+    successes: tuple[float, ...] = (0.0,),
+    env_steps: int = 0,
+    config: TrainConfig | None = None,
+    trained: Sequence[tuple[float, ...]] = (),
+) -> None:
+    """A run that was judged on one task; sampled actions solve it half as often, and the return is 100 successes.
+
+    Args:
+        trained: success of each stage in each iteration of training.
+    """
 
     def stage(steps: int, success: float) -> Stage:
         scores = {"success": Score(success, 0, 1), "return": Score(100 * success, 0, 100)}
@@ -77,17 +95,37 @@ def write_run(path: Path, iteration: int, successes: tuple[float, ...] = (0.0,),
 
     numbers = {"success": np.array([successes])[..., None], "return": 100 * np.array([successes])[..., None]}
     stages = [stage(steps, success) for steps, success in enumerate(successes)]
-    about = {"protocol": {}, "versions": {}, "task_distribution": {}, "families": ["f"], "vectors": [[0.0]]}
+    about = {
+        "protocol": {"adaptation_episodes": 1},
+        "versions": {},
+        "task_distribution": {},
+        "families": ["f"],
+        "vectors": [[0.0]],
+    }
     values = {MODE: numbers, SAMPLED: numbers}
     record = Record(path.name, iteration, env_steps, "test", tasks=1, stages=stages, values=values, **about)
     write_record_file(record, path / "evaluation.json")
+    config = config or default_config("rl2", "navigation")
+    (path / "config.json").write_text(json.dumps(to_dict(config)))
+    rows = [
+        {"iteration": i + 1, "env_steps": 100 * (i + 1), "update/loss": 0.5}
+        | {
+            f"{name}/stage_{k}": x / 3 if name == "return" else x
+            for name in ("return", "success")
+            for k, x in enumerate(row)
+        }
+        for i, row in enumerate(trained)
+    ]
+    if rows:
+        (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_an_ablation_is_a_row(tmp_path: Path) -> None:
-    job = script("jobs").Job("rl2", ["--clock-steps", "500"], 20, 0, tmp_path / "clock_s0")
-    write_run(job.path, 20, (0.0, 0.5, 1.0), env_steps=900_000)
-    metrics = [{"success/stage_0": 0.0, "success/stage_2": i / 10} for i in range(20)]  # the last tenth: 1.8 and 1.9
-    (job.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
+def test_an_ablation_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = script("jobs").Job("rl2", ["--clock-steps", "500"], 20, 0, Path("clock_s0"), "ablations-push")
+    # The last tenth: 1.8 and 1.9.
+    write_run(job.path, 20, (0.0, 0.5, 1.0), env_steps=900_000, trained=[(0.0, 0.0, i / 10) for i in range(20)])
+    assert script("jobs").finished([job]) == [job]
     found = script("ablations").summarise([job])
     assert found["training_success"] == pytest.approx(1.85)
     line = script("ablations").table("push", {"clock": found})[-1]
@@ -107,16 +145,99 @@ def test_options_are_refused_in_a_line(capsys: pytest.CaptureFixture[str]) -> No
         assert said in capsys.readouterr().err
 
 
-def test_the_table_joins_the_runs_that_spent_their_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_run(tmp_path / "maml-trpo_s0", 20)
-    write_run(tmp_path / "rl2_s0", 10)  # of 22
-    write_run(tmp_path / "maml-trpo_s7", 20)  # begun with another --first-seed
-    (tmp_path / "reptile_s0").mkdir()
-    (tmp_path / "reptile_s0/evaluation.json").write_text(json.dumps({"iteration": 27}))  # of an earlier version
-    jobs = script("results").make_jobs(script("results").EXPERIMENTS["reach"], tmp_path, 0, 1, 1.0)
-    assert len(jobs) == 8
-    assert [job.path.name for job in script("jobs").finished(jobs)] == ["maml-trpo_s0", "maml-trpo_s7"]
+def test_the_table_joins_the_runs_that_spent_their_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = Path("runs/results/reach")
+    write_run(runs / "maml-trpo_s0", 20)
+    write_run(runs / "rl2_s0", 10)  # of 22
+    write_run(runs / "maml-trpo_s7", 20)  # begun with another --first-seed
+    write_run(Path("results/runs/reach/maml-trpo_s4"), 20)  # kept by another machine
+    (runs / "reptile_s0").mkdir()
+    (runs / "reptile_s0/evaluation.json").write_text(json.dumps({"iteration": 27}))  # of an earlier version
+    jobs = script("results").make_jobs(script("results").EXPERIMENTS["reach"], "reach", range(1), 1.0)
+    assert len(jobs) == 9
+    found = [job.path.name for job in script("jobs").finished(jobs)]
+    assert found == ["maml-trpo_s0", "maml-trpo_s4", "maml-trpo_s7"]
     assert "not evaluated yet, or not at the budget: reptile_s0, rl2_s0" in capsys.readouterr().err
+    assert all((job.kept / "config.json").exists() for job in jobs if job.path.name in found)
+
+
+def test_a_kept_run_compares_as_the_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says nothing of where things lay."""
+    monkeypatch.chdir(tmp_path)
+    start = {"recipe": "dagger", "env": "navigation", "iteration": 3}
+    runs = []
+    for seed, successes in enumerate(((0.0, 0.5), (0.25, 1.0))):
+        config = replace_paths(
+            default_config("rl2", "navigation"),
+            {"seed": seed, "run_dir": str(tmp_path / "somewhere"), "start_from": str(tmp_path / "else")},
+        )
+        path = Path(f"runs/results/t/rl2_s{seed}")
+        write_run(path, 2, successes, 200, config, [(1 / 3, 0.5), (2 / 3, 1.0)])
+        (path / "environment.json").write_text(json.dumps({"start": start, "threads": 4}))
+        job = script("jobs").Job("rl2", [], 2, seed, path, "t")
+        job.keep()
+        runs.append((path, job.kept))
+    expected, found = compare([path for path, _ in runs]), compare([kept for _, kept in runs])
+    assert list(found.groups) == list(expected.groups) == ["rl2"]
+    mine, theirs = (made.groups["rl2"] for made in (found, expected))
+    assert (mine.stages, mine.seeds, mine.train_env_steps) == (theirs.stages, theirs.seeds, theirs.train_env_steps)
+    assert mine.training_curves == [[[100, 0.11111, 0.16667, 0.33333, 0.5], [200, 0.22222, 0.33333, 0.66667, 1.0]]] * 2
+    assert theirs.training_curves[0][0] == [100, 1 / 9, 1 / 6, 1 / 3, 0.5]
+    for _, kept in runs:
+        assert began_with(kept) == start
+        assert not any(str(tmp_path).encode() in path.read_bytes() for path in kept.iterdir())
+
+
+def test_a_kept_run_is_checked_by_its_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The agent of the run directory, then that of the zoo; and an evaluation that no agent gives."""
+    monkeypatch.chdir(tmp_path)
+    results = script("results")
+    path = Path("runs/results/t/maml-trpo_s0")
+    assert main([*TINY_OPTIONS, "--run-dir", str(path)]) == 0
+    job = script("jobs").Job("maml-trpo", [], read_evaluation(path).iteration, 0, path, "t")
+    assert results.check_rows([job]) == 1  # nothing is kept
+    job.keep()
+    capsys.readouterr()
+    assert results.check_rows([job]) == 0
+    first = capsys.readouterr().out
+    assert re.fullmatch(r"maml-trpo_s0: success 0, now 0; return (-\S+), now \1: equal, task by task\n", first)
+    script("zoo").main([str(path)])
+    shutil.rmtree(path)
+    capsys.readouterr()
+    assert results.check_rows([job]) == 0
+    assert capsys.readouterr().out == first
+    shutil.rmtree("zoo")
+    assert results.check_rows([job]) == 0  # nothing to say it is wrong
+    assert "its agent is neither in runs/results/t/maml-trpo_s0 nor in zoo/" in capsys.readouterr().out
+
+
+def test_an_agent_that_does_less_than_recorded_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("runs/results/t/maml-trpo_s0")
+    assert main([*TINY_OPTIONS, "--run-dir", str(path)]) == 0
+    record = read_evaluation(path)
+    values = {way: {name: x + 100 for name, x in found.items()} for way, found in record.values.items()}
+    stages = [
+        dataclasses.replace(
+            stage,
+            scores={way: {n: Score(s.mean + 100, s.low + 100, s.high + 100) for n, s in found.items()}
+                    for way, found in stage.scores.items()},
+        )
+        for stage in record.stages
+    ]  # fmt: skip
+    write_record_file(dataclasses.replace(record, values=values, stages=stages), path / "evaluation.json")
+    job = script("jobs").Job("maml-trpo", [], record.iteration, 0, path, "t")
+    job.keep()
+    capsys.readouterr()
+    assert script("results").check_rows([job]) == 1
+    assert capsys.readouterr().out.endswith("NOT what was recorded\n")
 
 
 def test_the_time_to_a_skill_is_that_of_the_first_judgement_that_shows_it() -> None:

@@ -114,22 +114,28 @@ def _over_episodes(runs: Sequence[Evaluated], way: str) -> dict[str, NDArray[np.
 
 def join_earlier(comparison: Comparison, table: Path) -> Comparison:
     """The comparison with the groups of an earlier one that it lacks, as they stand in its file ``OUT.json``, each with
-    the command and the versions that made it.
+    the command and the versions that made it. They come first.
 
     Raises:
-        ConfigError: there is no such table, its runs were evaluated on other episodes, or they are no few-shot runs.
+        ConfigError: there is no such table, its runs are of the other kind, or they were judged on other tasks or by
+            another number of episodes.
     """
-    if "episodes" not in comparison.kind.keys:
-        raise ConfigError(f"RUN: {table}: only tables of few-shot runs can be added to; name the run directories")
     try:
         earlier, command = read_comparison(table)
     except ConfigError as error:
-        raise ConfigError(f"RUN: {table} is not a table of few-shot runs that meta-rl compare wrote") from error
-    if earlier.episodes != comparison.episodes:
+        raise ConfigError(f"RUN: {error}") from error
+    if earlier.kind is not comparison.kind:
+        raise ConfigError(f"RUN: {table}: few-shot runs and runs in environments do not compare; name one kind")
+    if comparison.kind.shared(earlier) != comparison.kind.shared(comparison):
         raise ConfigError(f"RUN: the runs of {table} were evaluated on different episodes")
     origin = {"command": command, "versions": earlier.versions}
-    groups = {label: replace(group, origin=origin | group.origin) for label, group in earlier.groups.items()}
-    return replace(comparison, groups=dict(sorted((groups | comparison.groups).items())))
+    kept = {
+        label: replace(group, origin=origin | group.origin)
+        for label, group in earlier.groups.items()
+        if label not in comparison.groups
+    }
+    names = [name for name in comparison.names if name in earlier.names]
+    return replace(comparison, groups=kept | comparison.groups, names=names)
 
 
 def read_comparison(table: Path) -> tuple[Comparison, str]:

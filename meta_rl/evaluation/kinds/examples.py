@@ -78,6 +78,10 @@ class ExamplesKind:
         seed, queries = record.protocol["evaluation_seed"], config.fewshot.test_query_shots
         return [config.env, record.split, record.tasks, seed, queries, record.task_distribution]
 
+    def shared(self, comparison: Comparison) -> list[Any]:
+        """What runs have in common that stand in one table."""
+        return comparison.episodes
+
     def over_seeds(self, values: NDArray[np.float64], families: Sequence[str], stage: int) -> Score:
         """The mean over seeds of each episode, with its interval over the episodes, which all seeds share."""
         return Score.normal(values.mean(0))

@@ -136,6 +136,12 @@ class PolicyKind:
         record = run.record
         return [*zip(record.families, record.vectors, strict=True), record.values[MODE]["return"].shape[-1]]
 
+    def shared(self, comparison: Comparison) -> list[Any]:
+        """What runs have in common that stand in one table: the tasks, and the number of episodes of each."""
+        names = ("test_tasks", "evaluation_seed", "evaluation_episodes")
+        protocols = {tuple(group.protocol.get(name) for name in names) for group in comparison.groups.values()}
+        return [comparison.env, comparison.tasks, comparison.task_distribution, comparison.has_success, protocols]
+
     def over_seeds(self, values: NDArray[np.float64], families: Sequence[str], stage: int) -> Score:
         """The mean over seeds and tasks; both are drawn anew within families."""
         every = [family for _ in values for family in families]

@@ -1,11 +1,13 @@
 """Summaries of several runs; that runs that do not compare are refused is in test_cli.py."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from meta_rl.evaluation.compare import comparison_table, comparison_tables, write_comparison
+from meta_rl.errors import ConfigError
+from meta_rl.evaluation.compare import comparison_table, comparison_tables, join_earlier, write_comparison
 from meta_rl.evaluation.kinds.base import Comparison, Group
 from meta_rl.evaluation.kinds.policies import stage_values
 from meta_rl.evaluation.kinds.table import KINDS
@@ -102,3 +104,22 @@ def test_curves_in_csv_have_a_row_per_stage(tmp_path: Path, monkeypatch: pytest.
         ["maml-trpo", "0", "200", "0", "3", "0.5"],
         ["maml-trpo", "0", "200", "1", "4", "1"],
     ]
+
+
+def test_a_policy_joins_an_earlier_table(tmp_path: Path) -> None:
+    """The rows that the runs lack are taken as they stand; the runs' own come from the runs."""
+    protocol = {"test_tasks": 0, "evaluation_seed": 0, "evaluation_episodes": 3}
+    one, other, newer = (
+        replace(group([None], [[[100.0, n, 2.0, 0.0, 0.25]]]), protocol=protocol, iterations=n) for n in (1, 2, 3)
+    )
+    write_comparison(comparison({"maml-trpo": one, "rl2": other}), tmp_path / "table", "meta-rl compare a b")
+    joined = join_earlier(comparison({"rl2": newer, "random": other}), tmp_path / "table.json")
+    assert list(joined.groups) == ["maml-trpo", "rl2", "random"]
+    assert [found.iterations for found in joined.groups.values()] == [1, 3, 2]
+    assert joined.groups["maml-trpo"].origin["command"] == "meta-rl compare a b"
+    assert joined.groups["maml-trpo"].training_curves == one.training_curves
+    assert joined.groups["rl2"].origin == {}
+    few = replace(newer, protocol=protocol | {"evaluation_episodes": 1})
+    for alone in (comparison({"rl2": few}), comparison({"rl2": newer}, "metaworld/ml45")):
+        with pytest.raises(ConfigError, match=r"RUN: the runs of .*table.json were evaluated on different episodes"):
+            join_earlier(alone, tmp_path / "table.json")

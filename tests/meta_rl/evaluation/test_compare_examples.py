@@ -73,7 +73,7 @@ def test_a_run_joins_an_earlier_table(tmp_path: Path, capsys: pytest.CaptureFixt
     origin = {key: found["groups"]["maml"].pop(key) for key in ("command", "versions")}
     assert origin == {key: before[key] for key in origin}
     assert found["groups"] == expected["groups"]
-    assert list(found["groups"]) == ["fomaml", "maml", "pretrained"]
+    assert list(found["groups"]) == ["maml", "fomaml", "pretrained"]  # what is only in the earlier one comes first
     capsys.readouterr()
     other = run(tmp_path, "other", "maml", "sinusoid-10shot")
     policy = run(tmp_path, "policy", "random", "navigation", "--episodes-per-task", "1", "--adaptation-episodes", "1")
@@ -81,9 +81,9 @@ def test_a_run_joins_an_earlier_table(tmp_path: Path, capsys: pytest.CaptureFixt
     broken.write_text('{"groups": 3}')
     for arguments, said in [
         ([str(other), earlier], "were evaluated on different episodes"),
-        ([str(other), str(broken)], "broken.json is not a table of few-shot runs"),
-        ([str(other), str(tmp_path / "none.json")], "none.json is not a table of few-shot runs"),
-        ([str(policy), earlier], "only tables of few-shot runs can be added to"),
+        ([str(other), str(broken)], "broken.json is not a table that meta-rl compare wrote"),
+        ([str(other), str(tmp_path / "none.json")], "none.json is not a table that meta-rl compare wrote"),
+        ([str(policy), earlier], "few-shot runs and runs in environments do not compare"),
         ([earlier], "name a run directory"),
     ]:
         assert main(["compare", *arguments]) == 2
