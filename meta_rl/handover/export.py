@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from meta_rl.agents import bundle
 from meta_rl.agents.agent import interface_of, load_state
-from meta_rl.config import load_config, replace_paths
-from meta_rl.core.interface import INTERFACE
+from meta_rl.config import RECIPES, TrainConfig, check_protocol, load_config, make_distribution, replace_paths
+from meta_rl.core.interface import INTERFACE, Interface
 from meta_rl.errors import ConfigError, RunError, Say
 from meta_rl.evaluation.record import evaluations, files, read_evaluation
 from meta_rl.extras import check_installed
@@ -17,6 +18,7 @@ from meta_rl.handover.card import addressed, model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.runs import durable
 from meta_rl.runs.folder import MANIFEST, RESULTS, check_free, is_exported, of_iteration, versions
+from meta_rl.runs.recorded import FINGERPRINT, LEARNED_ON, differing_interfaces
 
 REPLAYS = (".mp4", ".html")
 
@@ -32,19 +34,21 @@ def export_run(run_dir: Path, options: ExportConfig, say: Say = print) -> Path:
         raise ConfigError("--private: without --push-to-hub nothing leaves this machine; leave it out, or name both")
     if options.adapted:
         raise ConfigError("--adapted: for --format onnx or pt2; a saved player is a folder to hand over already")
-    if is_exported(run_dir):
+    if options.tasks and not options.out:
+        raise ConfigError("--tasks: --out names the folder of an agent that is handed over for other tasks")
+    if is_exported(run_dir) and not options.tasks:
         out = run_dir
         address_exported(run_dir, options)
     else:
         out = Path(options.out) if options.out else of_iteration(run_dir / "export", options.iteration)
-        video = of_iteration(run_dir / "adaptation.mp4", options.iteration)
-        replay = Path(options.replay) if options.replay else video if video.exists() else None
         check_out(out)
+        video = of_iteration(run_dir / "adaptation.mp4", options.iteration)
+        replay = Path(options.replay) if options.replay else video if video.exists() and not options.tasks else None
         if replay:
             check_replay(replay)
         if name:
             check_hub(name)
-        export(run_dir, out, replay, name, options.iteration, options.data)
+        export(run_dir, out, replay, name, options.iteration, options.data, options.tasks)
         say(f"agent: {out}; load it with meta_rl.load({str(out)!r})")
     if name:
         say(f"uploaded to {push(out, name, options.private)}")
@@ -75,7 +79,13 @@ def address_exported(folder: Path, options: ExportConfig) -> None:
 
 
 def export(
-    run_dir: Path, out: Path, replay: Path | None = None, name: str = "", iteration: int | None = None, data: str = ""
+    run_dir: Path,
+    out: Path,
+    replay: Path | None = None,
+    name: str = "",
+    iteration: int | None = None,
+    data: str = "",
+    tasks: str = "",
 ) -> Path:
     """Write the newest checkpoint of a run into the folder `out` as an agent, with a model card, whose results are
     those of this checkpoint.
@@ -85,22 +95,22 @@ def export(
         name: of the repository on the Hub, if it goes there: the card then tells how to get it.
         iteration: take the checkpoint of this iteration and no other.
         data: where the data lies, if it has moved; runs that wrote down their spaces, as all do now, need none.
+        tasks: name of the task distribution that it is handed over for; empty: its own. It takes no results along to
+            others.
     Raises:
-        ConfigError: no run or checkpoint there, an evaluation of an earlier version, or `out` holds something else.
+        ConfigError: no run or checkpoint there, an evaluation of an earlier version, `out` holds something else, or the
+            other tasks do not have its observations and actions.
         RunError: the checkpoint is damaged, or `out` cannot be written.
     """
     check_out(out)
-    config = load_config(run_dir / "config.json")
-    state = load_state(run_dir, iteration)
-    recorded = run_dir / "environment.json"
-    about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
-    about.pop(INTERFACE, None)
-    interface = interface_of(run_dir, replace_paths(config, {"fewshot.data": data}) if data else config)
-    agent = bundle.Bundle(state.weights, state.iteration, state.env_steps, interface, about)
+    config, agent, evaluated = load_config(run_dir / "config.json"), _bundle(run_dir, iteration, data), None
     headline = files(run_dir).evaluation
-    if headline.exists():
-        read_evaluation(run_dir)  # refuses one of an earlier version
-    evaluated = next(evaluations(run_dir, state.iteration), None)
+    if tasks:
+        config, agent = _for_tasks(tasks, config, agent)
+    else:
+        if headline.exists():
+            read_evaluation(run_dir)  # refuses one of an earlier version
+        evaluated = next(evaluations(run_dir, agent.iteration), None)
     replay_name = f"replay{replay.suffix}" if replay else ""
     card = model_card(run_dir, config, agent, evaluated, replay_name, name)
     try:
@@ -115,6 +125,37 @@ def export(
     except OSError as error:
         raise RunError(f"{out}: {error.strerror or error}") from error
     return out
+
+
+def _bundle(run_dir: Path, iteration: int | None, data: str) -> bundle.Bundle:
+    """The agent of a run, or one that was exported before."""
+    if is_exported(run_dir):
+        return bundle.read_bundle(run_dir)
+    config = load_config(run_dir / "config.json")
+    state = load_state(run_dir, iteration)
+    recorded = run_dir / "environment.json"
+    about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
+    about.pop(INTERFACE, None)
+    interface = interface_of(run_dir, replace_paths(config, {"fewshot.data": data}) if data else config)
+    return bundle.Bundle(state.weights, state.iteration, state.env_steps, interface, about)
+
+
+def _for_tasks(tasks: str, config: TrainConfig, agent: bundle.Bundle) -> tuple[TrainConfig, bundle.Bundle]:
+    """The agent for other tasks; what it has learned from is written down apart.
+
+    Raises:
+        ConfigError: there are no such tasks, or they do not have its observations and actions.
+    """
+    if RECIPES[config.recipe].learns != "rl":
+        raise ConfigError("--tasks: for agents that act; one of labelled examples answers what it is asked")
+    moved = check_protocol(replace(config, env=tasks))
+    distribution = make_distribution(moved)
+    if changes := list(differing_interfaces(agent.interface, Interface.of(distribution))):
+        raise ConfigError(f"--tasks: {tasks} does not fit the agent: {'; '.join(changes)}")
+    learned = {LEARNED_ON: {"env": config.env, FINGERPRINT: agent.about.get(FINGERPRINT, {})}}
+    about = {key: value for key, value in agent.about.items() if key != FINGERPRINT}
+    interface = replace(agent.interface, horizon=distribution.horizon)
+    return moved, replace(agent, interface=interface, about=learned | about)  # of an agent that moved before, the first
 
 
 def check_out(out: Path) -> None:

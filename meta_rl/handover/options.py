@@ -96,6 +96,9 @@ class ExportConfig:
     out: str = ""
     """The folder; default RUN/export, with --iteration RUN/export-ITERATION; of other formats RUN/export-FORMAT (in
     RUN/results of an exported agent), with --adapted FOLDER/results/export-FORMAT."""
+    tasks: str = ""
+    """Hand it over for other tasks than those it was trained on, as `meta-rl envs` names them: on these it is then
+    evaluated, shown and adapted. Observations and actions must be the same. RUN may be an exported agent."""
     replay: str = ""
     """A video (.mp4) or page (.html) that shows the agent; default what `meta-rl render` made, if it is there."""
     push_to_hub: str = ""

@@ -30,7 +30,7 @@ def export_policy(run_dir: Path, options: ExportConfig, say: Say = print) -> Pat
         ConfigError: an option has no meaning here, a library is missing, or as `write_policy`.
         RunError: as `write_policy`.
     """
-    for option in ("replay", "push_to_hub", "private"):
+    for option in ("tasks", "replay", "push_to_hub", "private"):
         if getattr(options, option):
             raise ConfigError(f"--{option.replace('_', '-')}: for --format agent; leave it out, or the format")
     POLICY_FORMATS[options.format].check()

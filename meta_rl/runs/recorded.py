@@ -14,6 +14,8 @@ from meta_rl.runs.folder import PACKAGES, absolute_data
 
 FINGERPRINT = "task_distribution"
 """Key of the fingerprint of the training tasks in ``environment.json`` and in the manifest of an exported agent."""
+LEARNED_ON = "learned_on"
+"""Key of the name and the fingerprint of the tasks that an agent learned from, if it was handed over for others."""
 UNCOMPARED = {*PACKAGES, "engine", "name", "source"}
 """Keys of fingerprints that may change: versions, who steps the environments, names, and where data lies."""
 DEMONSTRATIONS = "demonstrations"

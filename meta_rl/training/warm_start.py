@@ -62,6 +62,6 @@ def begin_with(state: TrainState, agent: Agent) -> dict[str, Any]:
     """Put the agent's weights into a new `state`, and return a record of the agent (JSON-able)."""
     state.params, state.shared, state.statistics = agent.weights
     state.env_steps = agent.env_steps
-    about = {"recipe": agent.config.recipe, "env": agent.config.env, "seed": agent.config.seed}
+    about = {"recipe": agent.config.recipe, "env": agent.trained_on, "seed": agent.config.seed}
     about |= {"iteration": agent.iteration, "env_steps": agent.env_steps}
     return about | {"config": to_dict(without_places(agent.config))}

@@ -11,24 +11,29 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
 
+import envs
 from meta_rl import load
 from meta_rl.agents import bundle
 from meta_rl.cli import main
 from meta_rl.cli.showing import evaluate_with_page
-from meta_rl.config import TrainConfig, default_config, replace_paths
+from meta_rl.config import EvaluateConfig, TrainConfig, default_config, replace_paths
 from meta_rl.errors import ConfigError
+from meta_rl.evaluation.episodes import evaluate
 from meta_rl.evaluation.report import evaluate_run
 from meta_rl.evaluation.scores import INDUCTIVE, MODE
 from meta_rl.handover.export import export
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import holds_run
+from meta_rl.runs.recorded import read_about
 from meta_rl.training.train import train
+from tests.meta_rl.conftest import TINY
 
 ROOT = Path(__file__).parents[3]
 needs_hub = pytest.mark.skipif(
@@ -215,6 +220,55 @@ def test_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         line = capsys.readouterr().err
         assert line.count("\n") == 1
         assert part in line
+
+
+def test_an_agent_is_handed_over_for_other_tasks(tmp_path: Path) -> None:
+    """It is then judged on these as it would be by hand, and says what it learned from."""
+    config = replace_paths(default_config("maml-trpo", "hopper-params@promp"), {**TINY, "iterations": 1})
+    run = train(replace_paths(config, {"run_dir": str(tmp_path / "run"), "evaluate.test_tasks": 2}))
+    evaluate_run(run, say=lambda _: None)
+    out = tmp_path / "heavier"
+    heavier = "hopper-params@promp+mass=2"
+    assert main(["export", str(run), "--tasks", heavier, "--out", str(out)]) == 0
+    assert not (out / "evaluation.json").exists()
+    mine, original = load(out), load(run)
+    assert (mine.config.env, mine.trained_on, original.trained_on) == (heavier, config.env, config.env)
+    found = evaluate_run(out, say=lambda _: None)
+    by_hand = evaluate(original.learner, original.weights, envs.make(heavier, "test"), config_of(run, 2))
+    assert found.task_distribution["name"] == heavier
+    assert found.values[MODE]["return"].tolist() == by_hand.values()[MODE]["return"].tolist()
+    assert "learned from other tasks, hopper-params@promp." in (out / "README.md").read_text()
+    again = export(out, tmp_path / "back", tasks="hopper-params@varibad")  # one that was exported before
+    assert (load(again).config.env, load(again).trained_on) == ("hopper-params@varibad", config.env)
+    started = replace_paths(config, {"run_dir": str(tmp_path / "next"), "start_from": str(again)})
+    assert read_about(train(started))["start"]["env"] == config.env
+
+
+def config_of(run: Path, tasks: int) -> EvaluateConfig:
+    return replace(load(run).config.evaluate, test_tasks=tasks)
+
+
+def test_other_tasks_have_to_fit(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    few_shot = train(
+        replace_paths(default_config("maml", "sinusoid-5shot"), {"iterations": 1, "run_dir": str(tmp_path / "f")})
+    )
+    for folder, options, said in (
+        (
+            run,
+            f"--tasks hopper-params@promp --out {out}",
+            "--tasks: hopper-params@promp does not fit the agent: observations",
+        ),
+        (run, "--tasks navigation", "--tasks: --out names the folder"),
+        (run, f"--tasks nowhere --out {out}", "nowhere"),
+        (run, f"--tasks navigation --format onnx --out {out}", "--tasks: for --format agent"),
+        (few_shot, f"--tasks navigation --out {out}", "--tasks: for agents that act"),
+    ):
+        assert main(["export", str(folder), *options.split()]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert said in line
+        assert not out.exists()
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
