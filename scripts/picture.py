@@ -38,8 +38,8 @@ def adaptation(axis: Any, name: str, baseline: str, value: str, scale: float) ->
 
 def skill(axis: Any) -> None:
     """A new goal: adapted, and from scratch."""
-    summary = json.loads((RESULTS / "skill-small.json").read_text())
-    points = [list(zip(*curve, strict=True)) for curve in summary["curves"]]
+    summary = json.loads((RESULTS / "skill-reach.json").read_text())
+    points = [list(zip(*curve, strict=True)) for curve in summary["curves"]["scratch"]]
     steps = [x / 1000 for x in points[0][0]]
     for _, returns, _ in points:
         axis.plot(steps, returns, color=SCRATCH, lw=0.5, alpha=0.5)

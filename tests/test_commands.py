@@ -45,6 +45,9 @@ ELSEWHERE = {
     "meta-rl export agents/mine --push-to-hub": "tests/meta_rl/handover/test_export.py",
     "meta-rl demonstrate ": "tests/meta_rl/handover/test_demonstrate.py",
     " --demonstrations ": "tests/meta_rl/handover/test_demonstrate.py",
+    " --tasks metaworld": "tests/meta_rl/handover/test_export.py",
+    " agents/heavier": "tests/meta_rl/handover/test_export.py",
+    "meta-rl compare results/runs/": "tests/test_scripts.py",
     " --adapted FOLDER": "tests/meta_rl/handover/test_policy.py",
     "meta-rl export RUN --replay": "tests/meta_rl/handover/test_export.py",
     "python scripts/fewshot.py one-shot": "tests/meta_rl/studies/test_one_shot.py",
@@ -265,9 +268,12 @@ def benchmark(folder: Path, words: list[str]) -> None:
 def skill_adaptation(folder: Path, words: list[str]) -> None:
     assert script("skill_adaptation").parse(words[1:]).goals > 1
     if words[1:] == ["--small"]:  # on a world where all of it takes seconds; make example has the robot
-        tiny = "--env navigation --iterations 1 --goals 2 --episodes 2 --scratch-iterations 2 --episodes-per-task 2"
+        tiny = "--env hopper-params@promp --world hopper-params@promp+mass=2 --shown-iterations 0 --iterations 1"
+        tiny += " --recipe rl2 --goals 2 --tuning-iterations 2 --episodes-per-task 2 --meta-batch-size 2 --hidden 8"
         run_script(folder, *words, *tiny.split(), "--out", "skill")
         assert (folder / "skill" / "skill.md").read_text().count("from scratch") == 2
+        assert (folder / "skill" / "agent_s0" / "results" / "report.html").exists()
+        assert (folder / "skill" / "policy" / "policy.onnx").exists()
 
 
 def ablations(folder: Path, words: list[str]) -> None:

@@ -15,6 +15,7 @@ from meta_rl.evaluation.forms import read_record, write_record
 from meta_rl.evaluation.scores import Record
 from meta_rl.evaluation.words import command_line
 from meta_rl.runs.folder import results_dir, write_json
+from meta_rl.runs.recorded import learned_on
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ class Evaluated:
     def acts(self) -> bool:
         """Whether it has learned to act in environments, rather than from labelled examples."""
         return RECIPES[self.config.recipe].learns == "rl"
+
+    @property
+    def training_command(self) -> str:
+        """Command that trains such a run, on the tasks that it learned from."""
+        others = learned_on(self.folder)
+        changed = ["--env", others] if others else []
+        return command_line("train", "--config", self.folder / "config.json", *changed, "--run-dir", "NEW_FOLDER")
 
 
 def evaluation_path(run_dir: Path) -> Path:

@@ -15,7 +15,6 @@ from meta_rl.evaluation.kinds.table import kind_of
 from meta_rl.evaluation.record import Evaluated, evaluated, files, read_record_file, write_record_file
 from meta_rl.evaluation.recording import Recording
 from meta_rl.evaluation.scores import Record, score_cells
-from meta_rl.evaluation.words import command_line
 from meta_rl.fewshot.published import caution
 from meta_rl.runs.display import Display, Part
 from meta_rl.runs.durable import replace_durably
@@ -127,7 +126,6 @@ def report_parts(run: Evaluated) -> list[Part]:
     """The report: scores, what they mean, and how to make it all again."""
     config, record, kind = run.config, run.record, kind_of(run.config)
     steps = [str(stage.steps) for stage in record.stages]
-    command = command_line("train", "--config", run.folder / "config.json", "--run-dir", "NEW_FOLDER")
     made_with = ", ".join(f"{name} {value}" for name, value in record.versions.items())
     return [
         Part(f"{config.recipe} on {config.env}, seed {config.seed}", role="heading"),
@@ -136,5 +134,5 @@ def report_parts(run: Evaluated) -> list[Part]:
         *kind.remarks(record),
         *map(Part, caution(config.env)),
         Part(f"Versions: {made_with}."),
-        Part(f"Again: `{command}`", role="command"),
+        Part(f"Again: `{run.training_command}`", role="command"),
     ]

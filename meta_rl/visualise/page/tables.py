@@ -26,7 +26,7 @@ def commands_to_repeat(run: Evaluated) -> list[str]:
     protocol = options(record.protocol, to_dict(run.config.evaluate))
     split = [] if record.split == "test" else ["--split", record.split]
     commands = [
-        command_line("train", "--config", folder / "config.json", "--run-dir", "NEW_FOLDER"),
+        run.training_command,
         command_line("evaluate", folder, *split, *protocol),
         command_line("report", folder),
     ]

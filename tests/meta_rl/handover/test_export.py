@@ -238,9 +238,11 @@ def test_an_agent_is_handed_over_for_other_tasks(tmp_path: Path) -> None:
     assert found.task_distribution["name"] == heavier
     assert found.values[MODE]["return"].tolist() == by_hand.values()[MODE]["return"].tolist()
     assert "learned from other tasks, hopper-params@promp." in (out / "README.md").read_text()
-    again = export(out, tmp_path / "back", tasks="hopper-params@varibad")  # one that was exported before
-    assert (load(again).config.env, load(again).trained_on) == ("hopper-params@varibad", config.env)
-    started = replace_paths(config, {"run_dir": str(tmp_path / "next"), "start_from": str(again)})
+    again = f"`meta-rl train --config {out / 'config.json'} --env {config.env} --run-dir NEW_FOLDER`"
+    assert again in (out / "results" / "report.md").read_text()
+    moved = export(out, tmp_path / "back", tasks="hopper-params@varibad")  # one that was exported before
+    assert (load(moved).config.env, load(moved).trained_on) == ("hopper-params@varibad", config.env)
+    started = replace_paths(config, {"run_dir": str(tmp_path / "next"), "start_from": str(moved)})
     assert read_about(train(started))["start"]["env"] == config.env
 
 

@@ -1,4 +1,5 @@
-"""Learning one task from scratch: what an adapted agent must be compared with, at equal env steps on that task."""
+"""Learning one task alone, from scratch or on from what an agent has learned: what an adapted agent must be compared
+with, at equal env steps on that task."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from envs import FixedTask, Task, TaskDistribution
 from meta_rl.algorithms.base import make_learner
 from meta_rl.config import TrainConfig
+from meta_rl.core.weights import Weights, adopt
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.sources.base import Plan
 from meta_rl.sources.in_process import InProcess
@@ -30,15 +32,22 @@ class Progress:
     success: float
 
 
-def learn_from_scratch(distribution: TaskDistribution, task: Task, config: TrainConfig) -> Iterator[Progress]:
+def learn_one_task(
+    distribution: TaskDistribution, task: Task, config: TrainConfig, start: Weights | None = None
+) -> Iterator[Progress]:
     """Train `config`'s recipe on `task` alone, ``config.iterations`` times ``config.episodes_per_task`` episodes.
 
+    Args:
+        start: what it goes on from: parameters, which have to fit the recipe's network, and statistics; None: from
+            scratch.
     Yields:
         Where it stands: before the first iteration and after each.
     """
     alone = FixedTask(distribution, task)
     learner = make_learner(config, alone)
     state = learner.init()
+    if start is not None:
+        state.params, state.shared, state.statistics = adopt(start._replace(shared=state.shared), state.weights)
     protocol = replace(config.evaluate, adaptation_steps=0, test_tasks=1, judge_sampled=False)
     with closing(InProcess(alone, learner, Plan(1, config.episodes_per_task, config.seed))) as source:
         while True:
