@@ -89,6 +89,9 @@ class EnvOptions:
     """Meta-World: env steps per episode; None: 500."""
     goal_seed: GoalSeed = None
     """Meta-World: seed that its goals are drawn by; None: 1."""
+    task_visible: bool | None = None
+    """Show the numbers of the task at the end of the observation, as an oracle would see them; None: they are
+    hidden."""
 
     def given(self) -> dict[str, Any]:
         """Names and values of what was chosen."""

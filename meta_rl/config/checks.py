@@ -64,6 +64,9 @@ def check_protocol(config: TrainConfig) -> TrainConfig:
     if config.evaluate.stock_goals and config.env_options.goal_visible:
         raise ConfigError("--stock-goals: Meta-World's evaluator of ML benchmarks hides the goal; valid: 0, or without "
                           "--goal-visible True")  # fmt: skip
+    if config.evaluate.stock_goals and config.env_options.task_visible:
+        raise ConfigError("--stock-goals: Meta-World's evaluator does not show the task; valid: 0, or without "
+                          "--task-visible True")  # fmt: skip
     if config.evaluate.shown_steps and parse_name(config.env) is None:
         raise ConfigError(f"--shown-steps: for few-shot tasks, not {config.env}, where every step is scored; valid: "
                           "none")  # fmt: skip
@@ -81,7 +84,8 @@ def _check_env_options(config: TrainConfig) -> None:
     known = () if parse_name(config.env) else envs.options(config.env)
     for name in config.env_options.given():
         if name not in known:
-            raise ConfigError(f"{_option(name)}: for Meta-World's tasks; {config.env} has no such option; valid: None")
+            whose = "Meta-World's tasks" if known else "environments"
+            raise ConfigError(f"{_option(name)}: for {whose}; {config.env} has no such option; valid: None")
 
 
 def _check_recipe(config: TrainConfig) -> None:

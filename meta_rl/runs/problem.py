@@ -58,6 +58,8 @@ class Environments:
             )
         if config.algorithm.needs_success and not self._distribution.has_success:
             raise ConfigError(f"--success-bonus: {config.env} has no goal that can be met; valid here: 0")
+        if config.env_options.task_visible:
+            _require_form(self._distribution, make_distribution(config, "test"))
         if config.algorithm.taught_for is not None and not self._distribution.has_expert:
             others = ", ".join(envs.with_expert())
             raise ConfigError(f"--env: {config.env} has no expert to learn from; for example {others} have one")
@@ -91,6 +93,16 @@ class Environments:
         """See `Problem.fingerprint`."""
         shown = {DEMONSTRATIONS: self._shown.describe()} if self._shown else {}
         return self._distribution.fingerprint() | shown
+
+
+def _require_form(train: envs.TaskDistribution, test: envs.TaskDistribution) -> None:
+    """Refuse test tasks that an agent could not read after training."""
+    (mine,), (its,) = train.observation_space.shape, test.observation_space.shape
+    if mine != its:
+        raise ConfigError(
+            f"--task-visible: observations of {train.name} have {mine} numbers in training and {its} in tests, as the "
+            "tasks of their families differ in length; valid here: None"
+        )
 
 
 class LabelledExamples:
