@@ -36,6 +36,7 @@ def validate(config: TrainConfig) -> TrainConfig:
             f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
             f"of {config.env}; closest: {valid}"
         )
+    _check_told(config)
     if config.shards > 1 or config.workers:
         _check_workers(config)
     if config.ray_address:
@@ -112,6 +113,16 @@ def _contradictions(config: TrainConfig, recipe: str) -> list[str]:
         if not bound.fits(value):
             found.append(f"{_option(path.rpartition('.')[2])}: {bound.problem}, got {value}")
     return found
+
+
+def _check_told(config: TrainConfig) -> None:
+    """Refuse a teacher who leaves its student no iteration."""
+    taken = config.algorithm.told_for or 0
+    if 0 < config.iterations <= taken:
+        raise ConfigError(
+            f"--teacher-iterations: {taken} of {config.iterations} iterations leave the student none; valid: 0 to "
+            f"{config.iterations - 1}"
+        )
 
 
 def _check_workers(config: TrainConfig) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.supervised import FewShotLearner
-from meta_rl.config import RECIPES, TrainConfig, make_distribution
+from meta_rl.config import RECIPES, TrainConfig, make_distribution, settled
 from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.tasks import FewShotSource, open_tasks
@@ -63,8 +64,9 @@ class Environments:
         if config.algorithm.taught_for is not None and not self._distribution.has_expert:
             others = ", ".join(envs.with_expert())
             raise ConfigError(f"--env: {config.env} has no expert to learn from; for example {others} have one")
-        self.learner: MetaLearner = make_learner(config, self._distribution)
-        self.interface = Interface.of(self._distribution, self._distribution.horizon)
+        learner: Any = make_learner(config, self._distribution)
+        self.learner: MetaLearner = learner
+        self.interface = replace(learner.interface, horizon=self._distribution.horizon)
         self.has_success = self._distribution.has_success
         shown = config.algorithm.shown
         self._shown = None if shown is None else read_demonstrations(shown, self.interface)
@@ -76,7 +78,8 @@ class Environments:
             ConfigError: something cannot be sent to another process; no Ray cluster, or a too small one.
         """
         c = self._config
-        plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards, c.algorithm.taught_for)
+        algorithm = settled(c).algorithm
+        plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards, algorithm.taught_for, algorithm.told_for)
         if self._shown:
             return FromDemonstrations(self._shown, self.learner, plan)
         work = self._distribution, self.learner, plan
