@@ -85,7 +85,13 @@ def write_run(path: Path, iteration: int, successes: tuple[float, ...] = (0.0,),
 
     numbers = {"success": np.array([successes])[..., None], "return": 100 * np.array([successes])[..., None]}
     stages = [stage(steps, success) for steps, success in enumerate(successes)]
-    about = {"protocol": {"adaptation_episodes": 1}, "versions": {}, "task_distribution": {}, "families": ["f"], "vectors": [[0.0]]}
+    about = {
+        "protocol": {"adaptation_episodes": 1},
+        "versions": {},
+        "task_distribution": {},
+        "families": ["f"],
+        "vectors": [[0.0]],
+    }
     values = {MODE: numbers, SAMPLED: numbers}
     record = Record(path.name, iteration, env_steps, "test", tasks=1, stages=stages, values=values, **about)
     write_record_file(record, path / "evaluation.json")

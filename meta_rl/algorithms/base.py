@@ -19,7 +19,7 @@ from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.interface import Interface, Space, Spaces
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
-from meta_rl.core.task_numbers import Scale, measure_numbers
+from meta_rl.core.task_numbers import NumberScale, measure_numbers
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.core.weights import Weights
@@ -210,7 +210,7 @@ def make_learner(config: TrainConfig, distribution: Spaces) -> MetaLearner:
             not; or there is nothing to tell of the tasks.
     """
     recipe = RECIPES[config.recipe]
-    told: list[Scale] = []
+    told: list[NumberScale] = []
     if recipe.algorithm.told_for is not None:
         tasks: Any = distribution
         told = [tasks.numbers if isinstance(tasks, Interface) else measure_numbers(tasks)]

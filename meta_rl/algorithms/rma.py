@@ -35,7 +35,7 @@ from meta_rl.algorithms.rl2 import Episode, Rl2
 from meta_rl.config.recipes.rma import RmaConfig
 from meta_rl.core import parallel
 from meta_rl.core.state import TrainState
-from meta_rl.core.task_numbers import Scale, normalise_numbers
+from meta_rl.core.task_numbers import NumberScale, normalise_numbers
 from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout
 from meta_rl.core.weights import Weights
 from meta_rl.errors import ConfigError
@@ -95,7 +95,7 @@ class Rma(RecurrentLearner):
     config: RmaConfig
     policy: AdaptivePolicy
 
-    def __init__(self, config: RmaConfig, policy: AdaptivePolicy, numbers: Scale) -> None:
+    def __init__(self, config: RmaConfig, policy: AdaptivePolicy, numbers: NumberScale) -> None:
         super().__init__(config, policy)
         if not numbers:
             raise ConfigError("RUN: it is not known which numbers of its tasks this agent was told")

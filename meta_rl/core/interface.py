@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import NonFiniteError
-from meta_rl.core.task_numbers import Scale
+from meta_rl.core.task_numbers import NumberScale
 from meta_rl.errors import ConfigError
 
 Space: TypeAlias = gym.spaces.Space[Any]
@@ -53,10 +53,10 @@ class Interface:
     action_space: Space
     horizon: int = 0
     ids: tuple[int | str, ...] = ()
-    numbers: Scale = ()
+    numbers: NumberScale = ()
 
     @staticmethod
-    def of(tasks: Spaces, horizon: int = 0, numbers: Scale = ()) -> Interface:
+    def of(tasks: Spaces, horizon: int = 0, numbers: NumberScale = ()) -> Interface:
         """The interface of a task distribution, of which a learner is told these `numbers`."""
         ids = tuple(getattr(tasks, "ids", ()))
         return Interface(tasks.observation_space, tasks.action_space, horizon, ids, numbers)
