@@ -114,7 +114,7 @@ for name, env, budget, (rma, rl2, maml, multitask) in (
         "hopper-params@promp",
         1_500_000,
         (
-            ["--meta-batch-size", "50", "--epochs", "10", "--minibatches", "10", "--gae-lambda", "0.95"],
+            [],
             ["--meta-batch-size", "50", "--minibatches", "10", "--gae-lambda", "0.95"],
             ["--meta-batch-size", "10", "--episodes-per-task", "10", "--adaptation-steps", "2"],
             ["--meta-batch-size", "50", "--episodes-per-task", "2", "--adaptation-steps", "2"],

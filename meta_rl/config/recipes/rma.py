@@ -62,4 +62,17 @@ DEFAULTS: Rows = [
     ("rma", "*", {"network.head_hidden": (64, 64), "network.critic_hidden": (64, 64)}),
     *[("rma", env, _as_rl2(changes)) for kind, env, changes in rl2.DEFAULTS if kind == "rl2*"],
     ("rma", "metaworld/*", {"network.head_hidden": (128, 128), "network.critic_hidden": (128, 128)}),
+    # The student takes thousands of gradient steps, and has one target per task.
+    ("rma", "navigation", {"meta_batch_size": 100, "episodes_per_task": 2, "algorithm.minibatches": 8}),
+    (
+        "rma",
+        "*@*",
+        {
+            "meta_batch_size": 50,
+            "algorithm.learning_rate": 5e-4,
+            "algorithm.epochs": 10,
+            "algorithm.minibatches": 10,
+            "algorithm.gae_lambda": 0.95,
+        },
+    ),
 ]

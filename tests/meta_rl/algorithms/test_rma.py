@@ -148,6 +148,8 @@ def test_the_agent_remembers_the_numbers_it_was_told(tiny: Callable[..., TrainCo
     again = Interface.from_dict(json.loads(json.dumps(agent.interface.to_dict())))
     assert again == agent.interface
     assert "numbers" not in Interface.of(envs.make("navigation")).to_dict()
+    encoder: Any = agent.learner.encoder  # type: ignore[attr-defined]
+    assert all(torch.equal(p, agent.weights.shared[name]) for name, p in encoder.named_parameters())
 
 
 def test_the_teacher_is_told_for_its_iterations_and_the_learner_always() -> None:
