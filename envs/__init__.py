@@ -29,6 +29,7 @@ from envs.spaces import misfit
 from envs.threads import limit_threads
 from envs.varied import VariedDynamics
 from envs.vector import EnvError, SingleEnv
+from envs.visible import UnshowableError, VisibleTask, task_size
 
 __all__ = [
     "ConformanceError",
@@ -50,7 +51,9 @@ __all__ = [
     "TaskVectorEnv",
     "Track",
     "UnknownNameError",
+    "UnshowableError",
     "VariedDynamics",
+    "VisibleTask",
     "about",
     "check",
     "check_name",
@@ -66,5 +69,6 @@ __all__ = [
     "register",
     "register_own",
     "stock_benchmark",
+    "task_size",
     "with_expert",
 ]

@@ -61,6 +61,8 @@ SKILLS = {
 RANDOM_PHYSICS = "Its physics differ from task to task, and the policy is not told how."
 DYNAMICS = "Dynamics, such as masses and frictions, differ too."
 """What is said more of names with dynamics."""
+SHOWN = "The observation shows the numbers of the task."
+"""What is said more where the policy sees the task."""
 UNTOLD = "It differs from task to task, and the policy is not told it."
 RUNNERS = {
     "cheetah-dir": "A cheetah in the plane runs. Forwards or backwards is the task, which the policy is not told.",

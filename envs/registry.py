@@ -18,8 +18,11 @@ from envs.locomotion.presets import PRESETS
 from envs.metaworld import benchmarks
 from envs.names import UnknownNameError, closest
 from envs.own import Origin, import_own, is_own, name_of, origin_of
+from envs.visible import VisibleTask
 
 SPLITS = ("train", "test")
+OPTIONS = ("task_visible",)
+"""What every distribution leaves to choose."""
 Maker: TypeAlias = Callable[..., TaskDistribution]
 """``maker(split, **options)``: the distribution of a split."""
 
@@ -184,7 +187,9 @@ def about(name: str, **options: Any) -> str:
     Raises:
         UnknownNameError: unknown name.
     """
-    return _find(name).about(**options)
+    shown = options.pop("task_visible", None)
+    said = _find(name).about(**options)
+    return f"{said} {words.SHOWN}" if shown and said else said
 
 
 def list_names() -> list[str]:
@@ -281,7 +286,7 @@ def options(name: str) -> tuple[str, ...]:
     Raises:
         UnknownNameError: unknown name.
     """
-    return _find(name).options
+    return (*_find(name).options, *OPTIONS)
 
 
 def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
@@ -293,9 +298,13 @@ def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
             or a custom Meta-World split ``metaworld/reach-v3,push-v3:door-open-v3`` (train families : test families);
             with dynamics that differ between tasks, ``metaworld/ml1-push-v3+dynamics`` (`envs.dynamics`).
         split: ``"train"`` or ``"test"``.
-        options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``.
+        options: the keyword arguments of the distribution's class, e.g. ``goal_seed`` or ``reward_version``; and
+            ``task_visible``, which shows the numbers of the task at the end of every observation (`envs.VisibleTask`).
     Raises:
         UnknownNameError: unknown name or split.
+        UnshowableError: the tasks are to be shown, and cannot be.
     """
     check_name(name, split)
-    return _find(name).maker(split, **options)
+    shown = options.pop("task_visible", None)
+    made = _find(name).maker(split, **options)
+    return VisibleTask(made) if shown else made

@@ -24,21 +24,27 @@ class Experiment:
     """A table of results/.
 
     Attributes:
-        seeds: runs of each recipe.
-        rows: recipe -> its budget in env steps, and its options. Untrained runs are made as the first one.
-        begins: recipe -> the row whose runs it begins with, and which spends a part of its budget.
+        seeds: runs of each row.
+        rows: row -> its budget in env steps, and its options. Untrained runs are made as the first one.
+        begins: row -> the row whose runs it begins with, and which spends a part of its budget.
+        recipes: row -> its recipe, of rows that are not called by it: those of one recipe with other options.
     """
 
     env: str
     seeds: int
     rows: dict[str, tuple[int, list[str]]]
     begins: dict[str, str] = field(default_factory=dict)
+    recipes: dict[str, str] = field(default_factory=dict)
 
-    def iterations(self, recipe: str, scale: float = 1.0) -> int:
-        """Iterations that the budget of `recipe` allows."""
-        budget, options = self.rows[recipe]
-        spent = self.rows[self.begins[recipe]][0] if recipe in self.begins else 0
-        return iterations_within(scale * (budget - spent), recipe, ["--env", self.env, *options])
+    def recipe(self, row: str) -> str:
+        """The recipe of a row."""
+        return self.recipes.get(row, row)
+
+    def iterations(self, row: str, scale: float = 1.0) -> int:
+        """Iterations that the budget of `row` allows."""
+        budget, options = self.rows[row]
+        spent = self.rows[self.begins[row]][0] if row in self.begins else 0
+        return iterations_within(scale * (budget - spent), self.recipe(row), ["--env", self.env, *options])
 
 
 NAVIGATION = dict.fromkeys(("maml-trpo", "multitask-trpo"), 6_400_000)
@@ -103,6 +109,36 @@ for name, tasks, budget, finer in (
         },
     )
 
+# Tasks that differ in their dynamics: learners that adapt, between one policy for all tasks that does not see them
+# (randomisation) and one that does (the oracle); scripts/dynamics_table.py says how much of that gap each closes.
+ORACLE = ["--task-visible", "True"]
+for name, env, budget, (rma, rl2, maml, multitask) in (
+    (
+        "adapt-hopper",
+        "hopper-params@promp",
+        1_500_000,
+        (
+            [],
+            ["--meta-batch-size", "50", "--minibatches", "10", "--gae-lambda", "0.95"],
+            ["--meta-batch-size", "10", "--episodes-per-task", "10", "--adaptation-steps", "2"],
+            ["--meta-batch-size", "50", "--episodes-per-task", "2", "--adaptation-steps", "2"],
+        ),
+    ),
+    ("adapt-push", "metaworld/ml1-push-v3+dynamics", 3 * MILLION, (BONUS, BONUS, SMALL_BATCHES, SMALL_BATCHES)),
+):
+    EXPERIMENTS[name] = Experiment(
+        env,
+        1,
+        {
+            "rma": (budget, rma),
+            "rl2": (budget, rl2),
+            "maml-trpo": (budget, maml),
+            "multitask-ppo": (budget, multitask),
+            "oracle": (budget, [*multitask, *ORACLE]),
+        },
+        recipes={"oracle": "multitask-ppo"},
+    )
+
 
 def make_jobs(experiment: Experiment, name: str, wanted: range, scale: float) -> list[Job]:
     """All runs of the table `name` that are wanted, begun or kept, seed after seed."""
@@ -110,13 +146,14 @@ def make_jobs(experiment: Experiment, name: str, wanted: range, scale: float) ->
     main = next(iter(experiment.rows))
     jobs = []
     for row in (*experiment.rows, "untrained"):
-        recipe = main if row == "untrained" else row
-        iterations = 0 if row == "untrained" else experiment.iterations(recipe, scale)
-        options = ["--env", experiment.env, *experiment.rows[recipe][1], "--device", "cpu", "--test-tasks", "0"]
+        made_as = main if row == "untrained" else row
+        iterations = 0 if row == "untrained" else experiment.iterations(made_as, scale)
+        options = ["--env", experiment.env, *experiment.rows[made_as][1], "--device", "cpu", "--test-tasks", "0"]
         before = experiment.begins.get(row)
         for seed in seeds_of(folder, name, row, wanted):
             start = ["--start-from", str(folder / f"{before}_s{seed}")] if before else []
-            jobs.append(Job(recipe, [*options, *start], iterations, seed, folder / f"{row}_s{seed}", name))
+            recipe, path = experiment.recipe(made_as), folder / f"{row}_s{seed}"
+            jobs.append(Job(recipe, [*options, *start], iterations, seed, path, name))
     return sorted(jobs, key=lambda job: job.seed)
 
 
@@ -149,13 +186,11 @@ def main(arguments: list[str]) -> None:
     seeds = range(options.first_seed, options.first_seed + (options.seeds or experiment.seeds))
     jobs = make_jobs(experiment, name, seeds, scale)
     if options.check:
-        sys.exit(
-            check_rows([job for job in jobs if not options.only or job.path.name.rpartition("_s")[0] in options.only])
-        )
+        sys.exit(check_rows([job for job in jobs if job.row in (options.only or rows)]))
     wanted = {f"{row}_s{seed}" for row in options.only or rows for seed in seeds}
     todo = [] if options.table else [job for job in jobs if job.path.name in wanted]
-    failed = run_all([job for job in todo if job.recipe not in experiment.begins], options.jobs)
-    failed += run_all([job for job in todo if job.recipe in experiment.begins], options.jobs)
+    failed = run_all([job for job in todo if job.row not in experiment.begins], options.jobs)
+    failed += run_all([job for job in todo if job.row in experiment.begins], options.jobs)
     earlier = Path(f"results/{name}.json")  # has rows whose runs were not kept
     joined = [*(str(job.kept) for job in finished(jobs)), *([str(earlier)] if earlier.exists() else [])]
     command = [sys.executable, "-m", "meta_rl.cli", "compare", *joined, "--out", f"results/{name}"]

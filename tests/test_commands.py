@@ -280,13 +280,17 @@ def ablations(folder: Path, words: list[str]) -> None:
     assert len(script("ablations").make_jobs(words[1], 1000, range(1))) > 5  # their options are parsed
 
 
+def dynamics_table(folder: Path, words: list[str]) -> None:
+    assert words[1] in script("results").EXPERIMENTS  # tests/test_scripts.py makes its table
+
+
 def picture(folder: Path, words: list[str]) -> None:
     run_script(folder, *words, "picture.svg")
     assert "<svg" in (folder / "picture.svg").read_text()
 
 
 RULES = {f.__name__: f for f in (picture, results, ablations, fewshot, rl2_table, benchmark, skill_adaptation)}
-RULES["benchmark_fewshot"] = benchmark
+RULES |= {"benchmark_fewshot": benchmark, "dynamics_table": dynamics_table}
 
 
 @pytest.mark.parametrize("command", SCRIPTS)

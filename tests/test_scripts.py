@@ -15,7 +15,7 @@ import pytest
 from meta_rl.cli import main
 from meta_rl.cli.commands import parse_train
 from meta_rl.config import TrainConfig, default_config, replace_paths, to_dict
-from meta_rl.evaluation.compare import compare
+from meta_rl.evaluation.compare import compare, write_comparison
 from meta_rl.evaluation.record import read_evaluation, write_record_file
 from meta_rl.evaluation.scores import MODE, SAMPLED, Record, Score, Stage
 from meta_rl.runs.folder import began_with
@@ -45,6 +45,13 @@ from tests.test_commands import ROOT, script
         ("navigation", "multitask-trpo", 160),  # 6,400,000 / (20 x 20 x 100)
         ("navigation-all", "rl2", 200),  # 3,200,000 / (40 x 4 x 100)
         ("cheetah-vel", "maml-trpo", 160),  # 6,400,000 / (10 x 20 x 100 x 2)
+        ("adapt-hopper", "rma", 75),  # 1,500,000 / (50 trials x 2 episodes x 200 steps)
+        ("adapt-hopper", "maml-trpo", 37),  # 1,500,000 / (10 x 10 x 200 x 2)
+        ("adapt-hopper", "multitask-ppo", 75),
+        ("adapt-hopper", "oracle", 75),
+        ("adapt-push", "rma", 200),  # 3,000,000 / (10 trials x 3 episodes x 500)
+        ("adapt-push", "maml-trpo", 60),  # 3,000,000 / (10 x 5 x 500 x 2)
+        ("adapt-push", "oracle", 120),
     ],
 )
 def test_budgets_are_env_steps(name: str, recipe: str, iterations: int) -> None:
@@ -310,3 +317,51 @@ def test_the_curves_of_the_rl2_table_are_a_grid(rows: int, high: int, tmp_path: 
         width, height = picture.size
     assert width == pytest.approx(1100, abs=2)
     assert height == pytest.approx(110 * (2.3 * high + 0.5), abs=2)
+
+
+def test_two_rows_may_be_of_one_recipe() -> None:
+    results = script("results")
+    jobs = results.make_jobs(results.EXPERIMENTS["adapt-push"], "adapt-push", range(1), 1.0)
+    made = {job.path.name: (job.recipe, parse_train([job.recipe, *job.options])) for job in jobs}
+    assert [recipe for recipe, _ in made.values()].count("multitask-ppo") == 2
+    plain, oracle = (made[f"{row}_s0"][1] for row in ("multitask-ppo", "oracle"))
+    assert (plain.env_options.task_visible, oracle.env_options.task_visible) == (None, True)
+    assert replace_paths(oracle, {"env_options.task_visible": None}) == plain
+    assert made["untrained_s0"][0] == "rma"
+
+
+def test_the_share_of_the_gap_is_between_randomisation_and_oracle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Randomisation earns 20 and the oracle 60, both before they adapt. A learner of 30, then 55 closes a quarter, then
+    35 of 40."""
+    monkeypatch.chdir(tmp_path)
+    config = replace_paths(default_config("multitask-ppo", "navigation"), {"iterations": 3})
+    rows = {
+        "hidden": (config, (0.2, 0.5)),
+        "seen": (replace_paths(config, {"env_options.task_visible": True}), (0.6, 0.1)),
+        "rl2": (replace_paths(default_config("rl2", "navigation"), {"iterations": 3}), (0.3, 0.55)),
+    }
+    for name, (made, successes) in rows.items():
+        write_run(tmp_path / name, 3, successes)
+        (tmp_path / name / "config.json").write_text(json.dumps(to_dict(made)))
+    (tmp_path / "results").mkdir()
+    compared = compare([tmp_path / name for name in rows])
+    write_comparison(compared, tmp_path / "results" / "made", "meta-rl compare")
+    table = script("dynamics_table")
+    record = table.shares(compared)
+    assert (record["score"], record["randomisation"], record["oracle"]) == ("return", 20, 60)
+    closed = {label: [share for _, share in stages] for label, stages in record["rows"].items()}
+    assert closed["rl2"] == pytest.approx([0.25, 0.875])
+    assert closed["multitask-ppo task_visible=None"][0] == 0
+    assert closed["multitask-ppo task_visible=True"][0] == 1
+    table.main(["made"])
+    said = capsys.readouterr().out
+    assert "| rl2 | 30.0 (25 % of the gap) | 55.0 (88 % of the gap) |" in said
+    assert "| multitask-ppo task_visible=True | 60.0 (100 % of the gap) |  |" in said
+    assert (tmp_path / "results" / "made_gap.md").read_text() == said.rstrip("\n") + "\n"
+    assert json.loads((tmp_path / "results" / "made_gap.json").read_text())["oracle"] == 60
+    write_comparison(compare([tmp_path / "rl2"]), tmp_path / "results" / "alone", "meta-rl compare")
+    with pytest.raises(SystemExit):
+        table.main(["alone"])
+    assert "no recipe stands in it twice" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from envs import Task
 from meta_rl.config import RECIPES, TrainConfig, settled
 from meta_rl.core import normaliser
 from meta_rl.core.groups import tasks_at_once
 from meta_rl.core.interface import Interface, Space, Spaces
 from meta_rl.core.state import TrainState
 from meta_rl.core.task_map import over_tasks
+from meta_rl.core.task_numbers import NumberScale, measure_numbers
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import Adapted, Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.core.weights import Weights
@@ -92,6 +94,15 @@ class MetaLearner(Protocol):
 
     def adapt(self, adapted: Adapted, support: Any, actor: Actor) -> Adapted:
         """One adaptation of every task, on what `prepare` made of a rollout of `actor`."""
+        ...
+
+    def tell(self, adapted: Adapted, tasks: Sequence[Task], acts: bool) -> Adapted:
+        """What the numbers of `tasks` make of `start`, while training samples: `prepare` keeps them for `meta_update`,
+        and with `acts` the actor reads them too.
+
+        Optional: for learners whose config says so (`AlgorithmConfig.told_for`). Nobody is told when an agent is
+        judged or used.
+        """
         ...
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
@@ -191,18 +202,25 @@ def make_learner(config: TrainConfig, distribution: Spaces) -> MetaLearner:
     """The learner of `config.recipe` for the spaces of `distribution` (a `FewShotLearner` for few-shot tasks), which it
     keeps as its attribute ``interface``.
 
+    A learner that is told the numbers of tasks is made with their scale (`meta_rl.core.task_numbers`) as its third
+    argument: that of `distribution`, or, if this is the interface of an agent, the one that the agent was trained with.
+
     Raises:
         ConfigError: the recipe's policy has a layer that does not fit (`meta_rl.networks.functional`), or its spaces do
-            not.
+            not; or there is nothing to tell of the tasks.
     """
     recipe = RECIPES[config.recipe]
+    told: list[NumberScale] = []
+    if recipe.algorithm.told_for is not None:
+        tasks: Any = distribution
+        told = [tasks.numbers if isinstance(tasks, Interface) else measure_numbers(tasks)]
     policy = _load(recipe.policy)(
         distribution.observation_space, distribution.action_space, config.network, config.seed
     )
     if isinstance(policy, nn.Module):
         functional.require_learnable(policy)
-    learner: Any = _load(recipe.learner)(settled(config).algorithm, policy)
-    learner.interface = Interface.of(distribution)
+    learner: Any = _load(recipe.learner)(settled(config).algorithm, policy, *told)
+    learner.interface = Interface.of(distribution, 0, *told)
     return learner  # type: ignore[no-any-return]
 
 

@@ -145,7 +145,7 @@ class RecurrentLearner:
         size = len(trials.inputs)
         if trials.inputs.device.type == "cpu":
             # Trials are few and long, so a thread takes half as many of them as chunks for a gradient.
-            size = min(size, self.policy.recurrent.rows_on_cpu // 2)
+            size = min(size, self.policy.rows_on_cpu // 2)
         parts = zip(torch.split(trials.inputs, size), torch.split(trials.action, size), strict=True)
         results = thread_map(lambda pair: part(*pair), parts)
         # The parts are of different trials: [trial, ...] each.
@@ -220,9 +220,7 @@ class RecurrentLearner:
 
         everything = torch.arange(len(rows.start))  # [row]
         if rows.start.device.type == "cpu":
-            gradients, terms = zip(
-                *thread_map(part, torch.split(everything, self.policy.recurrent.rows_on_cpu)), strict=True
-            )
+            gradients, terms = zip(*thread_map(part, torch.split(everything, self.policy.rows_on_cpu)), strict=True)
         else:
             gradients, terms = zip(part(everything), strict=True)
         # Each part was weighted by its share of the steps, so the sum is the mean: [part, *shape] -> [*shape].

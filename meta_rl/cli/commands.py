@@ -366,7 +366,7 @@ def envs_check_command(argv: list[str]) -> int:
         raise ConfigError("NAME: name one task distribution, as in: meta-rl envs check mymodule:MyDistribution")
     from meta_rl.cli.environments import check_environment
 
-    check_environment(options.names[0], options.split)
+    check_environment(options.names[0], options.split, options.task_visible)
     print(f"{options.names[0]}: keeps the contract")
     return 0
 

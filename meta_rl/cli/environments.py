@@ -78,14 +78,20 @@ def speed(distribution: envs.TaskDistribution, seconds: float) -> float:
         return taken * TASKS * ENVS_PER_TASK / (time.perf_counter() - started)
 
 
-def check_environment(name: str, split: str = "train") -> None:
+def check_environment(name: str, split: str = "train", task_visible: bool = False) -> None:
     """Run the conformance check on a distribution, a listed one or the user's own ``module:object``.
 
+    Args:
+        task_visible: with its tasks in view (`envs.VisibleTask`).
     Raises:
-        ConfigError: there is no such distribution.
+        ConfigError: there is no such distribution, or its tasks cannot be shown.
         RunError: it breaks the contract; one sentence says how.
     """
     distribution = find(name, split)
+    try:
+        distribution = envs.VisibleTask(distribution) if task_visible else distribution
+    except envs.UnshowableError as error:
+        raise ConfigError(f"--task-visible: {error}") from None
     try:
         envs.check(distribution)
     except envs.ConformanceError as error:

@@ -73,6 +73,8 @@ class EnvsCheckConfig:
     it is called, with the split if it takes one."""
     split: str = "train"
     """train or test."""
+    task_visible: bool = False
+    """Check it with the numbers of the task at the end of the observation."""
 
 
 def leaves(config: Any) -> Iterator[tuple[type, str, Any, Any]]:

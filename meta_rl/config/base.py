@@ -45,6 +45,12 @@ class AlgorithmConfig:
         return any(getattr(self, name) != 1 for name in factors)
 
     @property
+    def lengths(self) -> dict[str, float]:
+        """Fields that count iterations and are None until the run begins, each with the share of its iterations that it
+        becomes then; 0: it stays None."""
+        return {self.annealing.length: float(self.anneals)} if self.annealing else {}
+
+    @property
     def gradient_steps(self) -> int:
         """Gradient steps of one adaptation of a policy; 0: it adapts in another way, or not at all."""
         return 1
@@ -58,6 +64,12 @@ class AlgorithmConfig:
     def taught_for(self) -> int | None:
         """Iterations over which an expert's share of acting falls from 1 to 0, of learners that read its actions at
         every step; None: no expert is asked."""
+        return None
+
+    @property
+    def told_for(self) -> int | None:
+        """Iterations in which whoever acts is told the numbers of the tasks, of learners that learn from these numbers;
+        None: nobody learns from them."""
         return None
 
     @property
@@ -89,6 +101,9 @@ class EnvOptions:
     """Meta-World: env steps per episode; None: 500."""
     goal_seed: GoalSeed = None
     """Meta-World: seed that its goals are drawn by; None: 1."""
+    task_visible: bool | None = None
+    """Show the numbers of the task at the end of the observation, as an oracle would see them; None: they are
+    hidden."""
 
     def given(self) -> dict[str, Any]:
         """Names and values of what was chosen."""
@@ -104,7 +119,7 @@ class NetworkConfig:
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
     cell: Literal["lstm", "gru", "transformer"] = "lstm"
-    """Memory of a recurrent policy (rl2, dagger, bc), a row of `meta_rl.networks.memory`: a cell with
+    """Memory of a recurrent policy (rl2, rma, dagger, bc), a row of `meta_rl.networks.memory`: a cell with
     gates, or attention to a window of steps."""
     attention_window: PositiveInt = 64
     """transformer: env steps that each step attends to, itself and those just before it. The memory kept of every
@@ -123,9 +138,13 @@ class NetworkConfig:
     0: read neither."""
     head_hidden: Layers = ()
     """rl2: hidden layers of the action head, which then reads the input of the cell beside its memory; none: it is
-    linear in the memory."""
+    linear in the memory. rma: those of the policy, which reads observation, previous action and what the task is."""
     critic_hidden: Layers = ()
-    """rl2: hidden layers of the value head, as for the action head."""
+    """rl2, rma: hidden layers of the value head, as for the action head."""
+    task_hidden: Layers = (64,)
+    """rma: hidden layers of the encoder of a task's numbers."""
+    latent_size: PositiveInt = 8
+    """rma: numbers that the encoder makes of those of a task, and that the memory estimates."""
     mean_bound: NonNegativeFloat = 0.0
     """Actions in a box: largest absolute mean, by a tanh; 0: no bound."""
     init_std: PositiveFloat = 1.0

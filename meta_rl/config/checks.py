@@ -36,6 +36,7 @@ def validate(config: TrainConfig) -> TrainConfig:
             f"--meta-batch-size: {config.meta_batch_size} does not divide evenly among the {len(families)} families "
             f"of {config.env}; closest: {valid}"
         )
+    _check_told(config)
     if config.shards > 1 or config.workers:
         _check_workers(config)
     if config.ray_address:
@@ -64,6 +65,9 @@ def check_protocol(config: TrainConfig) -> TrainConfig:
     if config.evaluate.stock_goals and config.env_options.goal_visible:
         raise ConfigError("--stock-goals: Meta-World's evaluator of ML benchmarks hides the goal; valid: 0, or without "
                           "--goal-visible True")  # fmt: skip
+    if config.evaluate.stock_goals and config.env_options.task_visible:
+        raise ConfigError("--stock-goals: Meta-World's evaluator does not show the task; valid: 0, or without "
+                          "--task-visible True")  # fmt: skip
     if config.evaluate.shown_steps and parse_name(config.env) is None:
         raise ConfigError(f"--shown-steps: for few-shot tasks, not {config.env}, where every step is scored; valid: "
                           "none")  # fmt: skip
@@ -81,7 +85,8 @@ def _check_env_options(config: TrainConfig) -> None:
     known = () if parse_name(config.env) else envs.options(config.env)
     for name in config.env_options.given():
         if name not in known:
-            raise ConfigError(f"{_option(name)}: for Meta-World's tasks; {config.env} has no such option; valid: None")
+            whose = "Meta-World's tasks" if known else "environments"
+            raise ConfigError(f"{_option(name)}: for {whose}; {config.env} has no such option; valid: None")
 
 
 def _check_recipe(config: TrainConfig) -> None:
@@ -108,6 +113,16 @@ def _contradictions(config: TrainConfig, recipe: str) -> list[str]:
         if not bound.fits(value):
             found.append(f"{_option(path.rpartition('.')[2])}: {bound.problem}, got {value}")
     return found
+
+
+def _check_told(config: TrainConfig) -> None:
+    """Refuse a teacher who leaves its student no iteration."""
+    taken = config.algorithm.told_for or 0
+    if 0 < config.iterations <= taken:
+        raise ConfigError(
+            f"--teacher-iterations: {taken} of {config.iterations} iterations leave the student none; valid: 0 to "
+            f"{config.iterations - 1}"
+        )
 
 
 def _check_workers(config: TrainConfig) -> None:

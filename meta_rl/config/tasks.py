@@ -5,6 +5,7 @@ from __future__ import annotations
 import envs
 from meta_rl.config import fewshot
 from meta_rl.config.train import TrainConfig
+from meta_rl.errors import ConfigError
 
 
 def make_distribution(config: TrainConfig, split: str = "train") -> envs.TaskDistribution:
@@ -12,8 +13,12 @@ def make_distribution(config: TrainConfig, split: str = "train") -> envs.TaskDis
 
     Raises:
         UnknownNameError: no such distribution or split.
+        ConfigError: its tasks are to be shown, and cannot be.
     """
-    return envs.make(config.env, split, **config.env_options.given())
+    try:
+        return envs.make(config.env, split, **config.env_options.given())
+    except envs.UnshowableError as error:
+        raise ConfigError(f"--task-visible: {error}; valid here: None") from None
 
 
 def about_tasks(config: TrainConfig) -> str:

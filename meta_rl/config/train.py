@@ -104,11 +104,14 @@ def replace_paths(config: _C, changes: Mapping[str, Any]) -> _C:
 
 
 def settled(config: TrainConfig) -> TrainConfig:
-    """The config with the length of its annealing, which lasts as long as the run unless told otherwise."""
-    algorithm, annealing = config.algorithm, config.algorithm.annealing
-    if not (annealing and algorithm.anneals and config.iterations and getattr(algorithm, annealing.length) is None):
-        return config
-    return replace_paths(config, {f"algorithm.{annealing.length}": config.iterations})
+    """The config with what counts iterations and was left open: annealing lasts as long as the run, unless told
+    otherwise."""
+    open_ones = {
+        name: int(share * config.iterations)
+        for name, share in config.algorithm.lengths.items()
+        if share and config.iterations and getattr(config.algorithm, name) is None
+    }
+    return replace_paths(config, {f"algorithm.{name}": length for name, length in open_ones.items()})
 
 
 def annealing_note(config: TrainConfig) -> str:

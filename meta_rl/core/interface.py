@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import NonFiniteError
+from meta_rl.core.task_numbers import NumberScale
 from meta_rl.errors import ConfigError
 
 Space: TypeAlias = gym.spaces.Space[Any]
@@ -44,17 +45,21 @@ class Interface:
     Attributes:
         horizon: env steps per episode at most; 0 for labelled examples.
         ids: where observations are numbers of items, what their data calls them, in order; empty: nothing else.
+        numbers: of the tasks, which the learner was told while it was trained: mean and deviation of each (see
+            `meta_rl.core.task_numbers`); empty: it was not. The agent does not observe them.
     """
 
     observation_space: Space
     action_space: Space
     horizon: int = 0
     ids: tuple[int | str, ...] = ()
+    numbers: NumberScale = ()
 
     @staticmethod
-    def of(tasks: Spaces, horizon: int = 0) -> Interface:
-        """The interface of a task distribution."""
-        return Interface(tasks.observation_space, tasks.action_space, horizon, tuple(getattr(tasks, "ids", ())))
+    def of(tasks: Spaces, horizon: int = 0, numbers: NumberScale = ()) -> Interface:
+        """The interface of a task distribution, of which a learner is told these `numbers`."""
+        ids = tuple(getattr(tasks, "ids", ()))
+        return Interface(tasks.observation_space, tasks.action_space, horizon, ids, numbers)
 
     @property
     def forms(self) -> tuple[str, str]:
@@ -124,7 +129,8 @@ class Interface:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         spaces = {name: _space_to_dict(getattr(self, name)) for name in ("observation_space", "action_space")}
-        return {**spaces, "horizon": self.horizon, **({"ids": list(self.ids)} if self.ids else {})}
+        told = {"numbers": [list(pair) for pair in self.numbers]} if self.numbers else {}
+        return {**spaces, "horizon": self.horizon, **({"ids": list(self.ids)} if self.ids else {}), **told}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Interface:
@@ -132,7 +138,9 @@ class Interface:
         observation_space, action_space = (
             _space_from_dict(values[f"{name}_space"]) for name in ("observation", "action")
         )
-        return Interface(observation_space, action_space, values["horizon"], tuple(values.get("ids", ())))
+        numbers = tuple((float(mean), float(std)) for mean, std in values.get("numbers", ()))
+        ids = tuple(values.get("ids", ()))
+        return Interface(observation_space, action_space, values["horizon"], ids, numbers)
 
 
 def to_env(space: Space, action: Any) -> Any:

@@ -37,8 +37,9 @@ class Unrolled(NamedTuple):
     """Action distributions ``[row, time]``."""
     value: Tensor
     """``[row, time]``, in standard deviations of the returns."""
-    rewards: Tensor | None
-    """Output of the reward head, if there is one: ``[row, time, 1 + obs, width]``."""
+    predicted: Tensor | None
+    """What the policy predicts besides, if anything: the output of the reward head, ``[row, time, 1 + obs, width]``; of
+    an `AdaptivePolicy` what it takes the task for, ``[row, time, latent_size]``."""
     state: Tensor
     """Recurrent state ``[row, state_size]`` after the last step."""
 
@@ -76,14 +77,24 @@ class RecurrentPolicy(nn.Module):
         if hidden:
             self.encoder = nn.Sequential(mlp(sizes, config.activation), ACTIVATIONS[config.activation]())
         self.recurrent = CELLS[config.cell](sizes[-1], units, config)
-        width = units + (sizes[-1] if config.head_hidden else 0)
-        self.head = policy_for(action_space, width, replace(config, hidden=config.head_hidden))
-        width = units + (sizes[-1] if config.critic_hidden else 0)
-        self.value = mlp([width, *config.critic_hidden, 1], config.activation, final_gain=0.1)
-        self._sees_again = bool(config.head_hidden), bool(config.critic_hidden)
+        self._add_heads(action_space, sizes[-1], config)
         self.reward = None
         self.state_size = self.recurrent.state_size
-        self.noise_shape, self.noise_kind = self.head.noise_shape, self.head.noise_kind
+
+    def _add_heads(self, action_space: gym.spaces.Space[Any], width: int, config: NetworkConfig) -> None:
+        """Add what reads the memory, and maybe its input of that `width`."""
+        units = self.recurrent.units
+        seen = units + (width if config.head_hidden else 0)
+        self.head = head = policy_for(action_space, seen, replace(config, hidden=config.head_hidden))
+        seen = units + (width if config.critic_hidden else 0)
+        self.value = mlp([seen, *config.critic_hidden, 1], config.activation, final_gain=0.1)
+        self._sees_again = bool(config.head_hidden), bool(config.critic_hidden)
+        self.noise_shape, self.noise_kind = head.noise_shape, head.noise_kind
+
+    @property
+    def rows_on_cpu(self) -> int:
+        """See `meta_rl.networks.memory.MemoryLayer`."""
+        return self.recurrent.rows_on_cpu
 
     def statistics(self) -> Params:
         """Statistics of observations before the first step (see `meta_rl.core.normaliser`); empty if not normalised."""
@@ -157,6 +168,11 @@ class RecurrentPolicy(nn.Module):
         """The observation ``[..., obs]`` in the inputs of the network."""
         return inputs[..., : self._observation_dim]
 
+    @property
+    def observation_dim(self) -> int:
+        """Numbers of an observation."""
+        return self._observation_dim
+
     def step(self, inputs: Tensor, state: Tensor) -> tuple[Any, Tensor]:
         """One step of acting, with the module's own parameters.
 
@@ -209,6 +225,18 @@ def ticks(done: Tensor) -> Tensor:
     return torch.stack([number - began, done.cumsum(1)], -1)
 
 
+def require_layers(observation_space: gym.spaces.Box, config: NetworkConfig) -> None:
+    """Refuse observations that are not flat, and a recurrent policy without a cell.
+
+    Raises:
+        ConfigError: no layer at all.
+    """
+    if len(observation_space.shape) != 1:
+        raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
+    if not config.hidden:
+        raise ConfigError("--hidden: a recurrent policy needs at least one layer, its cell")
+
+
 def make_recurrent_policy(
     observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
 ) -> RecurrentPolicy:
@@ -219,9 +247,6 @@ def make_recurrent_policy(
     Raises:
         ConfigError: no layer at all.
     """
-    if len(observation_space.shape) != 1:
-        raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
-    if not config.hidden:
-        raise ConfigError("--hidden: a recurrent policy needs at least one layer, its cell")
+    require_layers(observation_space, config)
     with drawn_from(seed):
         return RecurrentPolicy(observation_space.shape[0], action_space, config)

@@ -22,6 +22,8 @@ from meta_rl.networks.recurrent import RecurrentPolicy, tick
 Recall = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 """(observation, action, reward, done, clock of the next step) -> ``[..., recall_size]``: a step as the next one reads
 it."""
+Read = Callable[[Tensor], Tensor]
+"""Observations as environments give them -> as a policy reads them."""
 
 
 class TrialMemory(NamedTuple):
@@ -45,12 +47,15 @@ class RecurrentActor:
         weights: parameters of the policy, the same for all tasks, and the statistics of observations.
         memory: to go on from.
         recall: makes of each step what the next one reads.
+        read: makes of observations ``[task, env, obs]`` what the policy reads; default: normalises them.
     """
 
-    def __init__(self, policy: RecurrentPolicy, weights: Weights, memory: TrialMemory, recall: Recall) -> None:
+    def __init__(
+        self, policy: RecurrentPolicy, weights: Weights, memory: TrialMemory, recall: Recall, read: Read | None = None
+    ) -> None:
         self._policy = copy.deepcopy(policy).requires_grad_(False)
         self._policy.load_state_dict(weights.params)
-        self._statistics, self._read = weights.statistics, Reader(weights.statistics)
+        self._statistics, self._read = weights.statistics, read or Reader(weights.statistics)
         self._size = sum(p.numel() for p in weights.params.values())
         self._dtype = memory.state.dtype
         self._recall = recall
@@ -93,9 +98,9 @@ class RecurrentActor:
             distribution, new = self._policy.step(inputs.flatten(0, 1), state.flatten(0, 1))
             action = distribution.mode() if noise is None else distribution.sample(from_numpy(noise).flatten(0, 1))
         action = action.reshape(*shape, *action.shape[1:])  # [task, env, *action]
-        self._acted = inputs[..., : observation.shape[-1]], action  # a copy: environments may reuse their arrays
+        self._acted = inputs[..., : seen.shape[-1]], action  # a copy: environments may reuse their arrays
         # The new state is [task, env, state_size] again. Environments whose episode is over keep the old one.
-        self._memory = TrialMemory(self._keep_frozen(new.reshape(*shape, -1), state), recall, clock)
+        self._memory = TrialMemory(self._keep_frozen(new.reshape(*shape, new.shape[-1]), state), recall, clock)
         return np.asarray(action.numpy())
 
     def instead(self, action: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:

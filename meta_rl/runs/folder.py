@@ -150,12 +150,12 @@ def check_start(config: TrainConfig) -> None:
 def as_begun(config: TrainConfig) -> TrainConfig:
     """The config with what a run settles when it begins (see `meta_rl.config.settled`): as the run in its folder has
     recorded it, else for a new run."""
-    recorded, annealing = config.path / "config.json", config.algorithm.annealing
-    if annealing and recorded.exists():
+    recorded, mine = config.path / "config.json", config.algorithm
+    if mine.lengths and recorded.exists():
         begun = load_config(recorded).algorithm
-        length = getattr(begun, annealing.length) if type(begun) is type(config.algorithm) else None
-        if getattr(config.algorithm, annealing.length) is None:
-            config = replace_paths(config, {f"algorithm.{annealing.length}": length})
+        for name in mine.lengths if type(begun) is type(mine) else ():
+            if getattr(mine, name) is None:
+                config = replace_paths(config, {f"algorithm.{name}": getattr(begun, name)})
     return settled(config)
 
 

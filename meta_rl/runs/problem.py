@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import envs
 from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.supervised import FewShotLearner
-from meta_rl.config import RECIPES, TrainConfig, make_distribution
+from meta_rl.config import RECIPES, TrainConfig, make_distribution, settled
 from meta_rl.core.interface import Interface
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.tasks import FewShotSource, open_tasks
@@ -58,11 +59,14 @@ class Environments:
             )
         if config.algorithm.needs_success and not self._distribution.has_success:
             raise ConfigError(f"--success-bonus: {config.env} has no goal that can be met; valid here: 0")
+        if config.env_options.task_visible:
+            _require_form(self._distribution, make_distribution(config, "test"))
         if config.algorithm.taught_for is not None and not self._distribution.has_expert:
             others = ", ".join(envs.with_expert())
             raise ConfigError(f"--env: {config.env} has no expert to learn from; for example {others} have one")
-        self.learner: MetaLearner = make_learner(config, self._distribution)
-        self.interface = Interface.of(self._distribution, self._distribution.horizon)
+        learner: Any = make_learner(config, self._distribution)
+        self.learner: MetaLearner = learner
+        self.interface = replace(learner.interface, horizon=self._distribution.horizon)
         self.has_success = self._distribution.has_success
         shown = config.algorithm.shown
         self._shown = None if shown is None else read_demonstrations(shown, self.interface)
@@ -74,7 +78,8 @@ class Environments:
             ConfigError: something cannot be sent to another process; no Ray cluster, or a too small one.
         """
         c = self._config
-        plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards, c.algorithm.taught_for)
+        algorithm = settled(c).algorithm
+        plan = Plan(c.meta_batch_size, c.episodes_per_task, c.seed, c.shards, algorithm.taught_for, algorithm.told_for)
         if self._shown:
             return FromDemonstrations(self._shown, self.learner, plan)
         work = self._distribution, self.learner, plan
@@ -91,6 +96,16 @@ class Environments:
         """See `Problem.fingerprint`."""
         shown = {DEMONSTRATIONS: self._shown.describe()} if self._shown else {}
         return self._distribution.fingerprint() | shown
+
+
+def _require_form(train: envs.TaskDistribution, test: envs.TaskDistribution) -> None:
+    """Refuse test tasks that an agent could not read after training."""
+    (mine,), (its,) = train.observation_space.shape, test.observation_space.shape
+    if mine != its:
+        raise ConfigError(
+            f"--task-visible: observations of {train.name} have {mine} numbers in training and {its} in tests, as the "
+            "tasks of their families differ in length; valid here: None"
+        )
 
 
 class LabelledExamples:

@@ -70,7 +70,7 @@ def differing(
 
 
 def differing_interfaces(recorded: Interface, now: Interface) -> Iterator[str]:
-    """Say where observations, answers or the ids of items are not those that were recorded."""
+    """Say where observations, answers, the ids of items or the numbers of tasks are not those that were recorded."""
     for what, old, new in zip(("observations", "actions"), recorded.forms, now.forms, strict=True):
         if old != new:
             yield f"{what} are {new}, were {old}"
@@ -79,6 +79,8 @@ def differing_interfaces(recorded: Interface, now: Interface) -> Iterator[str]:
         place = next((k for k, (old, new) in enumerate(pairs) if old != new), min(len(recorded.ids), len(now.ids)))
         was, is_ = (_shown(ids[place]) if place < len(ids) else "absent" for ids in (recorded.ids, now.ids))
         yield f"item {place} is {is_}, was {was}"
+    if recorded.numbers and now.numbers and recorded.numbers != now.numbers:
+        yield "means and deviations of the numbers of tasks are others"
 
 
 def refuse_changes(option: str, what: str, changes: Collection[str]) -> None:

@@ -89,6 +89,8 @@ class Plan(NamedTuple):
         shards: parts of the meta-batch, at most one per task.
         taught_for: iterations after which no expert acts any more; it labels what the learner does. None: nobody asks
             it (see `AlgorithmConfig.taught_for`).
+        told_for: iterations after which whoever acts is not told the numbers of the tasks any more; only the learner
+            is. None: nobody is (see `AlgorithmConfig.told_for`).
     """
 
     meta_batch_size: int
@@ -96,6 +98,7 @@ class Plan(NamedTuple):
     seed: int
     shards: int = 1
     taught_for: int | None = None
+    told_for: int | None = None
 
     def tasks(self, distribution: TaskDistribution, iteration: int) -> list[Task]:
         """The tasks of the whole meta-batch."""
@@ -109,6 +112,10 @@ class Plan(NamedTuple):
         share = linear(1.0, 0.0, iteration, self.taught_for) if self.taught_for else 0.0
         draws = (generator(self.seed, Purpose.EXPERT, iteration, task).random() for task in indices)
         return np.array([draw < share for draw in draws])
+
+    def told(self, iteration: int) -> bool | None:
+        """Whether the one who acts is told the numbers of the tasks. None: not even the learner is."""
+        return None if self.told_for is None else iteration < self.told_for
 
     def indices(self, shard: int) -> range:
         """Positions in the meta-batch of a shard's tasks. Sizes differ by one at most."""
@@ -155,6 +162,7 @@ class Sampler:
                 streams,
                 before_step,
                 plan.taught(iteration, indices),
+                plan.told(iteration),
             )
 
     def close(self) -> None:

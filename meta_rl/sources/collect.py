@@ -278,6 +278,7 @@ def sample_shard(
     streams: Streams,
     before_step: BeforeStep | None = None,
     taught: NDArray[np.bool_] | None = None,
+    told: bool | None = None,
 ) -> Shard:
     """Support rollouts with an adaptation after each, then the query rollout.
 
@@ -285,12 +286,16 @@ def sample_shard(
 
     Args:
         taught: see `rollout`; for all stages.
+        told: the learner is told the numbers of the tasks, and, if True, the actor too (see `MetaLearner.tell`). If
+            False, the policy is held, and so are the statistics by which it reads observations. None: neither is told.
 
     Raises:
         NonFiniteError: an action is not finite, or nothing is left of a task's episodes to adapt on or to judge by.
     """
     env.set_tasks(tasks)
     adapted = learner.start(weights, len(tasks))
+    if told is not None:
+        adapted = learner.tell(adapted, tasks, told)
     batches: list[Any] = []
     rollouts: list[Rollout] = []
     stages = learner.stages(episodes_per_task)
@@ -307,7 +312,7 @@ def sample_shard(
         batches.append(learner.prepare(adapted, recorded))
         if stage < stages - 1:  # the last rollout is the query, which nothing adapts on
             adapted = learner.adapt(adapted, batches[-1], actor)
-    return shard_of(batches, rollouts, bool(weights.statistics))
+    return shard_of(batches, rollouts, bool(weights.statistics) and told is not False)
 
 
 def shard_of(batches: Sequence[Any], rollouts: Sequence[Rollout], normalised: bool) -> Shard:

@@ -26,7 +26,7 @@ from meta_rl.config import (
 )
 from meta_rl.evaluation.recording import training_tasks
 
-CHOSEN = {"goal_visible": True, "reward_version": "v1", "horizon": 6, "goal_seed": 4}
+CHOSEN = {"goal_visible": True, "reward_version": "v1", "horizon": 6, "goal_seed": 4, "task_visible": True}
 OPTIONS = [part for name, value in CHOSEN.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 TINY = ["--meta-batch-size", "1", "--episodes-per-task", "2", "--hidden", "4", "--test-tasks", "2"]
 TINY += ["--adaptation-episodes", "1", "--adaptation-steps", "1", "--judge-sampled", "False"]
@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_option_of_metaworld_is_one_of_a_run() -> None:
     assert set(envs.options(ENV)) == set(CHOSEN) == set(to_dict(EnvOptions()))
-    assert envs.options("navigation") == ()
+    assert envs.options("navigation") == ("task_visible",)
 
 
 def test_they_are_in_the_config_and_in_what_identifies_the_tasks(run: Path) -> None:
@@ -68,7 +68,13 @@ def test_they_hold_wherever_the_tasks_of_a_run_are_made_again(run: Path) -> None
 
 def test_a_resumed_run_keeps_them(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = ["train", "--env", ENV, *TINY, "--iterations", "2", "--run-dir", str(run)]
-    for name, other in {"goal-visible": "False", "reward-version": "v2", "horizon": "7", "goal-seed": "5"}.items():
+    for name, other in {
+        "goal-visible": "False",
+        "reward-version": "v2",
+        "horizon": "7",
+        "goal-seed": "5",
+        "task-visible": "False",
+    }.items():
         index = OPTIONS.index(f"--{name}") + 1
         assert main([*again, *OPTIONS[:index], other, *OPTIONS[index + 1 :]]) == 2
         line = capsys.readouterr().err

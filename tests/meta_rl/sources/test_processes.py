@@ -42,7 +42,8 @@ def learner_of(
 ) -> tuple[MetaLearner, Weights]:
     changes = {"network.normalise_observations": normalised}
     changes |= {f"network.{name}": value for name, value in network.items()}
-    learner = make_learner(replace_paths(default_config(recipe, "navigation"), changes), distribution)
+    config = replace_paths(default_config(recipe, "navigation"), {"iterations": 2, **changes})
+    learner = make_learner(config, distribution)
     return learner, learner.init().weights
 
 
@@ -127,7 +128,8 @@ class Training:
     def __init__(self, recipe: str, normalised: bool = False, **network: Any) -> None:
         self.distribution = envs.make("navigation", horizon=20)
         self.learner, _ = learner_of(recipe, self.distribution, normalised, **network)
-        self.plan = PLAN._replace(taught_for=default_config(recipe, "navigation").algorithm.taught_for)
+        config = self.learner.config  # type: ignore[attr-defined]
+        self.plan = PLAN._replace(taught_for=config.taught_for, told_for=config.told_for)
         self.shards, self.state = self.run(InProcess(self.distribution, self.learner, self.plan))
 
     def run(self, source: Source) -> tuple[list[Any], TrainState]:
@@ -149,7 +151,7 @@ class Training:
         assert source.restarts == 0
 
 
-@pytest.mark.parametrize("case", ["maml-trpo", "reptile", "rl2", "rl2 transformer", "dagger"])
+@pytest.mark.parametrize("case", ["maml-trpo", "reptile", "rl2", "rl2 transformer", "dagger", "rma"])
 def test_one_two_and_four_workers_train_to_the_same_bits_as_one_process(case: str) -> None:
     recipe, _, cell = case.partition(" ")
     training = Training(recipe, normalised=recipe != "reptile", cell=cell or "lstm")

@@ -70,11 +70,11 @@ def no_workers(within: float) -> bool:
     return True
 
 
-@pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2"])
+@pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2", "rma"])
 def test_one_two_and_four_actors_train_to_the_same_bits_as_one_process(cluster: Any, recipe: str) -> None:
     training = Training(recipe, normalised=recipe != "reptile")
     for workers in (1, 2, 4):
-        training.check(Ray(training.distribution, training.learner, PLAN, workers, cluster.address))
+        training.check(Ray(training.distribution, training.learner, training.plan, workers, cluster.address))
         assert ray.is_initialized()  # the connection was there before
 
 

@@ -57,6 +57,13 @@ CASES = {
         "network.attention_window": 30,
     },
     "dagger": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20, **NORMALISED},
+    "rma": {"algorithm.epochs": 2, "algorithm.minibatches": 2, **NORMALISED},
+    "rma student": {
+        "algorithm.teacher_iterations": 0,
+        "algorithm.epochs": 2,
+        "algorithm.minibatches": 2,
+        "algorithm.chunk": 20,
+    },
     "metasgd-trpo": {"algorithm.cg_iters": 4},
     "reptile": {
         "algorithm.meta_optimizer": "adam",
@@ -78,8 +85,8 @@ def updated(recipe: str, changes: dict[str, Any], size: int) -> tuple[TrainState
     config = replace_paths(default_config(recipe, "navigation"), {"network.hidden": (16,), **changes})
     distribution = envs.make("navigation", horizon=20)
     learner = make_learner(config, distribution)
-    state = learner.init()
-    batch = InProcess(distribution, learner, Plan(4, 3, seed=0)).sample(state.weights, 0).batch
+    state, told_for = learner.init(), learner.config.told_for  # type: ignore[attr-defined]
+    batch = InProcess(distribution, learner, Plan(4, 3, seed=0, told_for=told_for)).sample(state.weights, 0).batch
     state.params, state.shared, batch = map_tensors(torch.Tensor.double, (state.params, state.shared, batch))
     start = {name: p.clone() for name, p in joined(state.params, state.shared).items()}
     if size == 1:

@@ -1,0 +1,78 @@
+"""Rapid motor adaptation: a teacher that is told the task, and a student whose memory replaces that."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from meta_rl.config.base import Recipe, Rows
+from meta_rl.config.bounds import Length, PositiveFloat
+from meta_rl.config.recipes import rl2
+from meta_rl.config.trials import TrialPpoConfig
+
+
+@dataclass(frozen=True)
+class RmaConfig(TrialPpoConfig):
+    """Rapid motor adaptation (see `meta_rl.algorithms.rma`). What is said of trials is said of single episodes in the
+    teacher's phase, to which nothing before an episode matters."""
+
+    teacher_iterations: Length = None
+    """Iterations in which the teacher acts and learns by PPO; in all after them the student acts and learns from the
+    teacher. None: half of those that the run begins with. 0: for a run that starts from another one of rma,
+    whose teacher stays as it is."""
+    student_learning_rate: PositiveFloat = 3e-3
+    """Step size of Adam for the student; learning-rate and its annealing are the teacher's."""
+
+    @property
+    def lengths(self) -> dict[str, float]:
+        """See `AlgorithmConfig`."""
+        return {**super().lengths, "teacher_iterations": 0.5}
+
+    @property
+    def told_for(self) -> int:
+        """See `AlgorithmConfig`."""
+        return self.teacher_iterations or 0
+
+    @property
+    def ppo(self) -> rl2.Rl2Config:
+        """The settings of the PPO by which the teacher learns."""
+        return rl2.Rl2Config(**{f.name: getattr(self, f.name) for f in dataclasses.fields(TrialPpoConfig)})
+
+
+RECIPES = {
+    "rma": Recipe(
+        "meta_rl.algorithms.rma:Rma",
+        RmaConfig(),
+        "rapid motor adaptation: a teacher is told the task, a student remembers instead (Kumar et al. 2021)",
+        "meta_rl.networks.adaptive:make_adaptive_policy",
+    ),
+}
+
+_OF_MEMORIES = ("algorithm.reward_coef", "algorithm.reward_everywhere", "algorithm.act_on_rewards")
+"""Settings of RL^2 that predict rewards, which the student does not."""
+
+
+def _as_rl2(changes: dict[str, Any]) -> dict[str, Any]:
+    """RL^2's settings, as far as they are about trials, the memory and PPO."""
+    return {path: value for path, value in changes.items() if path not in _OF_MEMORIES}
+
+
+DEFAULTS: Rows = [
+    ("rma", "*", {"network.head_hidden": (64, 64), "network.critic_hidden": (64, 64)}),
+    *[("rma", env, _as_rl2(changes)) for kind, env, changes in rl2.DEFAULTS if kind == "rl2*"],
+    ("rma", "metaworld/*", {"network.head_hidden": (128, 128), "network.critic_hidden": (128, 128)}),
+    # The student takes thousands of gradient steps, and has one target per task.
+    ("rma", "navigation", {"meta_batch_size": 100, "episodes_per_task": 2, "algorithm.minibatches": 8}),
+    (
+        "rma",
+        "*@*",
+        {
+            "meta_batch_size": 50,
+            "algorithm.learning_rate": 5e-4,
+            "algorithm.epochs": 10,
+            "algorithm.minibatches": 10,
+            "algorithm.gae_lambda": 0.95,
+        },
+    ),
+]
