@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 
 import envs
@@ -9,6 +10,7 @@ from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.supervised import FewShotLearner
 from meta_rl.config import RECIPES, TrainConfig, make_distribution
 from meta_rl.core.interface import Interface
+from meta_rl.core.replay import step_bytes
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.tasks import FewShotSource, open_tasks
 from meta_rl.runs.recorded import DEMONSTRATIONS
@@ -34,6 +36,8 @@ class Problem(Protocol):
 
     has_success: bool
     """Whether the tasks can be solved (see `envs.TaskDistribution`)."""
+    notes: tuple[str, ...]
+    """What a user should know before it is learned, a line each."""
 
     def source(self) -> Source:
         """The source of a training run."""
@@ -64,6 +68,7 @@ class Environments:
         self.learner: MetaLearner = make_learner(config, self._distribution)
         self.interface = Interface.of(self._distribution, self._distribution.horizon)
         self.has_success = self._distribution.has_success
+        self.notes = replay_notes(config, self.interface)
         shown = config.algorithm.shown
         self._shown = None if shown is None else read_demonstrations(shown, self.interface)
 
@@ -97,6 +102,7 @@ class LabelledExamples:
     """Supervised few-shot learning."""
 
     has_success = False
+    notes: tuple[str, ...] = ()
 
     def __init__(self, config: TrainConfig) -> None:
         self._config, self._tasks = config, open_tasks(config, "train")
@@ -111,6 +117,25 @@ class LabelledExamples:
     def fingerprint(self) -> dict[str, Any]:
         """See `Problem.fingerprint`."""
         return self._tasks.fingerprint()
+
+
+def replay_notes(config: TrainConfig, interface: Interface) -> tuple[str, ...]:
+    """A line on the memory that the replay of a run may take, if it keeps one.
+
+    Raises:
+        ConfigError: this machine has too little, or settings do not fit the tasks.
+    """
+    kept = config.algorithm.kept_steps(config.episodes_per_task * interface.horizon)
+    if not kept:
+        return ()
+    needed, there = kept * step_bytes(interface), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 2 * needed > there:  # a checkpoint is put together in memory
+        raise ConfigError(
+            f"--replay-size: a replay of up to {kept:,} env steps takes {needed / 1e9:,.1f} GB, and as much again while "
+            f"a checkpoint is written, this machine has {there / 1e9:,.1f}; valid: at most "
+            f"{there // (2 * step_bytes(interface)):,} steps of all tasks together"
+        )
+    return (f"the replay grows to {kept:,} env steps at most: {needed / 1e6:,.0f} MB of memory, and of every checkpoint",)
 
 
 _KINDS: dict[str, type[Environments] | type[LabelledExamples]] = {
