@@ -39,11 +39,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meta_rl.config.recipes.pearl import PearlConfig
+from meta_rl.config import PearlConfig
 from meta_rl.core import normaliser
 from meta_rl.core.replay import (
     Replay,
-    Steps,
+    Transitions,
     count_steps,
     draw_tasks,
     flatten_replay,
@@ -74,10 +74,10 @@ class Inferred(NamedTuple):
     """``[task, latent]``."""
 
 
-class Played(NamedTuple):
+class Experience(NamedTuple):
     """One stage ``[task, env, time, ...]``, observations as the environment gave them."""
 
-    steps: Steps
+    steps: Transitions
     weight: Tensor
     """float: 1 for valid steps, 0 for padding."""
 
@@ -85,9 +85,9 @@ class Played(NamedTuple):
 class Drawn(NamedTuple):
     """Data and noise of one gradient step; observations are normalised."""
 
-    steps: Steps
+    steps: Transitions
     """``[task, batch, ...]``."""
-    context: Steps
+    context: Transitions
     """``[task, context, ...]``."""
     weight: Tensor
     """``[task, context]``: 0 for padding."""
@@ -127,7 +127,7 @@ class Pearl:
         """An actor that draws z from the posterior of each task."""
         return LatentActor(self.policy, adapted.weights, adapted.evidence.product())
 
-    def prepare(self, adapted: Inferred, rollout: Rollout) -> Played:
+    def prepare(self, adapted: Inferred, rollout: Rollout) -> Experience:
         """The rollout as steps. Observations stay as they were: what normalises them changes while they are kept."""
         read = rollout.observation, rollout.action, rollout.reward, rollout.last_observation
         observation, action, reward, last = map(from_numpy, read)
@@ -135,11 +135,11 @@ class Pearl:
         following = torch.cat([observation[:, :, 1:], last.unsqueeze(2)], 2)  # [task, env, time, obs]
         following = torch.where(ends.unsqueeze(-1), last.unsqueeze(2), following)
         terminal = ends & from_numpy(rollout.terminated).unsqueeze(-1)
-        steps = Steps(observation, action, reward, following, terminal.float())
-        return Played(steps, from_numpy(rollout.valid).float())
+        steps = Transitions(observation, action, reward, following, terminal.float())
+        return Experience(steps, from_numpy(rollout.valid).float())
 
     @torch.no_grad()
-    def adapt(self, adapted: Inferred, support: Played, actor: object = None) -> Inferred:
+    def adapt(self, adapted: Inferred, support: Experience, actor: object = None) -> Inferred:
         """The posterior given these steps too."""
         weights = adapted.weights
         steps = normalised(map_tensors(lambda x: x.flatten(1, 2), support.steps), weights.statistics)
@@ -186,7 +186,7 @@ class Pearl:
         replay, context = (unflatten_replay(kept, name) for name in ("replay", "context"))
         for i, task in enumerate(batch.task.tolist()):
             stages = [_valid(stage, i) for stage in (*batch.support, batch.query)]
-            everything = Steps(*(torch.cat(parts) for parts in zip(*stages, strict=True)))  # [step, ...]
+            everything = Transitions(*(torch.cat(parts) for parts in zip(*stages, strict=True)))  # [step, ...]
             replay = insert(replay, task, everything, c.replay_size, c.replay_tasks)
             # The context of a task is that of its last visit: no step of an earlier one fits in beside it.
             last = everything if c.posterior_context else stages[0]
@@ -251,16 +251,16 @@ class Pearl:
         return critic_loss + c.kl_coef * kl + actor_loss + colder, metrics
 
 
-def normalised(steps: Steps, statistics: Params) -> Steps:
-    """Steps with their observations as policies read them."""
+def normalised(steps: Transitions, statistics: Params) -> Transitions:
+    """Transitions with their observations as policies read them."""
     read = (normaliser.normalise_observation(statistics, x) for x in (steps.observation, steps.next_observation))
     return steps._replace(**dict(zip(("observation", "next_observation"), read, strict=True)))
 
 
-def _valid(stage: Played, task: int) -> Steps:
+def _valid(stage: Experience, task: int) -> Transitions:
     """The valid steps of one task ``[step, ...]``, episode after episode."""
     keep = stage.weight[task].bool()  # [env, time]
-    steps: Steps = map_tensors(lambda x: x[task][keep], stage.steps)
+    steps: Transitions = map_tensors(lambda x: x[task][keep], stage.steps)
     return steps
 
 

@@ -6,7 +6,7 @@ where there are finitely many, and where every one is new the replay is a ring o
 
 Nothing here changes a tensor: `insert` makes a replay with new tensors for one task and shares those of the others. So
 the state before an iteration stays as it was at the cost of the tasks that the iteration has played, and a run that is
-stopped within an iteration goes on from there. Steps lie on the CPU, and what is drawn goes to the learner's device.
+stopped within an iteration goes on from there. Steps lie on the CPU; what is drawn goes to the learner's device.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from meta_rl.core.interface import Interface
@@ -26,7 +27,7 @@ Replay = Mapping[int, Any]
 """Number of a task -> its steps."""
 
 
-class Steps(NamedTuple):
+class Transitions(NamedTuple):
     """Env steps, ``[..., step]`` each with its own trailing axes."""
 
     observation: Tensor
@@ -58,14 +59,15 @@ def insert(replay: Replay, task: int, new: Any, most_steps: int, most_tasks: int
 
 
 def step_bytes(interface: Interface) -> int:
-    """Memory of one of the `Steps` of an agent."""
-    sizes = (gym.spaces.flatdim(space) for space in (interface.observation_space, interface.action_space))
-    observation, action = sizes
+    """Bytes of one step of an agent, as `Transitions` hold it."""
+    observation, action = (
+        int(gym.spaces.flatdim(space)) for space in (interface.observation_space, interface.action_space)
+    )
     return 4 * (2 * observation + action + 2)
 
 
 def count_steps(replay: Replay) -> int:
-    """Steps of all tasks."""
+    """Number of steps of all tasks."""
     return sum(len(steps[0]) for steps in replay.values())
 
 
@@ -95,11 +97,12 @@ def sample_once(replay: Replay, tasks: Sequence[int], count: int, rng: np.random
     return _gather(replay, tasks, list(index)), weight
 
 
-def _gather(replay: Replay, tasks: Sequence[int], index: Sequence[np.ndarray[Any, Any]]) -> Any:
+def _gather(replay: Replay, tasks: Sequence[int], index: Sequence[NDArray[np.int64]]) -> Any:
     """The steps at `index` ``[count]`` of each task, ``[task, count, ...]``."""
-    picked = [map_tensors(lambda x, at=torch.from_numpy(at): x[at], replay[task])  # type: ignore[misc]
-              for task, at in zip(tasks, index, strict=True)]  # fmt: skip
-    return type(picked[0])(*(torch.stack(parts) for parts in zip(*picked, strict=True)))
+    at = [torch.from_numpy(rows) for rows in index]
+    kept = [replay[task] for task in tasks]
+    fields = (torch.stack([x[rows] for x, rows in zip(field, at, strict=True)]) for field in zip(*kept, strict=True))
+    return type(kept[0])(*fields)
 
 
 def flatten_replay(replay: Replay, name: str) -> dict[str, Tensor]:
@@ -109,7 +112,7 @@ def flatten_replay(replay: Replay, name: str) -> dict[str, Tensor]:
     }
 
 
-def unflatten_replay(tensors: Mapping[str, Tensor], name: str, kind: Any = Steps) -> Replay:
+def unflatten_replay(tensors: Mapping[str, Tensor], name: str, kind: Any = Transitions) -> Replay:
     """The inverse of `flatten_replay`, in the same order; of tensors of several replays, the one called `name`.
 
     Args:

@@ -78,9 +78,8 @@ class DiagonalGaussian(NamedTuple):
 
 
 class SquashedGaussian(NamedTuple):
-    """Actions ``centre + half_width * tanh(u)`` for independent normals u with `mean` and `log_std`, ``[..., action_dim]``:
-    all of them lie within the bounds of a box. A part of the verbs above: it has no entropy in closed form.
-    """
+    """Actions ``centre + half_width * tanh(u)``, all within the bounds of a box, for independent normals u with `mean`
+    and `log_std`, ``[..., action_dim]``. It has a part of the verbs above: its entropy has no closed form."""
 
     mean: Tensor
     log_std: Tensor

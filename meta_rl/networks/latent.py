@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 from meta_rl.config import NetworkConfig
 from meta_rl.core import normaliser
 from meta_rl.core.interface import Space
-from meta_rl.core.replay import Steps
+from meta_rl.core.replay import Transitions
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import Params, from_numpy
 from meta_rl.core.weights import Weights
@@ -59,7 +59,7 @@ class LatentPolicy(nn.Module):
         """Statistics of observations before the first step (see `meta_rl.core.normaliser`); empty if not normalised."""
         return normaliser.empty(self.normalised) if self.normalised else {}
 
-    def evidence(self, params: Params, steps: Steps, weight: Tensor) -> Evidence:
+    def evidence(self, params: Params, steps: Transitions, weight: Tensor) -> Evidence:
         """What `steps` say of z, ``[..., latent]``: a Gaussian factor each, as the encoder makes it.
 
         Args:
@@ -144,7 +144,9 @@ class LatentActor:
                 fresh = DiagonalGaussian(mean, spread).sample(drawn[..., self._policy.action_dim :])
                 latent = self._latent = self._keep(fresh)
             distribution = self._policy.distribution(self._params, seen, latent)
-            action = distribution.mode() if drawn is None else distribution.sample(drawn[..., : self._policy.action_dim])
+            action = (
+                distribution.mode() if drawn is None else distribution.sample(drawn[..., : self._policy.action_dim])
+            )
         return np.asarray(action.numpy())
 
     def observe(self, reward: NDArray[np.float64], done: NDArray[np.bool_]) -> None:

@@ -128,14 +128,16 @@ def replay_notes(config: TrainConfig, interface: Interface) -> tuple[str, ...]:
     kept = config.algorithm.kept_steps(config.episodes_per_task * interface.horizon)
     if not kept:
         return ()
-    needed, there = kept * step_bytes(interface), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    each, there = step_bytes(interface), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = kept * each
     if 2 * needed > there:  # a checkpoint is put together in memory
         raise ConfigError(
-            f"--replay-size: a replay of up to {kept:,} env steps takes {needed / 1e9:,.1f} GB, and as much again while "
-            f"a checkpoint is written, this machine has {there / 1e9:,.1f}; valid: at most "
-            f"{there // (2 * step_bytes(interface)):,} steps of all tasks together"
+            f"--replay-size: a replay of {kept:,} env steps takes {needed / 1e9:,.1f} GB, and as much again for a "
+            f"checkpoint; this machine has {there / 1e9:,.1f}; valid: at most {there // (2 * each):,} steps of all "
+            "tasks together"
         )
-    return (f"the replay grows to {kept:,} env steps at most: {needed / 1e6:,.0f} MB of memory, and of every checkpoint",)
+    size = f"{needed / 1e6:,.0f} MB of memory, and of every checkpoint"
+    return (f"the replay grows to {kept:,} env steps at most: {size}",)
 
 
 _KINDS: dict[str, type[Environments] | type[LabelledExamples]] = {
