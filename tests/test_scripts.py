@@ -38,6 +38,7 @@ from tests.test_commands import ROOT, script
         ("navigation", "multitask-trpo", 160),  # 6,400,000 / (20 x 20 x 100)
         ("navigation-all", "rl2", 200),  # 3,200,000 / (40 x 4 x 100)
         ("cheetah-vel", "maml-trpo", 160),  # 6,400,000 / (10 x 20 x 100 x 2)
+        ("cheetah-vel-pearl", "pearl", 250),  # 1,000,000 / (5 tasks x 2 episodes x 200 x 2)
     ],
 )
 def test_budgets_are_env_steps(name: str, recipe: str, iterations: int) -> None:

@@ -42,7 +42,7 @@ IMPOSSIBLE = [
 ]
 
 
-class Order(NamedTuple):
+class LowerBound(NamedTuple):
     """A setting that another one bounds from below."""
 
     algorithm: type
@@ -53,8 +53,8 @@ class Order(NamedTuple):
     """Why the one is no use below the other."""
 
 
-ORDERED = [
-    Order(PearlConfig, "replay_size", "batch_size", "a gradient step draws as many of each task"),
+BOUNDED = [
+    LowerBound(PearlConfig, "replay_size", "batch_size", "a gradient step draws as many of each task"),
 ]
 
 
@@ -70,7 +70,7 @@ def check_combinations(config: TrainConfig) -> None:
             (option, value), *others = values.items()
             beside = "".join(f" with --{name.replace('_', '-')} {v}" for name, v in others)
             raise ConfigError(f"--{option.replace('_', '-')}: {value}{beside} has no meaning: {reason}")
-    for kind, larger, smaller, why in ORDERED:
+    for kind, larger, smaller, why in BOUNDED:
         if isinstance(algorithm, kind) and (value := getattr(algorithm, larger)) < (
             least := getattr(algorithm, smaller)
         ):
