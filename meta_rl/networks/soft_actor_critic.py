@@ -46,9 +46,15 @@ class ActionBox(nn.Module):
         self.register_buffer("centre", (low + high) / 2, persistent=False)
         self.register_buffer("half_width", (high - low) / 2, persistent=False)
 
+    def bounds(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Middle and half-width on the device and in the dtype of another tensor: parameters come from outside, and
+        buffers stay where the module was made."""
+        return self.centre.to(like), self.half_width.to(like)
+
     def forward(self, action: Tensor) -> Tensor:
         """Actions in half-widths around the middle, as networks read them."""
-        return (action - self.centre) / self.half_width
+        centre, half_width = self.bounds(action)
+        return (action - centre) / half_width
 
 
 class SquashedActor(nn.Module):
@@ -64,7 +70,7 @@ class SquashedActor(nn.Module):
         """`inputs` ``[..., width]`` each, side by side -> a distribution over ``[..., action]``."""
         mean, change = self.layers(torch.cat(inputs, -1)).chunk(2, -1)
         log_std = (self._first + change).clamp(self._least, MAX_LOG_STD)
-        return SquashedGaussian(mean, log_std, self.box.centre, self.box.half_width)
+        return SquashedGaussian(mean, log_std, *self.box.bounds(mean))
 
 
 class TwinCritics(nn.Module):

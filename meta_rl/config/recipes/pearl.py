@@ -122,6 +122,12 @@ DEFAULTS: Rows = [
             "iterations": 100,
             "network.hidden": (64, 64),
             "network.encoder_hidden": (64, 64),
+            "algorithm.batch_size": 64,
+            "algorithm.learning_rate": 1e-3,
+            "algorithm.target_rate": 0.02,
+            "algorithm.discount": 0.9,
+            # Rewards of -0.4 are not worth the price of knowing the goal: with 1 the encoder says nothing.
+            "algorithm.reward_scale": 20.0,
         },
     ),
 ]

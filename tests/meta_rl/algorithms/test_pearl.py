@@ -302,7 +302,8 @@ def test_an_update_takes_adam_steps_and_its_targets_follow() -> None:
         for p, g in zip(expected.values(), learner.gradient(expected, targets, drawn)[0], strict=True):
             p.grad = g
         adam.step()
-        targets = {name: 0.995 * p + 0.005 * expected[name].detach() for name, p in targets.items()}
+        rate = learner.config.target_rate
+        targets = {name: (1 - rate) * p + rate * expected[name].detach() for name, p in targets.items()}
     learner.meta_update(state, batch)
     for name, p in expected.items():
         torch.testing.assert_close((state.params | state.extras)[name], p.detach())

@@ -193,7 +193,7 @@ def pictures(split: str) -> Navigation:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--env navigation --replay-size 100", ["--replay-size", "at least --batch-size, 128", "got 100"]),
+        ("--env navigation --replay-size 50", ["--replay-size", "at least --batch-size, 64", "got 50"]),
         ("--env navigation --context-size 0", ["--context-size", "at least 1"]),
         ("--env navigation --context-size 201", ["--context-size: 201", "at most 200 of a task", "valid: 1 to 200"]),
         ("--env navigation --learners 5", ["--learners", "pearl updates in one process", "valid: 1"]),
