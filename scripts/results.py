@@ -108,6 +108,18 @@ for name, tasks, budget, finer in (
             "random": (0, twenties),
         },
     )
+# PEARL takes few env steps and many gradient steps. With the paper's networks and batches, which want a GPU, they would
+# take days on a core.
+SMALL_STEPS = ["--hidden", "128", "128", "--encoder-hidden", "128", "128", "--update-tasks", "8", "--batch-size", "64"]
+EXPERIMENTS["cheetah-vel-pearl"] = Experiment(
+    "cheetah-vel@pearl",
+    3,
+    {
+        "pearl": (MILLION, ["--adaptation-steps", "2", *SMALL_STEPS, "--update-steps", "1000"]),
+        "rl2": (6_400_000, ["--adaptation-steps", "2", "--minibatches", "10", "--gae-lambda", "0.95"]),
+        "maml-trpo": (6_400_000, ["--adaptation-steps", "2", "--meta-batch-size", "10", "--episodes-per-task", "20"]),
+    },
+)
 
 # Tasks that differ in their dynamics: learners that adapt, between one policy for all tasks that does not see them
 # (randomisation) and one that does (the oracle); scripts/dynamics_table.py says how much of that gap each closes.

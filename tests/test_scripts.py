@@ -52,6 +52,7 @@ from tests.test_commands import ROOT, script
         ("adapt-push", "rma", 200),  # 3,000,000 / (10 trials x 3 episodes x 500)
         ("adapt-push", "maml-trpo", 60),  # 3,000,000 / (10 x 5 x 500 x 2)
         ("adapt-push", "oracle", 120),
+        ("cheetah-vel-pearl", "pearl", 250),  # 1,000,000 / (5 tasks x 2 episodes x 200 x 2)
     ],
 )
 def test_budgets_are_env_steps(name: str, recipe: str, iterations: int) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from meta_rl.config.recipes.metric import MatchingConfig as MatchingConfig
     from meta_rl.config.recipes.metric import MetricConfig as MetricConfig
     from meta_rl.config.recipes.metric import SiameseConfig as SiameseConfig
+    from meta_rl.config.recipes.pearl import PearlConfig as PearlConfig
     from meta_rl.config.recipes.random import RandomConfig as RandomConfig
     from meta_rl.config.recipes.reptile import ReptileConfig as ReptileConfig
     from meta_rl.config.recipes.reptile import SupervisedReptileConfig as SupervisedReptileConfig
@@ -72,6 +73,7 @@ _NAMES = {
     "recipes.maml": ("MamlConfig", "SupervisedMamlConfig"),
     "recipes.meta_lstm": ("MetaLstmConfig",),
     "recipes.metric": ("MatchingConfig", "MetricConfig", "SiameseConfig"),
+    "recipes.pearl": ("PearlConfig",),
     "recipes.random": ("RandomConfig",),
     "recipes.reptile": ("ReptileConfig", "SupervisedReptileConfig"),
     "recipes.rl2": ("Rl2Config",),

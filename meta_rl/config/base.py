@@ -83,9 +83,24 @@ class AlgorithmConfig:
         return False
 
     @property
+    def infers(self) -> bool:
+        """Whether a policy adapts by inferring the task from its episodes, without a step and without a memory."""
+        return False
+
+    @property
     def needs_success(self) -> bool:
         """Whether tasks have to have goals that can be met."""
         return False
+
+    def kept_steps(self, brought: int) -> int:
+        """Most env steps that a run keeps in a replay, to learn from them again; 0: none.
+
+        Args:
+            brought: most env steps that a stage brings of a task, episodes x horizon.
+        Raises:
+            ConfigError: the settings do not fit that; naming the option.
+        """
+        return 0
 
 
 @dataclass(frozen=True)
@@ -143,17 +158,23 @@ class NetworkConfig:
     """rl2, rma: hidden layers of the value head, as for the action head."""
     task_hidden: Layers = (64,)
     """rma: hidden layers of the encoder of a task's numbers."""
-    latent_size: PositiveInt = 8
-    """rma: numbers that the encoder makes of those of a task, and that the memory estimates."""
+    latent_size: PositiveInt = 5
+    """rma, pearl: numbers that stand for a task. An encoder makes them of the task's own, and a memory estimates them
+    (rma), or of the steps of a context (pearl)."""
     mean_bound: NonNegativeFloat = 0.0
     """Actions in a box: largest absolute mean, by a tanh; 0: no bound."""
     init_std: PositiveFloat = 1.0
-    """Initial standard deviation of actions, in action units."""
+    """Initial standard deviation of actions, in action units; pearl: about, before squashing, in half-widths of their
+    box."""
     min_std: PositiveFloat = 1e-6
-    """Lower bound on the standard deviation."""
+    """Lower bound on the standard deviation, in the same units."""
     normalise_observations: bool = False
     """Policies: shift and scale every number of an observation by its mean and standard deviation over all training
     steps so far, and cut it off at 10 deviations (see `meta_rl.core.normaliser`)."""
+    encoder_hidden: Layers = (128, 128)
+    """pearl: units of each hidden layer of the encoder, which reads the steps of a context one by one."""
+    encode_next: bool = False
+    """pearl: the encoder also reads the next observation of a step, where tasks differ in their dynamics."""
     norm: Literal["batch", "group", "none"] = "batch"
     """Images: normalise over the batch (its own statistics, never running ones), over groups of channels of one image,
     or not."""

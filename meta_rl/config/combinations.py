@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from meta_rl.config.recipes.maml import MamlConfig, SupervisedMamlConfig
 from meta_rl.config.recipes.meta_lstm import MetaLstmConfig
+from meta_rl.config.recipes.pearl import PearlConfig
 from meta_rl.config.recipes.reptile import SupervisedReptileConfig
 from meta_rl.config.recipes.rl2 import Rl2Config
 from meta_rl.config.train import TrainConfig
@@ -41,15 +42,37 @@ IMPOSSIBLE = [
 ]
 
 
+class LowerBound(NamedTuple):
+    """A setting that another one bounds from below."""
+
+    algorithm: type
+    """The config that has both."""
+    larger: str
+    smaller: str
+    reason: str
+    """Why the one is no use below the other."""
+
+
+BOUNDED = [
+    LowerBound(PearlConfig, "replay_size", "batch_size", "a gradient step draws as many of each task"),
+]
+
+
 def check_combinations(config: TrainConfig) -> None:
-    """Refuse what is in the table.
+    """Refuse what is in the tables.
 
     Raises:
         ConfigError: one line naming the option, why, and what would be valid.
     """
+    algorithm = config.algorithm
     for algorithms, values, reason in IMPOSSIBLE:
-        algorithm = config.algorithm
         if isinstance(algorithm, algorithms) and all(getattr(algorithm, name) == v for name, v in values.items()):
             (option, value), *others = values.items()
             beside = "".join(f" with --{name.replace('_', '-')} {v}" for name, v in others)
             raise ConfigError(f"--{option.replace('_', '-')}: {value}{beside} has no meaning: {reason}")
+    for kind, larger, smaller, why in BOUNDED:
+        if isinstance(algorithm, kind) and (value := getattr(algorithm, larger)) < (
+            least := getattr(algorithm, smaller)
+        ):
+            option, bound = (f"--{name.replace('_', '-')}" for name in (larger, smaller))
+            raise ConfigError(f"{option}: must be at least {bound}, {least}, got {value}: {why}")

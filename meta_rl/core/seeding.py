@@ -27,6 +27,7 @@ class Purpose(enum.IntEnum):
     JUDGED_NOISE = 10
     EXPERT = 11
     TASK_NUMBERS = 12
+    REPLAY = 13
 
 
 def sequence(seed: int, purpose: Purpose, iteration: int = 0, task: int = 0, stage: int = 0) -> np.random.SeedSequence:

@@ -49,7 +49,7 @@ class Recording(Outcomes):
     Attributes:
         about: JSON-able: ``recipe``, ``env``, ``seed``, ``iteration``, ``split``, ``protocol``; ``memory``: whether
             the learner adapts by remembering its episodes rather than by steps; ``gradient_steps`` of one adaptation;
-            ``has_success``: of the tasks.
+            ``infers``: whether it infers the task instead; ``has_success``: of the tasks.
         positions: of the tasks among the test tasks of the protocol.
         tasks: what was played.
         observation: float32 ``[..., time + 1, *obs]``; the last one is what the last action led to.
@@ -84,7 +84,12 @@ class Recording(Outcomes):
     def stage_names(self) -> StageNames:
         """What the stages are called."""
         about = self.about
-        return StageNames(about["memory"], about["protocol"]["adaptation_episodes"], about.get("gradient_steps", 1))
+        return StageNames(
+            about["memory"],
+            about["protocol"]["adaptation_episodes"],
+            about.get("gradient_steps", 1),
+            about.get("infers", False),
+        )
 
     def track(self, task: int, stage: int) -> Track:
         """The first episode of a task and stage, for a scene."""
@@ -308,5 +313,6 @@ def about(
         "protocol": to_dict(protocol),
         "memory": not agent.learner.episodes_at_once,
         "gradient_steps": agent.config.algorithm.gradient_steps,
+        "infers": agent.config.algorithm.infers,
         "has_success": distribution.has_success and not missing_success,
     }

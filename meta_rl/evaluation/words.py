@@ -21,12 +21,15 @@ class StageNames(NamedTuple):
     Attributes:
         memory: whether the learner adapts by remembering its episodes rather than by steps.
         episodes: adaptation episodes between two stages.
-        gradient_steps: of one adaptation of a learner without a memory; 0: it learns nothing.
+        gradient_steps: of one adaptation of a learner without a memory; 0: it takes none.
+        infers: whether the learner adapts by inferring the task from all episodes so far; without it and without
+            gradient steps it learns nothing.
     """
 
     memory: bool = False
     episodes: int = 1
     gradient_steps: int = 1
+    infers: bool = False
 
     def name(self, steps: int) -> str:
         """The stage after that many adaptation steps."""
@@ -46,6 +49,8 @@ class StageNames(NamedTuple):
         """What the practice before the stage after `steps` adaptation steps has led to."""
         if self.memory:
             return f"the memory has seen {counted(self.along(steps), 'episode')}"
+        if self.infers:
+            return f"the task is inferred from {counted(steps * self.episodes, 'episode')}"
         if self.gradient_steps == 0:
             return "nothing is learned from it"
         return "one gradient step" if self.gradient_steps == 1 else f"{self.gradient_steps} gradient steps"

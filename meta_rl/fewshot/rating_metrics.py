@@ -86,7 +86,7 @@ def _solve(
 def rating_baselines(known: Statistics, batch: MetaBatch) -> dict[str, Tensor]:
     """Predictions ``[task, example, 1]`` for the queries of users: global mean, item mean, and ridge regression of the
     user's support on item factors of the training users."""
-    (support,), query = batch
+    (support,), query = batch.support, batch.query
     item = query.observation.cpu().numpy()
     means = known.item_mean[item]
     ridge = means.copy()

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 
 class Distribution(Protocol):
@@ -74,6 +75,45 @@ class DiagonalGaussian(NamedTuple):
     def fisher_product(self, tangent: DiagonalGaussian) -> DiagonalGaussian:
         """Diagonal: 1 / variance for the mean, 2 for the log standard deviation."""
         return DiagonalGaussian(tangent.mean * torch.exp(-2 * self.log_std), 2 * tangent.log_std)
+
+
+class SquashedGaussian(NamedTuple):
+    """Actions ``centre + half_width * tanh(u)``, all within the bounds of a box, for independent normals u with `mean`
+    and `log_std`, ``[..., action_dim]``. It has a part of the verbs above: its entropy has no closed form."""
+
+    mean: Tensor
+    log_std: Tensor
+    centre: Tensor
+    """``[action_dim]``, the middle of the box."""
+    half_width: Tensor
+    """``[action_dim]``, half of its width."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Reparameterised sample from standard normal noise."""
+        return self._action(self.mean + self.log_std.exp() * noise)
+
+    def mode(self) -> Tensor:
+        """The action of the mean of u, its median. (The density of a wide one is highest at the bounds.)"""
+        return self._action(self.mean)
+
+    def sample_with_log_prob(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """`sample`, and its log-density ``[...]``: exact however close to the bounds it lies, as u is known."""
+        u = self.mean + self.log_std.exp() * noise
+        return self._action(u), self._log_prob(u)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-density of `action`; of one on a bound, that of the closest number inside."""
+        least = torch.finfo(action.dtype).eps
+        return self._log_prob(torch.atanh(((action - self.centre) / self.half_width).clamp(least - 1, 1 - least)))
+
+    def _action(self, u: Tensor) -> Tensor:
+        return self.centre + self.half_width * torch.tanh(u)
+
+    def _log_prob(self, u: Tensor) -> Tensor:
+        """log N(u) - sum log |da/du|, where log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)) does not round to
+        log 0."""
+        slope = 2 * (math.log(2) - u - softplus(-2 * u)) + self.half_width.log()
+        return DiagonalGaussian(self.mean, self.log_std).log_prob(u) - slope.sum(-1)
 
 
 class Categorical(NamedTuple):

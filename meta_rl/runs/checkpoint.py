@@ -1,9 +1,10 @@
 """Checkpoints that are either whole or absent, and checked before they are believed.
 
 A checkpoint is a folder ``checkpoints/00000120`` with ``state.safetensors`` (all tensors), ``state.json`` (counters)
-and ``manifest.json`` (schema, versions, byte count and sha256 of each file). It is written under a temporary name,
-every file is fsynced, and it takes its name by one rename. No pickle anywhere. The loader walks from the newest to
-the oldest, says what is wrong with a damaged one, and takes the first that is sound.
+and ``manifest.json`` (schema, versions, byte count and sha256 of each file); beside them ``replay.safetensors`` where
+the learner keeps a replay, which only a run that goes on reads. It is written under a temporary name, every file is
+fsynced, and it takes its name by one rename. No pickle anywhere. The loader walks from the newest to the oldest, says
+what is wrong with a damaged one, and takes the first that is sound.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from meta_rl.runs.folder import kept
 
 CHECKPOINT_SCHEMA = 2
 """Version 1 had shared parameters among the others and no statistics; it is read as well."""
+REPLAY = "replay.safetensors"
+"""The file with the replay of a state that has one."""
 
 
 class CheckpointWarning(UserWarning):
@@ -51,7 +54,7 @@ def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
     final = folder / f"{state.iteration:08d}"
     if final.exists():
         try:
-            load_checkpoint(final)  # written before a stop: the same bits by construction
+            load_checkpoint(final, replay=True)  # written before a stop: the same bits by construction
             return final
         except CheckpointError:
             _remove(final)
@@ -59,13 +62,15 @@ def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
     try:
         temporary.mkdir()
         tensors = _flatten(state)
+        counters = {"iteration": state.iteration, "env_steps": state.env_steps}
+        # safetensors sorts its tensors; sums over all parameters round differently in another order.
+        orders = {"order": list(tensors)} | ({"replay": list(state.replay)} if state.replay else {})
         files = {
             "state.safetensors": safetensors_torch.save(tensors),
-            # safetensors sorts its tensors; sums over all parameters round differently in another order.
-            "state.json": json_bytes(
-                {"iteration": state.iteration, "env_steps": state.env_steps, "order": list(tensors)}
-            ),
+            "state.json": json_bytes(counters | orders),
         }
+        if state.replay:
+            files[REPLAY] = safetensors_torch.save(state.replay)
         manifest = {
             "schema": CHECKPOINT_SCHEMA,
             "versions": {name: metadata.version(name) for name in ("torch", "numpy", "safetensors")},
@@ -87,11 +92,13 @@ def save_checkpoint(folder: Path, state: TrainState, keep: int) -> Path:
     return final
 
 
-def load_newest(folder: Path, device: torch.device | str = "cpu") -> TrainState | None:
+def load_newest(folder: Path, device: torch.device | str = "cpu", replay: bool = False) -> TrainState | None:
     """The newest sound checkpoint in `folder`, or None where there is none at all.
 
     Damaged ones are reported by a `CheckpointWarning` each and passed over.
 
+    Args:
+        replay: see `load_checkpoint`.
     Raises:
         CheckpointError: there are checkpoints, but none is sound.
     """
@@ -99,7 +106,7 @@ def load_newest(folder: Path, device: torch.device | str = "cpu") -> TrainState 
     problems = []
     for path in found:
         try:
-            return load_checkpoint(path, device)
+            return load_checkpoint(path, device, replay)
         except CheckpointError as error:
             problems.append(str(error))
             warnings.warn(f"{error}; falling back to the previous checkpoint", CheckpointWarning, stacklevel=2)
@@ -108,9 +115,11 @@ def load_newest(folder: Path, device: torch.device | str = "cpu") -> TrainState 
     return None
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> TrainState:
+def load_checkpoint(path: Path, device: torch.device | str = "cpu", replay: bool = False) -> TrainState:
     """Read one checkpoint after verifying every byte of it.
 
+    Args:
+        replay: read the replay too, if there is one: to train on. It stays on the CPU.
     Raises:
         CheckpointError: something is missing, altered, of another schema, or not readable.
     """
@@ -122,7 +131,11 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> TrainStat
         contents = {name: read_checked(path / name, manifest["files"][name]) for name in names}
         counters = json.loads(contents["state.json"])
         tensors = read_tensors(contents["state.safetensors"], counters["order"])
-        return _unflatten(counters, {name: tensor.to(device) for name, tensor in tensors.items()})
+        state = _unflatten(counters, {name: tensor.to(device) for name, tensor in tensors.items()})
+        if replay and REPLAY in manifest["files"]:
+            kept = safetensors_torch.load(read_checked(path / REPLAY, manifest["files"][REPLAY]))
+            state.replay = {name: kept[name] for name in counters["replay"]}
+        return state
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from meta_rl.algorithms.base import MetaLearner, make_learner
 from meta_rl.algorithms.supervised import FewShotLearner
 from meta_rl.config import RECIPES, TrainConfig, make_distribution, settled
 from meta_rl.core.interface import Interface
+from meta_rl.core.replay import step_bytes
 from meta_rl.errors import ConfigError
 from meta_rl.fewshot.tasks import FewShotSource, open_tasks
 from meta_rl.runs.recorded import DEMONSTRATIONS
@@ -35,6 +37,8 @@ class Problem(Protocol):
 
     has_success: bool
     """Whether the tasks can be solved (see `envs.TaskDistribution`)."""
+    notes: tuple[str, ...]
+    """What a user should know before it is learned, a line each."""
 
     def source(self) -> Source:
         """The source of a training run."""
@@ -68,6 +72,7 @@ class Environments:
         self.learner: MetaLearner = learner
         self.interface = replace(learner.interface, horizon=self._distribution.horizon)
         self.has_success = self._distribution.has_success
+        self.notes = replay_notes(config, self.interface)
         shown = config.algorithm.shown
         self._shown = None if shown is None else read_demonstrations(shown, self.interface)
 
@@ -112,6 +117,7 @@ class LabelledExamples:
     """Supervised few-shot learning."""
 
     has_success = False
+    notes: tuple[str, ...] = ()
 
     def __init__(self, config: TrainConfig) -> None:
         self._config, self._tasks = config, open_tasks(config, "train")
@@ -126,6 +132,27 @@ class LabelledExamples:
     def fingerprint(self) -> dict[str, Any]:
         """See `Problem.fingerprint`."""
         return self._tasks.fingerprint()
+
+
+def replay_notes(config: TrainConfig, interface: Interface) -> tuple[str, ...]:
+    """A line on the memory that the replay of a run may take, if it keeps one.
+
+    Raises:
+        ConfigError: this machine has too little, or settings do not fit the tasks.
+    """
+    kept = config.algorithm.kept_steps(config.episodes_per_task * interface.horizon)
+    if not kept:
+        return ()
+    each, there = step_bytes(interface), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = kept * each
+    if 2 * needed > there:  # a checkpoint is put together in memory
+        raise ConfigError(
+            f"--replay-size: a replay of {kept:,} env steps takes {needed / 1e9:,.1f} GB, and as much again for a "
+            f"checkpoint; this machine has {there / 1e9:,.1f}; valid: at most {there // (2 * each):,} steps of all "
+            "tasks together"
+        )
+    size = f"{needed / 1e6:,.0f} MB of memory, and of every checkpoint"
+    return (f"the replay grows to {kept:,} env steps at most: {size}",)
 
 
 _KINDS: dict[str, type[Environments] | type[LabelledExamples]] = {

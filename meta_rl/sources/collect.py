@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from envs import NonFiniteError, Task, TaskDistribution, TaskVectorEnv
@@ -17,7 +18,7 @@ from meta_rl.core import normaliser
 from meta_rl.core.interface import from_env, to_env
 from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator, integer
-from meta_rl.core.types import MetaBatch, Rollout, missing_in_all
+from meta_rl.core.types import MetaBatch, Rollout, missing_in_all, task_number
 from meta_rl.core.weights import Weights
 
 BeforeStep = Callable[[int, int, NDArray[Any]], None]
@@ -312,18 +313,20 @@ def sample_shard(
         batches.append(learner.prepare(adapted, recorded))
         if stage < stages - 1:  # the last rollout is the query, which nothing adapts on
             adapted = learner.adapt(adapted, batches[-1], actor)
-    return shard_of(batches, rollouts, bool(weights.statistics) and told is not False)
+    return shard_of(tasks, batches, rollouts, bool(weights.statistics) and told is not False)
 
 
-def shard_of(batches: Sequence[Any], rollouts: Sequence[Rollout], normalised: bool) -> Shard:
+def shard_of(tasks: Sequence[Task], batches: Sequence[Any], rollouts: Sequence[Rollout], normalised: bool) -> Shard:
     """The shard of these stages.
 
     Args:
+        tasks: that were played.
         batches: what the learner's `prepare` made of the rollouts.
         normalised: measure the observations.
     """
+    numbers = torch.tensor([task_number(task.to_json()) for task in tasks])  # int64 [task]
     return Shard(
-        MetaBatch(tuple(batches[:-1]), batches[-1]),
+        MetaBatch(tuple(batches[:-1]), batches[-1], numbers),
         np.stack([r.returns for r in rollouts], 1),  # [task, stage, env]
         np.stack([r.solved for r in rollouts], 1),  # [task, stage, env]
         sum(r.env_steps for r in rollouts),

@@ -179,8 +179,8 @@ class FromDemonstrations:
     restarts = 0
 
     def __init__(self, demonstrations: Demonstrations, learner: MetaLearner, plan: Plan) -> None:
-        self._episodes, self._learner, self._plan = list(demonstrations.episodes.values()), learner, plan
-        self._horizon = max(len(one.reward) for played in self._episodes for one in played)
+        self._episodes, self._learner, self._plan = list(demonstrations.episodes.items()), learner, plan
+        self._horizon = max(len(one.reward) for _, played in self._episodes for one in played)
 
     def sample(self, weights: Weights, iteration: int) -> Shard:
         """See `Source.sample`. No environment is stepped."""
@@ -190,12 +190,13 @@ class FromDemonstrations:
         trials = []
         for i, task in enumerate(tasks):
             rng = generator(plan.seed, Purpose.EXPERT, iteration, i)
-            played = self._episodes[task]
+            _, played = self._episodes[task]
             trials.append([played[k] for k in sorted(draw(rng, len(played), stages))])
         rollouts = [self._rollout([trial[stage] for trial in trials]) for stage in range(stages)]
         adapted = self._learner.start(weights, len(trials))  # what a memory holds is found again by learning
         batches = [self._learner.prepare(adapted, rollout) for rollout in rollouts]
-        return shard_of(batches, rollouts, bool(weights.statistics))._replace(env_steps=0)
+        drawn = [self._episodes[task][0] for task in tasks]
+        return shard_of(drawn, batches, rollouts, bool(weights.statistics))._replace(env_steps=0)
 
     def close(self) -> None:
         """Nothing to free."""

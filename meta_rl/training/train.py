@@ -91,9 +91,9 @@ def _train(
     checkpoints = run_dir / "checkpoints"
     checkpoint.remove_leftovers(checkpoints)
     learner = problem.learner
-    state = checkpoint.load_newest(checkpoints)
+    state = checkpoint.load_newest(checkpoints, replay=True)
     if (state.iteration if state else 0) < config.iterations:
-        for line in header(config, run_dir, device):
+        for line in (*header(config, run_dir, device), *problem.notes):
             display(line)
     write_json(run_dir / "config.json", to_dict(config))  # before anything else: this file marks the folder as a run
     if state is None:
@@ -245,6 +245,6 @@ def select_device(name: str) -> torch.device:
 
 
 def move_state(state: TrainState, device: torch.device) -> None:
-    """All tensors of `state` to `device`, except statistics, which only sampling reads."""
+    """All tensors of `state` to `device`, except statistics, which are small, and the replay, which may be large."""
     for group in ("params", "shared", "optimizer", "extras"):
         setattr(state, group, map_tensors(lambda x: x.to(device), getattr(state, group)))

@@ -59,7 +59,7 @@ def _as_rl2(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 DEFAULTS: Rows = [
-    ("rma", "*", {"network.head_hidden": (64, 64), "network.critic_hidden": (64, 64)}),
+    ("rma", "*", {"network.latent_size": 8, "network.head_hidden": (64, 64), "network.critic_hidden": (64, 64)}),
     *[("rma", env, _as_rl2(changes)) for kind, env, changes in rl2.DEFAULTS if kind == "rl2*"],
     ("rma", "metaworld/*", {"network.head_hidden": (128, 128), "network.critic_hidden": (128, 128)}),
     # The student takes thousands of gradient steps, and has one target per task.

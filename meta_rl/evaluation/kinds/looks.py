@@ -25,6 +25,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     "rl2": (GREEN, "^"),
     "rl2-gru": (GREEN, "v"),
     "rma": (GREEN, "P"),
+    "pearl": (VERMILION, "D"),
     "dagger": (PURPLE, "P"),
     "bc": (PURPLE, "X"),
     "multitask-trpo": (ORANGE, "s"),

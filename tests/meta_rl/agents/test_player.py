@@ -39,6 +39,7 @@ def agent_for(recipe: str, env: str) -> Agent:
     [
         ("maml-trpo", "navigation", 2),
         ("reptile", "navigation", 2),
+        ("pearl", "navigation", 2),
         ("rl2", "navigation", 3),
         ("rl2", "bandit/k5-n10", 1),
         # Batches of another size round differently, which contacts amplify over many episodes: none to adapt on.
@@ -64,7 +65,8 @@ def test_earns_what_the_evaluator_found(recipe: str, env: str, steps: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("recipe", "env"), [("maml-trpo", "navigation"), ("rl2", "navigation"), ("rl2", "bandit/k5-n10")]
+    ("recipe", "env"),
+    [("maml-trpo", "navigation"), ("pearl", "navigation"), ("rl2", "navigation"), ("rl2", "bandit/k5-n10")],
 )
 def test_acting_by_hand_is_playing(recipe: str, env: str) -> None:
     agent = agent_for(recipe, env)

@@ -59,7 +59,7 @@ def test_refusals_of_the_config(recipe: str, env: str, changes: dict[str, object
 def test_an_episode_of_labelled_images() -> None:
     """Same class, same label; support and query never share a drawing; support is shuffled, labels with it."""
     tasks = ImageTasks(labelled(), ways=3, turns=1)
-    support, query = (x for x in tasks.sample(np.random.default_rng(0), 50, 3, 2, 3))
+    support, query, _ = tasks.sample(np.random.default_rng(0), 50, 3, 2, 3)
     (support,) = support
     assert support.observation.shape == (50, 6, 1, 4, 4)
     assert query.observation.shape == (50, 9, 1, 4, 4)
@@ -82,7 +82,7 @@ def test_an_episode_of_labelled_images() -> None:
 def test_turned_classes_are_turned_as_a_whole() -> None:
     tasks = ImageTasks(labelled(), ways=24, turns=4)
     assert tasks.classes == 24
-    (support,), query = tasks.sample(np.random.default_rng(0), 1, 24, 1, 2)
+    (support,), query, _ = tasks.sample(np.random.default_rng(0), 1, 24, 1, 2)
     corners = [(0, 0), (-1, 0), (-1, -1), (0, -1)]  # counter-clockwise
 
     def identity(image: torch.Tensor) -> tuple[int, int]:
@@ -106,7 +106,7 @@ def test_classes_of_different_sizes_are_drawn_from_themselves() -> None:
     images = labelled()
     keep = np.r_[0:5, 5:8, 10:30]  # class 1 has three drawings
     uneven = images._replace(images=images.images[keep], counts=np.array([5, 3, 5, 5, 5, 5]))
-    (support,), query = ImageTasks(uneven, 6, 1).sample(np.random.default_rng(1), 40, 6, 1, 2)
+    (support,), query, _ = ImageTasks(uneven, 6, 1).sample(np.random.default_rng(1), 40, 6, 1, 2)
     for examples in (support, query):
         who = (examples.observation[:, :, 0, 0, 0] * 255).round().long()
         assert set(who.unique().tolist()) == set(range(100, 106))
@@ -140,7 +140,7 @@ def test_test_episodes_do_not_depend_on_chunks_nor_on_the_learner() -> None:
 
 
 def test_sinusoids_are_sinusoids() -> None:
-    (support,), query = Sinusoids().sample(np.random.default_rng(0), 200, 1, 10, 30)
+    (support,), query, _ = Sinusoids().sample(np.random.default_rng(0), 200, 1, 10, 30)
     for task in range(200):
         x, y = support.observation[task, :, 0].double().numpy(), support.target[task].double().numpy()
         basis = np.stack([np.sin(x), np.cos(x)], 1)
@@ -281,7 +281,7 @@ def test_users_are_split_and_their_first_ratings_support_the_test() -> None:
     rows = [set(s.rows().tolist()) for s in sets.values()]
     assert [len(r & q) for r, q in zip(rows, rows[1:] + rows[:1], strict=True)] == [0, 0, 0]
     assert (sets["train"].count, sets["validation"].count, sets["test"].count) == (None, 10, 10)
-    (support,), query = sets["test"].test_task(0, np.random.default_rng(0), 1, 5, 100)
+    (support,), query, _ = sets["test"].test_task(0, np.random.default_rng(0), 1, 5, 100)
     first = sets["test"].rows()[:5]
     assert support.observation[0].tolist() == ratings.item[first].tolist()
     assert query.observation.shape == (1, 100)

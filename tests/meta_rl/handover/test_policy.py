@@ -53,6 +53,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"normalise_observations": True, "head_hidden": (4,), "activation": "tanh", "mean_bound": 0.5},
     ),
     "rma of choices": ("rma", "classic/cartpole", {"cell": "gru"}),
+    "latent": ("pearl", "navigation", {"normalise_observations": True, "encoder_hidden": (5,)}),
 }
 ALONE = """
 import json, os, sys
@@ -183,7 +184,7 @@ def test_an_exported_program_answers_batches_of_any_size(recipe: str, action: st
         np.testing.assert_allclose(player.act(seen[1, row]), found[1][row], rtol=1e-5)
 
 
-@pytest.mark.parametrize("recipe", ["reptile", "rl2"])
+@pytest.mark.parametrize("recipe", ["reptile", "rl2", "pearl"])
 def test_an_adapted_policy_is_that_of_its_player(
     recipe: str, tmp_path: Path, tiny: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,7 @@ CASES = [
     *([recipe, "--env", "navigation", *TRIALS] for recipe in ("rl2", "rl2-gru")),
     ["rl2", "--env", "bandit/k5-n10", "--meta-batch-size", "20"],
     ["rl2", "--env", "navigation", *TRIALS, "--cell", "transformer"],
+    ["pearl", "--env", "navigation", *FEW, "--update-steps", "3"],
     *([recipe, "--env", "sinusoid-5shot"] for recipe in ("maml", "fomaml", "metasgd", "reptile-supervised")),
     ["meta-lstm", "--env", "sinusoid-5shot"],
 ]  # fmt: skip

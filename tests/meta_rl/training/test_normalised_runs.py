@@ -36,6 +36,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "reptile": {"algorithm.inner_loss": "ppo", "algorithm.inner_epochs": 2, **ADAM},
     "rl2": {"algorithm.target_kl": 1e-3, "algorithm.minibatches": 2, "network.clock_steps": 50},
     "dagger": {"algorithm.minibatches": 2, "algorithm.learning_rate_iterations": 4},
+    "pearl": {"algorithm.update_steps": 2, "algorithm.batch_size": 8},
 }
 STATISTICS: Params = Moments(
     torch.tensor(50.0, dtype=torch.float64), *torch.tensor([[0.3, -0.2], [20.0, 4.0]], dtype=torch.float64)
