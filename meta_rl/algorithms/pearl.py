@@ -18,17 +18,17 @@ policy and critics read it beside the observation. One iteration plays a few tas
 
 * The encoder learns from the critics' error alone: z is held for the actor and for y. So q keeps of a context what
   values depend on, and no more than its price beta (the paper's lambda) is worth.
-* The context is recent and played with z of the prior, as that of a test is; the replay is old and large (section 4.3).
-* The paper's soft actor-critic is that of 2018a, with a value network V and temperature 1, set by the scale of rewards.
-  This one is that of 2018b: targets of the two critics instead of V, and a temperature that is learned.
+* The context is recent and played with z of the prior, as that of a test is; the replay is old and large (section 5).
+* The paper's soft actor-critic (Haarnoja et al. 2018a) has a value network V and a temperature of 1, which the scale of
+  rewards weighs. This is the later one (2018b): targets of the two critics instead of V, and a learned temperature.
 * All gradients of a step are taken at the same parameters; the authors' code moves the critics before the actor.
 * An episode that ends at the horizon would have gone on: y reads on past its end. A terminal state has no after.
-* Practice at test time: the first episodes with z of the prior, later ones with a new z for each from the posterior given
-  all steps so far, whose product of factors is a sum (`meta_rl.maths.products`). Judged is the mode: z the posterior's
-  mean, the action that of the actor's mean; sampled actions draw both.
+* Practice at test time: the first episodes with z of the prior, later ones each with a z drawn from the posterior given
+  all steps so far (a product that takes more factors: `meta_rl.maths.products`). Judged is the mode, z the mean of the
+  posterior and the action that of the actor's mean; sampled actions draw both.
 * A task is found again in the replay by its number. Where tasks are a continuum none comes again, and the replay is the
   last `replay_tasks` of them.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

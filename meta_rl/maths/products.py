@@ -1,9 +1,10 @@
 """Products of Gaussians: what several independent pieces of evidence say together.
 
-    prod_n N(z; mu_n, s_n^2)  is proportional to  N(z; mu, s^2),    1 / s^2 = sum_n 1 / s_n^2,    mu = s^2 sum_n mu_n / s_n^2
+    prod_n N(z; mu_n, s_n^2)  is proportional to  N(z; mu, s^2)
+    1 / s^2 = sum_n 1 / s_n^2,    mu = s^2 sum_n mu_n / s_n^2
 
 The two sums are all there is to keep, so evidence comes in pieces, in any order.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
