@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from meta_rl.config.base import AlgorithmConfig, Annealing
 from meta_rl.config.bounds import Fraction, Length, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -46,3 +46,52 @@ class TrialsConfig(AlgorithmConfig):
     def remembers(self) -> bool:
         """See `AlgorithmConfig`."""
         return True
+
+
+@dataclass(frozen=True)
+class TrialPpoConfig(TrialsConfig):
+    """A recurrent policy that learns from trials by PPO (see `meta_rl.algorithms.rl2`)."""
+
+    annealing: ClassVar[Annealing] = Annealing(
+        "learning_rate_iterations", ("final_learning_rate", "final_entropy_coef", "final_gae_bias")
+    )
+
+    gae_lambda: Fraction = 0.95
+    """Lambda of generalised advantage estimation over the trial."""
+    normalise_advantages: Literal["together", "trial"] = "together"
+    """Over all trials together, or each trial by itself: tasks whose rewards are small then count as much as those
+    whose rewards are large."""
+    compress_returns: bool = False
+    """The value head learns returns by a kind of square root (`meta_rl.maths.returns.compress`): it errs on small ones
+    by less than on large ones."""
+    final_gae_bias: Fraction = 1.0
+    """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 1: lambda stays as it is; 0: it
+    ends at 1, where advantages have no bias from the value function."""
+    clip_eps: PositiveFloat = 0.2
+    """Probability ratios count up to 1 +- this."""
+    target_kl: NonNegativeFloat = 0.0
+    """KL divergence, in nats, from the acting policy, that the learning rate aims at: it is divided by 1.5 after an
+    iteration that ends above twice this, and multiplied by 1.5 after one below half; 0: no aim."""
+    max_kl: PositiveFloat = 0.05
+    """Mean KL divergence, in nats, from the acting policy, above which an iteration takes no further steps: clipping
+    alone does not keep a recurrent policy close."""
+    entropy_coef: NonNegativeFloat = 5e-3
+    """Weight of the entropy bonus."""
+    final_entropy_coef: float = 1.0
+    """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
+    learn_from_means: bool = False
+    """Learn from the mean reward of each action, if the environment knows it, not from the one received: the same
+    gradient on average, with less noise. The network still reads the reward received."""
+    success_bonus: NonNegativeFloat = 0.0
+    """Added to the reward of every step at which the goal is met, for the losses alone: the network does not read it,
+    and evaluations do not count it. For rewards that hardly tell a goal that is met from one that is nearly met."""
+
+    @property
+    def needs_mean_reward(self) -> bool:
+        """See `AlgorithmConfig`."""
+        return self.learn_from_means
+
+    @property
+    def needs_success(self) -> bool:
+        """See `AlgorithmConfig`."""
+        return self.success_bonus > 0

@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
-from meta_rl.config.base import Annealing, Recipe, Rows
-from meta_rl.config.bounds import Fraction, NonNegativeFloat, PositiveFloat, other_than
-from meta_rl.config.trials import TrialsConfig
+from meta_rl.config.base import Recipe, Rows
+from meta_rl.config.bounds import NonNegativeFloat, other_than
+from meta_rl.config.trials import TrialPpoConfig
 
 
 @dataclass(frozen=True)
-class Rl2Config(TrialsConfig):
+class Rl2Config(TrialPpoConfig):
     """RL^2: a recurrent policy trained by PPO over whole trials (see `meta_rl.algorithms.rl2`)."""
 
-    annealing: ClassVar[Annealing] = Annealing(
-        "learning_rate_iterations", ("final_learning_rate", "final_entropy_coef", "final_gae_bias")
-    )
-
-    gae_lambda: Fraction = 0.95
-    """Lambda of generalised advantage estimation over the trial."""
-    normalise_advantages: Literal["together", "trial"] = "together"
-    """Over all trials together, or each trial by itself: tasks whose rewards are small then count as much as those
-    whose rewards are large."""
-    compress_returns: bool = False
-    """The value head learns returns by a kind of square root (`meta_rl.maths.returns.compress`): it errs on small ones
-    by less than on large ones."""
-    final_gae_bias: Fraction = 1.0
-    """Factor on 1 - gae-lambda that is reached linearly after learning-rate-iterations. 1: lambda stays as it is; 0: it
-    ends at 1, where advantages have no bias from the value function."""
-    clip_eps: PositiveFloat = 0.2
-    """Probability ratios count up to 1 +- this."""
-    target_kl: NonNegativeFloat = 0.0
-    """KL divergence, in nats, from the acting policy, that the learning rate aims at: it is divided by 1.5 after an
-    iteration that ends above twice this, and multiplied by 1.5 after one below half; 0: no aim."""
-    max_kl: PositiveFloat = 0.05
-    """Mean KL divergence, in nats, from the acting policy, above which an iteration takes no further steps: clipping
-    alone does not keep a recurrent policy close."""
-    entropy_coef: NonNegativeFloat = 5e-3
-    """Weight of the entropy bonus."""
-    final_entropy_coef: float = 1.0
-    """Factor on entropy-coef that is reached linearly after learning-rate-iterations."""
     reward_coef: NonNegativeFloat = 0.0
     """Weight of an auxiliary loss: the squared error of the memory's prediction of the reward, which teaches it what to
     keep (Jaderberg et al. 2017); 0: none."""
@@ -51,22 +23,6 @@ class Rl2Config(TrialsConfig):
     """Discrete actions: logit = a * expected reward + b * its expected error, a constant and b falling during a trial
     (see `meta_rl.networks.reward_head`). Meant for rewards that differ by about 1 between actions and tasks: see
     reward-scale."""
-    learn_from_means: bool = False
-    """Learn from the mean reward of each action, if the environment knows it, not from the one received: the same
-    gradient on average, with less noise. The network still reads the reward received."""
-    success_bonus: NonNegativeFloat = 0.0
-    """Added to the reward of every step at which the goal is met, for the losses alone: the network does not read it,
-    and evaluations do not count it. For rewards that hardly tell a goal that is met from one that is nearly met."""
-
-    @property
-    def needs_mean_reward(self) -> bool:
-        """See `AlgorithmConfig`."""
-        return self.learn_from_means
-
-    @property
-    def needs_success(self) -> bool:
-        """See `AlgorithmConfig`."""
-        return self.success_bonus > 0
 
 
 _RL2 = "meta_rl.algorithms.rl2:Rl2"
