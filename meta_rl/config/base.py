@@ -104,7 +104,7 @@ class NetworkConfig:
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
     cell: Literal["lstm", "gru", "transformer"] = "lstm"
-    """Memory of a recurrent policy (rl2, dagger, bc), a row of `meta_rl.networks.memory`: a cell with
+    """Memory of a recurrent policy (rl2, varibad, dagger, bc), a row of `meta_rl.networks.memory`: a cell with
     gates, or attention to a window of steps."""
     attention_window: PositiveInt = 64
     """transformer: env steps that each step attends to, itself and those just before it. The memory kept of every
@@ -126,6 +126,8 @@ class NetworkConfig:
     linear in the memory."""
     critic_hidden: Layers = ()
     """rl2: hidden layers of the value head, as for the action head."""
+    latent: PositiveInt = 5
+    """varibad: numbers that the belief about the task is over."""
     mean_bound: NonNegativeFloat = 0.0
     """Actions in a box: largest absolute mean, by a tanh; 0: no bound."""
     init_std: PositiveFloat = 1.0

@@ -26,6 +26,7 @@ class Purpose(enum.IntEnum):
     DATA = 9
     JUDGED_NOISE = 10
     EXPERT = 11
+    BELIEFS = 12
 
 
 def sequence(seed: int, purpose: Purpose, iteration: int = 0, task: int = 0, stage: int = 0) -> np.random.SeedSequence:

@@ -24,6 +24,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("reptile", "reptile-supervised"), (PURPLE, "D")),
     "rl2": (GREEN, "^"),
     "rl2-gru": (GREEN, "v"),
+    "varibad": (GREEN, "p"),
     "dagger": (PURPLE, "P"),
     "bc": (PURPLE, "X"),
     "multitask-trpo": (ORANGE, "s"),
