@@ -2,7 +2,7 @@
 
 The belief is a diagonal Gaussian over a few numbers m that stand for the task. A memory reads the trial so far, as that
 of `meta_rl.networks.recurrent` does, and says mean and log-variance. The action head and the value head read the
-observation and the belief, and nothing else of the memory.
+observation, the belief and, if there is one, the clock, but nothing else of the memory.
 
 The decoder says what a step of the task gives if m is true. It is of use while learning alone.
 """
@@ -23,7 +23,7 @@ from meta_rl.networks.recurrent import RecurrentPolicy, Unrolled, make_with
 
 
 class BeliefPolicy(RecurrentPolicy):
-    """Action distribution and value from the observation and the belief.
+    """Action distribution and value from the observation, the belief and, with `clock_steps`, the clock.
 
     Attributes:
         taught_by_policy: whether gradients of actions and values reach the belief; else they stop there.
@@ -35,13 +35,13 @@ class BeliefPolicy(RecurrentPolicy):
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__(observation_dim, action_space, config)
         self.latent = config.latent
-        self.belief = mlp([self.recurrent.units, 2 * self.latent], config.activation, final_gain=0.1)
+        self.belief = mlp([self.recurrent.units, 2 * self.latent], config.activation)
         self.taught_by_policy = False
         self.seed = 0
 
     def widths(self, units: int, encoded: int, config: NetworkConfig) -> tuple[int, int]:
-        """Numbers that the heads read: the observation, mean and log-variance."""
-        width = self._observation_dim + 2 * config.latent
+        """Numbers that the heads read: the observation, mean and log-variance, and the clock if it is read."""
+        width = self._observation_dim + 2 * config.latent + self._clock_size
         return width, width
 
     def heads(self, params: Params) -> Params:
@@ -73,9 +73,10 @@ class BeliefPolicy(RecurrentPolicy):
         return DiagonalGaussian(mean, log_variance / 2)
 
     def _seen(self, inputs: Tensor, belief: DiagonalGaussian) -> Tensor:
-        """What the heads read ``[..., obs + 2 * latent]``."""
+        """What the heads read ``[..., obs + 2 * latent + clock]``."""
         said = torch.cat([belief.mean, 2 * belief.log_std], -1)
-        return torch.cat([self.observation(inputs), said if self.taught_by_policy else said.detach()], -1)
+        clock = inputs[..., inputs.shape[-1] - self._clock_size :]  # the recall ends with it
+        return torch.cat([self.observation(inputs), said if self.taught_by_policy else said.detach(), clock], -1)
 
 
 class Decoded(NamedTuple):

@@ -20,9 +20,9 @@ class VaribadConfig(TrialPpoConfig):
     """What the belief learns from: the ELBO alone, as published, or PPO's loss too."""
     belief_learning_rate: PositiveFloat = 1e-3
     """Step size of Adam on the ELBO, at the beginning; annealed as learning-rate is."""
-    belief_epochs: PositiveInt = 5
+    belief_epochs: PositiveInt = 10
     """Passes of the ELBO over the trials per iteration, after those of PPO."""
-    belief_minibatches: PositiveInt = 2
+    belief_minibatches: PositiveInt = 4
     """Parts of each of these passes, each a random choice of whole trials."""
     elbo_steps: PositiveInt = 32
     """Steps of each trial whose beliefs are taught in a pass, drawn anew for each; all, if a trial has no more."""
@@ -62,8 +62,11 @@ def _as_rl2(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 DEFAULTS: Rows = [
-    ("varibad", "*", {"network.head_hidden": (64, 64), "network.critic_hidden": (64, 64)}),
+    # A trial ends, so the value falls, and without a memory the heads have to be told the time.
+    ("varibad", "*", {"network.head_hidden": (64, 64), "network.critic_hidden": (64, 64), "network.clock_steps": 100}),
     *((recipe, env, _as_rl2(changes)) for recipe in RECIPES for kind, env, changes in rl2.DEFAULTS if kind == "rl2*"),
+    # Distances to goals differ by about 0.2 from each other.
+    ("varibad", "navigation", {"algorithm.reward_std": 0.1, "algorithm.belief_learning_rate": 3e-3}),
     # config/mujoco/args_cheetah_dir_varibad.py of lmzintgraf/varibad, as for RL^2 with batches of its own.
     (
         "varibad",
@@ -72,6 +75,7 @@ DEFAULTS: Rows = [
             "network.head_hidden": (128, 128),
             "network.critic_hidden": (128, 128),
             "network.normalise_observations": True,
+            "algorithm.belief_epochs": 3,
             "algorithm.elbo_steps": 50,
         },
     ),
