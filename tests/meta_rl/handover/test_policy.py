@@ -45,6 +45,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "lstm": ("rl2", "navigation", {"recall_observation": True, "clock_steps": 10, "normalise_observations": True}),
     "gru": ("rl2", "classic/cartpole", {"cell": "gru", "head_hidden": (4,)}),
     "transformer": ("rl2", "navigation", {"cell": "transformer", "attention_window": 30}),
+    "belief": ("varibad", "navigation", {"normalise_observations": True, "head_hidden": (4,)}),
 }
 ALONE = """
 import json, os, sys
@@ -146,7 +147,7 @@ def test_the_code_of_the_page_acts_as_the_player_does_without_torch(tmp_path: Pa
 
 
 @pytest.mark.parametrize("action", ["box", "discrete"])
-@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2"])
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2", "varibad"])
 def test_an_exported_program_answers_batches_of_any_size(recipe: str, action: str, tmp_path: Path) -> None:
     agent = agent_for(recipe, True, action)
     folder = write_policy(agent, tmp_path / "out", "pt2")
@@ -175,7 +176,7 @@ def test_an_exported_program_answers_batches_of_any_size(recipe: str, action: st
         np.testing.assert_allclose(player.act(seen[1, row]), found[1][row], rtol=1e-5)
 
 
-@pytest.mark.parametrize("recipe", ["reptile", "rl2"])
+@pytest.mark.parametrize("recipe", ["reptile", "rl2", "varibad"])
 def test_an_adapted_policy_is_that_of_its_player(
     recipe: str, tmp_path: Path, tiny: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
