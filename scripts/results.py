@@ -98,6 +98,13 @@ for name, tasks, budget, finer in (
             "random": (0, twenties),
         },
     )
+# VariBAD beside RL2 with the settings of its paper's code, for about twenty minutes of a core each.
+STEPS, FOURS = ["--adaptation-steps", "2"], ["--meta-batch-size", "4", "--episodes-per-task", "20"]
+EXPERIMENTS["cheetah-dir-varibad"] = Experiment(
+    "cheetah-dir@varibad",
+    1,
+    dict.fromkeys(("varibad", "rl2"), (3_840_000, STEPS)) | {"multitask-ppo": (3_840_000, [*STEPS, *FOURS])},
+)
 
 
 def make_jobs(experiment: Experiment, folder: Path, first: int, seeds: int, scale: float) -> list[Job]:

@@ -106,7 +106,7 @@ class TrialPpo(RecurrentLearner):
         return self.improve(state, self.trials(batch))
 
     def moved(self, params: Params) -> Params:
-        """Those of `params` that PPO's steps move: here all of them."""
+        """The part of `params` that PPO's steps move: here all of them."""
         return params
 
     def improve(self, state: TrainState, trials: Trials) -> Metrics:

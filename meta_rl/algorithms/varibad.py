@@ -143,7 +143,7 @@ class Varibad(TrialPpo):
         return Happened(*episode, following)
 
     def moved(self, params: Params) -> Params:
-        """Those of `params` that PPO's steps move: the heads, or all if the policy teaches the belief."""
+        """The part of `params` that PPO's steps move: the heads, or all if the policy teaches the belief."""
         return params if self.policy.taught_by_policy else self.policy.heads(params)
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:

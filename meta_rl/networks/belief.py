@@ -45,7 +45,7 @@ class BeliefPolicy(RecurrentPolicy):
         return width, width
 
     def heads(self, params: Params) -> Params:
-        """Those of `params` that are of the heads; the others make the belief."""
+        """The part of `params` that is of the heads; the rest makes the belief."""
         return {name: p for name, p in params.items() if name.startswith(self._HEADS)}
 
     def decoder(self, hidden: tuple[int, ...], states: bool) -> Decoder:
@@ -80,12 +80,12 @@ class BeliefPolicy(RecurrentPolicy):
 
 
 class Decoded(NamedTuple):
-    """Means of what the decoder expects of steps."""
+    """What the decoder expects of steps: means of Gaussians."""
 
     reward: Tensor
     """``[..., belief, step]``."""
     change: Tensor | None
-    """Of the observation ``[..., belief, step, obs]``, if states are decoded."""
+    """Change of the observation ``[..., belief, step, obs]``; None if states are not decoded."""
 
 
 class Decoder(nn.Module):
