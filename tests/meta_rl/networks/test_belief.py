@@ -56,6 +56,21 @@ def test_the_heads_read_the_observation_and_the_belief_alone() -> None:
     torch.testing.assert_close(found.distribution.mean[..., 0], expected)
 
 
+def test_with_a_clock_the_heads_read_the_time() -> None:
+    """Half of ten steps, and the second episode: 0.5 and 1 / 2 more than the same without."""
+    policy, plain = (make(head_hidden=(), critic_hidden=(), clock_steps=steps) for steps in (10, 0))
+    with torch.no_grad():
+        for each in (policy, plain):
+            each.value[0].weight.fill_(1)
+            each.belief[0].weight.zero_()
+    recall = torch.zeros(1, 1, plain.recall_size)
+    clock = torch.tensor([[[0.5, 0.5]]])
+    seen = drawn(1, 1, 3)
+    timed = policy(torch.cat([seen, recall, clock], -1), torch.zeros(1, policy.state_size)).value
+    untimed = plain(torch.cat([seen, recall], -1), torch.zeros(1, plain.state_size)).value
+    torch.testing.assert_close(timed, untimed + 1)
+
+
 @pytest.mark.parametrize("taught", [False, True])
 def test_gradients_of_the_heads_stop_at_the_belief(taught: bool) -> None:
     policy = make()
