@@ -7,7 +7,7 @@ believe what foretells the rewards of all steps of the trial, those to come amon
     for every task of the meta-batch:
         memory = 0;  repeat K times: run an episode, memory carries over          (each episode is a stage)
             q_t = N(mean, variance) of (memory after the previous action, reward, done and the observation s_t)
-            a_t ~ pi(. | s_t, mean_t, log-variance_t)
+            a_t ~ pi(. | s_t, mean_t, log-variance_t, time)
     PPO on these trials, as RL^2 (`meta_rl.algorithms.rl2`), with the belief as it was   (it learns pi and the value)
     repeat for `belief_epochs`, for every minibatch of whole trials:
         for some steps t, m ~ q_t, and some steps i, past and future:                    (drawn anew in every pass)
@@ -30,6 +30,8 @@ It differs from the published learner (github.com/lmzintgraf/varibad) in this:
 * That one learns the belief from a buffer of old trials, a step per iteration. This one takes several passes over the
   trials of the iteration: simulation is cheap, and nothing but the state of training passes from one iteration to the
   next.
+* Policy and value read the time too (``clock_steps``). The return of a trial ends with it, so its value falls, and the
+  belief, which is about the task, does not tell when.
 * The first belief has seen the first observation; published it has seen nothing. No belief follows the last step of a
   trial, where nobody acts any more.
 * The network reads when an episode is over. Episodes follow each other in a trial as for RL^2.
@@ -186,7 +188,8 @@ class Varibad(TrialPpo):
         share the update, each yields its own trials of a minibatch, maybe none."""
         places = used_places(trials.weight.any(1, keepdim=True), 1)
         for epoch in range(self.config.belief_epochs):
-            rng = generator(0, Purpose.BELIEFS, iteration, stage=epoch)  # as for minibatches of PPO
+            # What is drawn for trials that are random themselves needs no seed of its own.
+            rng = generator(0, Purpose.BELIEFS, iteration, stage=epoch)
             rows = self.drawn(steps, trials, rng)
             for picked in between_places(places, self.config.belief_minibatches, rng):
                 yield select_rows(rows, picked[:, 0].to(trials.weight.device))

@@ -34,7 +34,7 @@ def drawn_steps(key: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tensor
     Returns:
         Indices ``[row, count]`` (fewer, if there is less time), and which of them are of valid steps: 1 or 0.
     """
-    index = (key + (weight == 0)).argsort(1)[:, :count]  # valid steps come first
+    index = (key + 2 * (weight == 0)).argsort(1)[:, :count]  # valid steps come first
     return index, weight.gather(1, index)
 
 
