@@ -150,6 +150,13 @@ for name, env, budget, (rma, rl2, maml, multitask) in (
         },
         recipes={"oracle": "multitask-ppo"},
     )
+# VariBAD beside RL2 with the settings of its paper's code, for about twenty minutes of a core each.
+STEPS, FOURS = ["--adaptation-steps", "2"], ["--meta-batch-size", "4", "--episodes-per-task", "20"]
+EXPERIMENTS["cheetah-dir-varibad"] = Experiment(
+    "cheetah-dir@varibad",
+    1,
+    dict.fromkeys(("varibad", "rl2"), (3_840_000, STEPS)) | {"multitask-ppo": (3_840_000, [*STEPS, *FOURS])},
+)
 
 
 def make_jobs(experiment: Experiment, name: str, wanted: range, scale: float) -> list[Job]:

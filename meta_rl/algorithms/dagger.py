@@ -132,8 +132,9 @@ class Imitator(RecurrentLearner):
     def loss(self, params: Params, rows: LessonRows) -> tuple[Tensor, dict[str, Tensor]]:
         """Unlikelihood of the expert's actions and value error; and how far the mode is from the expert's action (of
         discrete actions, how often it is another one): means over the valid steps."""
-        distribution, value, _, _ = self.policy.unroll(params, rows.inputs, rows.start)
-        value_loss = losses.weighted_mean((value - rows.target).square(), rows.weight)
+        unrolled = self.policy.unroll(params, rows.inputs, rows.start)
+        distribution = unrolled.distribution
+        value_loss = losses.weighted_mean((unrolled.value - rows.target).square(), rows.weight)
         unlikely = -losses.weighted_mean(distribution.log_prob(rows.label), rows.weight)
         loss = unlikely + self.config.value_coef * value_loss
         with torch.no_grad():

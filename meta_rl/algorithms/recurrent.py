@@ -137,8 +137,9 @@ class RecurrentLearner:
             steps, states = [], []
             for x, a in zip(torch.split(inputs, length, 1), torch.split(action, length, 1), strict=True):
                 states.append(state)  # before the chunk: where its back-propagation starts
-                distribution, value, _, state = self.policy.unroll(params, x, state)
-                steps.append((distribution.log_prob(a), value, distribution.entropy()))
+                unrolled = self.policy.unroll(params, x, state)
+                distribution, state = unrolled.distribution, unrolled.state
+                steps.append((distribution.log_prob(a), unrolled.value, distribution.entropy()))
             # [trial, time] each, and [trial, chunk, state_size].
             return [*(torch.cat(parts, 1) for parts in zip(*steps, strict=True)), torch.stack(states, 1)]
 

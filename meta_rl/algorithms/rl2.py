@@ -38,6 +38,7 @@ from torch import Tensor
 
 from meta_rl.algorithms.recurrent import RecurrentLearner, Remembered, Trials, in_chunks
 from meta_rl.config import Rl2Config
+from meta_rl.config.trials import TrialPpoConfig
 from meta_rl.core import normaliser, parallel
 from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
@@ -46,7 +47,7 @@ from meta_rl.maths import losses, returns
 from meta_rl.maths.gradient_step import Adam
 from meta_rl.maths.schedules import following, linear
 from meta_rl.maths.sequences import last_steps
-from meta_rl.networks.recurrent import RecurrentPolicy
+from meta_rl.networks.recurrent import RecurrentPolicy, Unrolled
 
 TERMS = ("update/loss", "update/value_loss", "update/kl", "update/clip_fraction", "update/reward_loss")
 """Metrics of a minibatch."""
@@ -85,15 +86,10 @@ class TrialRows(NamedTuple):
         return self.batch.weight
 
 
-class Rl2(RecurrentLearner):
-    """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
+class TrialPpo(RecurrentLearner):
+    """PPO over whole trials: base of the learners that have its loss. Subclasses say what else they learn by."""
 
-    config: Rl2Config
-
-    def __init__(self, config: Rl2Config, policy: RecurrentPolicy) -> None:
-        super().__init__(config, policy)
-        if config.reward_coef:
-            policy.add_reward_head(config.act_on_rewards, config.reward_everywhere)
+    config: TrialPpoConfig
 
     def prepare(self, adapted: Remembered, rollout: Rollout) -> Episode:
         """The rollout as tensors. Advantages depend on the whole trial and are computed in `meta_update`."""
@@ -107,20 +103,30 @@ class Rl2(RecurrentLearner):
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """PPO on whole trials. A loss or gradient that is not finite abandons the update: `state` stays as it was,
         bit for bit."""
-        c, trials = self.config, self.trials(batch)
+        return self.improve(state, self.trials(batch))
+
+    def moved(self, params: Params) -> Params:
+        """The part of `params` that PPO's steps move: here all of them."""
+        return params
+
+    def improve(self, state: TrainState, trials: Trials) -> Metrics:
+        """PPO's steps on `trials`; see `meta_update`."""
+        c = self.config
         moments = Moments(*(state.extras[name] for name in Moments._fields))
         rows, moments, recorded = self.rows(state.params, trials, moments, self.gae_lambda(state.iteration))
         rate = float(state.extras.get("learning_rate", self.learning_rate(state.iteration)))
-        adam, entropy_coef = Adam(state.params, state.optimizer, rate), self.entropy_coef(state.iteration)
+        moved, entropy_coef = self.moved(state.params), self.entropy_coef(state.iteration)
+        held = {name: p for name, p in state.params.items() if name not in moved}
+        adam = Adam(moved, state.optimizer, rate)
         steps, last, stopped, finite = self.take_steps(
             adam,
             self._minibatches(rows, trials, state.iteration),
-            lambda params, part: self.gradient(params, part, entropy_coef),
+            lambda params, part: self.gradient(params, part, entropy_coef, held),
             enough=lambda metrics: c.max_kl < metrics["update/kl"] < math.inf,
         )
         if not finite:
             return recorded | summary(steps) | {"guard/non_finite_gradient": 1.0}
-        state.params, state.optimizer = adam.result(), adam.state()
+        state.params, state.optimizer = state.params | adam.result(), state.optimizer | adam.state()
         state.extras = dict(moments._asdict())
         if c.target_kl:
             after = following(rate, last["update/kl"], c.target_kl)
@@ -186,28 +192,57 @@ class Rl2(RecurrentLearner):
         }
         return TrialRows(batch, target_normalised, earned, start), moments, metrics
 
-    def gradient(self, params: Params, rows: TrialRows, entropy_coef: float) -> tuple[list[Tensor], Metrics]:
-        """Gradient of `loss` over all `rows` of all processes, and metrics; see `gradient_of`."""
-        return self.gradient_of(params, rows, lambda mine, part: self.loss(mine, part, entropy_coef), TERMS)
+    def gradient(
+        self, params: Params, rows: TrialRows, entropy_coef: float, held: Params | None = None
+    ) -> tuple[list[Tensor], Metrics]:
+        """Gradient of `loss` over all `rows` of all processes, and metrics; see `gradient_of`.
+
+        Args:
+            held: parameters of the policy that are not moved.
+        """
+        still = held or {}
+        return self.gradient_of(params, rows, lambda mine, part: self.loss(still | mine, part, entropy_coef), TERMS)
 
     def loss(self, params: Params, rows: TrialRows, entropy_coef: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Clipped surrogate, value error, entropy bonus, error in expected rewards: means over the valid steps."""
+        """Clipped surrogate, value error, entropy bonus, auxiliary losses: means over the valid steps."""
         c, batch = self.config, rows.batch
-        distribution, value, rewards, _ = self.policy.unroll(params, batch.observation, rows.start)
+        unrolled = self.policy.unroll(params, batch.observation, rows.start)
+        distribution = unrolled.distribution
         policy_loss = losses.clipped(distribution, batch, c.clip_eps)
-        value_loss = losses.weighted_mean((value - rows.target).square(), batch.weight)
+        value_loss = losses.weighted_mean((unrolled.value - rows.target).square(), batch.weight)
         entropy = losses.weighted_mean(distribution.entropy(), batch.weight)
         loss = policy_loss + c.value_coef * value_loss - entropy_coef * entropy
-        reward_loss = torch.zeros_like(loss)
-        if self.policy.reward is not None and rewards is not None:
-            observation = self.policy.observation(batch.observation)  # [row, time, obs]
-            terms = self.policy.reward.losses(rewards, observation, batch.action, rows.earned, batch.weight)
-            reward_loss = terms[0]
-            for term in terms:
-                loss = loss + c.reward_coef * term
+        auxiliary = self.auxiliary(unrolled, rows)
+        reward_loss = auxiliary[0][1] if auxiliary else torch.zeros_like(loss)
+        for factor, term in auxiliary:
+            loss = loss + factor * term
         with torch.no_grad():
             kl, clipped = losses.divergence(distribution, batch, c.clip_eps)
         return loss, dict(zip(TERMS, (loss, value_loss, kl, clipped, reward_loss), strict=True))
+
+    def auxiliary(self, unrolled: Unrolled, rows: TrialRows) -> list[tuple[float, Tensor]]:
+        """Further losses of the policy on `rows`, each a weight and a mean over the valid steps: here none."""
+        return []
+
+
+class Rl2(TrialPpo):
+    """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
+
+    config: Rl2Config
+
+    def __init__(self, config: Rl2Config, policy: RecurrentPolicy) -> None:
+        super().__init__(config, policy)
+        if config.reward_coef:
+            policy.add_reward_head(config.act_on_rewards, config.reward_everywhere)
+
+    def auxiliary(self, unrolled: Unrolled, rows: TrialRows) -> list[tuple[float, Tensor]]:
+        """The errors in expected rewards, if rewards are predicted."""
+        batch, head = rows.batch, self.policy.reward
+        if head is None or unrolled.predicted is None:
+            return []
+        observation = self.policy.observation(batch.observation)  # [row, time, obs]
+        terms = head.losses(unrolled.predicted, observation, batch.action, rows.earned, batch.weight)
+        return [(self.config.reward_coef, term) for term in terms]
 
 
 def summary(steps: list[Metrics]) -> Metrics:

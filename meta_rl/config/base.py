@@ -134,7 +134,7 @@ class NetworkConfig:
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
     cell: Literal["lstm", "gru", "transformer"] = "lstm"
-    """Memory of a recurrent policy (rl2, rma, dagger, bc), a row of `meta_rl.networks.memory`: a cell with
+    """Memory of a recurrent policy (rl2, rma, varibad, dagger, bc), a row of `meta_rl.networks.memory`: a cell with
     gates, or attention to a window of steps."""
     attention_window: PositiveInt = 64
     """transformer: env steps that each step attends to, itself and those just before it. The memory kept of every
@@ -149,18 +149,19 @@ class NetworkConfig:
     recall_observation: bool = False
     """rl2: also read the previous observation, so that one input shows state, action and reward together."""
     clock_steps: NonNegativeInt = 0
-    """rl2: read the time in the episode, in units of this many env steps, and the number of the episode in the trial;
-    0: read neither."""
+    """Recurrent policies: read the time in the episode, in units of this many env steps, and the number of the episode
+    in the trial; 0: read neither."""
     head_hidden: Layers = ()
     """rl2: hidden layers of the action head, which then reads the input of the cell beside its memory; none: it is
-    linear in the memory. rma: those of the policy, which reads observation, previous action and what the task is."""
+    linear in the memory. rma: those of the policy, which reads observation, previous action and what the task is.
+    varibad: those of the action head, which reads the observation and the belief."""
     critic_hidden: Layers = ()
-    """rl2, rma: hidden layers of the value head, as for the action head."""
+    """rl2, rma, varibad: hidden layers of the value head, as for the action head."""
     task_hidden: Layers = (64,)
     """rma: hidden layers of the encoder of a task's numbers."""
     latent_size: PositiveInt = 5
-    """rma, pearl: numbers that stand for a task. An encoder makes them of the task's own, and a memory estimates them
-    (rma), or of the steps of a context (pearl)."""
+    """rma, pearl, varibad: numbers that stand for a task. An encoder makes them of the task's own, and a memory
+    estimates them (rma), or they are inferred from steps (pearl), or a belief is about them (varibad)."""
     mean_bound: NonNegativeFloat = 0.0
     """Actions in a box: largest absolute mean, by a tanh; 0: no bound."""
     init_std: PositiveFloat = 1.0

@@ -39,6 +39,10 @@ Fraction = Annotated[float, Bound(lambda x: 0 <= x <= 1, "must be between 0 and 
 Layers = Annotated[
     tuple[int, ...], Bound(lambda x: all(units >= 1 for units in x), "every layer needs at least 1 unit")
 ]
+SomeLayers = Annotated[
+    tuple[int, ...],
+    Bound(lambda x: len(x) > 0 and all(units >= 1 for units in x), "needs at least one layer of at least 1 unit"),
+]
 Steps = Annotated[tuple[int, ...], Bound(lambda x: all(steps >= 0 for steps in x), "must be 0 or more")]
 Length = Annotated[int | None, Bound(lambda x: x is None or x >= 0, "must be at least 0, or None for all of the run")]
 Horizon = Annotated[

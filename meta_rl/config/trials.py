@@ -50,7 +50,7 @@ class TrialsConfig(AlgorithmConfig):
 
 @dataclass(frozen=True)
 class TrialPpoConfig(TrialsConfig):
-    """PPO over trials, or over episodes one by one (see `meta_rl.algorithms.rl2`)."""
+    """A recurrent policy that learns by PPO, over trials or over episodes one by one (see `meta_rl.algorithms.rl2`)."""
 
     annealing: ClassVar[Annealing] = Annealing(
         "learning_rate_iterations", ("final_learning_rate", "final_entropy_coef", "final_gae_bias")

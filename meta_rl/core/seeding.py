@@ -28,6 +28,7 @@ class Purpose(enum.IntEnum):
     EXPERT = 11
     TASK_NUMBERS = 12
     REPLAY = 13
+    BELIEFS = 14
 
 
 def sequence(seed: int, purpose: Purpose, iteration: int = 0, task: int = 0, stage: int = 0) -> np.random.SeedSequence:

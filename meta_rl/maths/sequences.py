@@ -24,6 +24,20 @@ def without_gaps(weight: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
     return index, (torch.arange(length, device=weight.device) < count.unsqueeze(1)).to(weight.dtype)
 
 
+def drawn_steps(key: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Indices into time of some valid steps of each row, drawn without replacement.
+
+    Args:
+        key: ``[row, time]``, uniform in [0, 1): steps are drawn in its order, so which ones does not depend on padding.
+        weight: ``[row, time]``, 1 for valid steps.
+        count: how many; a row with fewer has all of its own.
+    Returns:
+        Indices ``[row, count]`` (fewer, if there is less time), and which of them are of valid steps: 1 or 0.
+    """
+    index = (key + 2 * (weight == 0)).argsort(1)[:, :count]  # valid steps come first
+    return index, weight.gather(1, index)
+
+
 def last_steps(valid: Tensor) -> Tensor:
     """Whether each step is valid and the next one is not; bool ``[..., time]``, from bool ``[..., time]``."""
     return valid & ~pad(valid[..., 1:], (0, 1))

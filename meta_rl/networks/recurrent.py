@@ -11,7 +11,7 @@ The recurrent layer is one of `meta_rl.networks.memory`, the head that predicts 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import gymnasium as gym
 import torch
@@ -22,12 +22,15 @@ from meta_rl.config import NetworkConfig
 from meta_rl.core import normaliser
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
+from meta_rl.maths.distributions import DiagonalGaussian
 from meta_rl.networks import functional
 from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.memory import CELLS
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
 from meta_rl.networks.policy import Policy, policy_for
 from meta_rl.networks.reward_head import RewardHead
+
+_P = TypeVar("_P", bound="RecurrentPolicy")
 
 
 class Unrolled(NamedTuple):
@@ -42,6 +45,8 @@ class Unrolled(NamedTuple):
     an `AdaptivePolicy` what it takes the task for, ``[row, time, latent_size]``."""
     state: Tensor
     """Recurrent state ``[row, state_size]`` after the last step."""
+    belief: DiagonalGaussian | None = None
+    """Belief about the task ``[row, time, latent]``, of policies that have one."""
 
 
 class RecurrentPolicy(nn.Module):
@@ -83,11 +88,9 @@ class RecurrentPolicy(nn.Module):
 
     def _add_heads(self, action_space: gym.spaces.Space[Any], width: int, config: NetworkConfig) -> None:
         """Add what reads the memory, and maybe its input of that `width`."""
-        units = self.recurrent.units
-        seen = units + (width if config.head_hidden else 0)
-        self.head = head = policy_for(action_space, seen, replace(config, hidden=config.head_hidden))
-        seen = units + (width if config.critic_hidden else 0)
-        self.value = mlp([seen, *config.critic_hidden, 1], config.activation, final_gain=0.1)
+        widths = self.widths(self.recurrent.units, width, config)
+        self.head = head = policy_for(action_space, widths[0], replace(config, hidden=config.head_hidden))
+        self.value = mlp([widths[1], *config.critic_hidden, 1], config.activation, final_gain=0.1)
         self._sees_again = bool(config.head_hidden), bool(config.critic_hidden)
         self.noise_shape, self.noise_kind = head.noise_shape, head.noise_kind
 
@@ -95,6 +98,10 @@ class RecurrentPolicy(nn.Module):
     def rows_on_cpu(self) -> int:
         """See `meta_rl.networks.memory.MemoryLayer`."""
         return self.recurrent.rows_on_cpu
+
+    def widths(self, units: int, encoded: int, config: NetworkConfig) -> tuple[int, int]:
+        """Numbers that the action head and the value head read, from those of the memory and those that it reads."""
+        return units + (encoded if config.head_hidden else 0), units + (encoded if config.critic_hidden else 0)
 
     def statistics(self) -> Params:
         """Statistics of observations before the first step (see `meta_rl.core.normaliser`); empty if not normalised."""
@@ -110,11 +117,14 @@ class RecurrentPolicy(nn.Module):
             done: ``[...]``, 1 if the episode is over after the step, else 0.
             clock: ``[..., 2]``, the time of the next step (see `tick`); used if the config reads it.
         """
-        numbers = one_hot(action, self._actions) if self._actions else action
-        step = [numbers.to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)]
+        step = [self.numbers(action).to(reward.dtype), reward.unsqueeze(-1), done.unsqueeze(-1)]
         if self._clock:
             step.append(self._read(clock).to(reward.dtype))
         return torch.cat([observation, *step] if self._recalled else step, -1)  # [..., recall_size]
+
+    def numbers(self, action: Tensor) -> Tensor:
+        """An action as numbers ``[..., action]``: numbers of discrete actions ``[...]`` become one-hot."""
+        return one_hot(action, self._actions) if self._actions else action
 
     def _read(self, clock: Tensor) -> Tensor:
         """The clock as the network reads it ``[..., 2]``: time in units of `clock_steps`, and n / (n + 1) for episode n
@@ -247,6 +257,17 @@ def make_recurrent_policy(
     Raises:
         ConfigError: no layer at all.
     """
+    return make_with(RecurrentPolicy, observation_space, action_space, config, seed)
+
+
+def make_with(
+    kind: type[_P],
+    observation_space: gym.spaces.Box,
+    action_space: gym.spaces.Space[Any],
+    config: NetworkConfig,
+    seed: int,
+) -> _P:
+    """A recurrent policy of a class of its own; see `make_recurrent_policy`."""
     require_layers(observation_space, config)
     with drawn_from(seed):
-        return RecurrentPolicy(observation_space.shape[0], action_space, config)
+        return kind(observation_space.shape[0], action_space, config)

@@ -26,6 +26,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     "rl2-gru": (GREEN, "v"),
     "rma": (GREEN, "P"),
     "pearl": (VERMILION, "D"),
+    "varibad": (GREEN, "p"),
     "dagger": (PURPLE, "P"),
     "bc": (PURPLE, "X"),
     "multitask-trpo": (ORANGE, "s"),

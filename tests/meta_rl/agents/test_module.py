@@ -44,6 +44,7 @@ class Spaces:
 
 
 PLANE = gym.spaces.Box(-1, 1, (2,), np.float32)
+ACTING = ("maml-trpo", "reptile", "rl2", "varibad", "promp", "random")
 ACTIONS = {"box": PLANE, "discrete": gym.spaces.Discrete(4, start=2)}
 
 
@@ -51,7 +52,7 @@ def agent_for(
     recipe: str, normalised: bool = False, action: str = "box", observation: Any = PLANE, cell: str = "lstm"
 ) -> Agent:
     """An agent as `load` makes it, with weights that are not those of its initialisation."""
-    learns = "navigation" if recipe in ("maml-trpo", "reptile", "rl2", "promp", "random") else "omniglot-5way-1shot"
+    learns = "navigation" if recipe in ACTING else "omniglot-5way-1shot"
     hidden = (8,) if learns == "navigation" else (4, 4)
     config = default_config(recipe, learns)
     changes = {"network.hidden": hidden, "network.normalise_observations": normalised, "network.cell": cell}
@@ -97,14 +98,16 @@ def test_a_module_is_traced_exported_and_pickled(normalised: bool) -> None:
     assert not expected.requires_grad
 
 
-@pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2", "maml", "meta-lstm", "prototypical", "siamese-koch"])
+@pytest.mark.parametrize(
+    "recipe", ["maml-trpo", "reptile", "rl2", "varibad", "maml", "meta-lstm", "prototypical", "siamese-koch"]
+)
 def test_the_modules_of_the_learner_hold_what_was_learned(recipe: str) -> None:
     """Whatever one takes from `agent.learner.policy`, it is trained; and `init` is untrained as before."""
     images = gym.spaces.Box(0, 1, (1, 8, 8))
-    agent = agent_for(recipe, observation=PLANE if recipe in ("maml-trpo", "reptile", "rl2") else images)
+    agent = agent_for(recipe, observation=PLANE if recipe in ACTING else images)
     for name, p in agent.learner.policy.state_dict().items():  # type: ignore[attr-defined]
         assert torch.equal(p, agent.weights.params[name])
-    for part in ("rule", "head"):
+    for part in ("rule", "head", "decoder"):
         for name, p in getattr(agent.learner, part, torch.nn.Module()).named_parameters():
             assert torch.equal(p, agent.weights.shared[name])
     again: Any = make_learner(agent.config, agent.interface)
@@ -150,9 +153,9 @@ def test_an_adapted_player_gives_its_adapted_module(recipe: str, normalised: boo
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("normalised", [False, True])
-@pytest.mark.parametrize("cell", ["lstm", "transformer"])
-def test_a_recurrent_module_remembers_as_its_player(action: str, normalised: bool, cell: str) -> None:
-    player = agent_for("rl2", normalised, action, cell=cell).player()
+@pytest.mark.parametrize(("recipe", "cell"), [("rl2", "lstm"), ("rl2", "transformer"), ("varibad", "gru")])
+def test_a_recurrent_module_remembers_as_its_player(action: str, normalised: bool, recipe: str, cell: str) -> None:
+    player = agent_for(recipe, normalised, action, cell=cell).player()
     rng, rewards = np.random.default_rng(0), iter([1.0, -2.0, 0.5, 3.0] * 3)
     for _ in range(3):  # something to begin from
         player.act(rng.normal(size=2).astype(np.float32))

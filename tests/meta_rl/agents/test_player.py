@@ -41,6 +41,7 @@ def agent_for(recipe: str, env: str) -> Agent:
         ("reptile", "navigation", 2),
         ("pearl", "navigation", 2),
         ("rl2", "navigation", 3),
+        ("varibad", "navigation", 2),
         ("rl2", "bandit/k5-n10", 1),
         # Batches of another size round differently, which contacts amplify over many episodes: none to adapt on.
         ("maml-trpo", "metaworld/ml1-reach-v3", 0),

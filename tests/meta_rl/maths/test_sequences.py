@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from meta_rl.maths.sequences import last_steps, without_gaps
+from meta_rl.maths.sequences import drawn_steps, last_steps, without_gaps
 
 
 def test_gaps_are_closed_and_padding_follows() -> None:
@@ -20,3 +20,18 @@ def test_gaps_are_closed_and_padding_follows() -> None:
 def test_last_steps_end_every_run_of_valid_ones() -> None:
     valid = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 0, 0], [1, 0, 1]]).bool()
     assert last_steps(valid).int().tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 1]]
+
+
+def test_drawn_steps_are_valid_ones_whatever_the_padding() -> None:
+    """Rows of 5, 2 and no valid steps: three of the first, both of the second, none of the third."""
+    key = torch.tensor([[0.5, 0.1, 0.9, 0.3, 0.2, 0.0], [0.8, 0.4, 0.0, 0.0, 0.0, 0.0], [0.1] * 6])
+    weight = torch.tensor([[1.0] * 5 + [0], [1, 1, 0, 0, 0, 0], [0] * 6])
+    index, drawn = drawn_steps(key, weight, 3)
+    assert index[0].tolist() == [1, 4, 3]
+    assert index[1, :2].tolist() == [1, 0]
+    assert drawn.tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
+    shorter, _ = drawn_steps(key[:, :5], weight[:, :5], 3)
+    assert shorter[0].tolist() == index[0].tolist()
+    everything, counted = drawn_steps(key, weight, 9)
+    assert sorted(everything[0].tolist()) == list(range(6))
+    assert counted.sum(1).tolist() == [5, 2, 0]

@@ -58,7 +58,7 @@ def test_heads_with_layers_of_their_own_see_again_what_the_cell_reads(
     for p in policy.recurrent.parameters():
         p.data.zero_()
     inputs = torch.randn(1, 2, 3 + policy.recall_size, generator=torch.Generator().manual_seed(0))
-    distribution, value, _, _ = policy(inputs, torch.zeros(1, policy.state_size))
+    distribution, value = policy(inputs, torch.zeros(1, policy.state_size))[:2]
     assert torch.equal(distribution.mean[0, 0], distribution.mean[0, 1]) == (not head)
     assert torch.equal(value[0, 0], value[0, 1]) == (not critic)
 

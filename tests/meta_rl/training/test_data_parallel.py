@@ -56,6 +56,15 @@ CASES = {
         "network.cell": "transformer",
         "network.attention_window": 30,
     },
+    "varibad": {
+        "algorithm.epochs": 2,
+        "algorithm.minibatches": 2,
+        "algorithm.belief_epochs": 2,
+        "algorithm.belief_minibatches": 2,
+        "algorithm.decode_states": True,
+        "algorithm.chunk": 20,
+        **NORMALISED,
+    },
     "dagger": {"algorithm.epochs": 2, "algorithm.minibatches": 2, "algorithm.chunk": 20, **NORMALISED},
     "rma": {"algorithm.epochs": 2, "algorithm.minibatches": 2, **NORMALISED},
     "rma student": {
