@@ -90,7 +90,7 @@ def update(learner: MetaLearner, sizes: tuple[int, int, int], device: torch.devi
     parallel = envs_per_task(learner, episodes)
     rollouts = [random_rollout(rng, tasks, parallel, horizon) for _ in range(learner.stages(episodes))]
     prepared = [learner.prepare(adapted, rollout) for rollout in rollouts]
-    batch = MetaBatch(tuple(prepared[:-1]), prepared[-1])
+    batch = MetaBatch(tuple(prepared[:-1]), prepared[-1], torch.arange(tasks))
     move_state(state, device)
 
     def once() -> float:

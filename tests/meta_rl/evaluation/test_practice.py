@@ -98,6 +98,7 @@ def test_without_adaptation_there_is_no_practice() -> None:
         ("reptile", {"algorithm.inner_epochs": 4, "algorithm.inner_minibatches": 10}, "40 gradient steps"),
         ("random", {}, "nothing is learned from it"),
         ("rl2", {"evaluate.adaptation_episodes": 3}, "the memory has seen 3 episodes"),
+        ("pearl", {"evaluate.adaptation_episodes": 3}, "the task is inferred from 3 episodes"),
     ],
 )
 def test_what_came_of_it_is_said(recipe: str, changes: dict[str, Any], words: str) -> None:
