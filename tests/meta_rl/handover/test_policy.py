@@ -143,7 +143,9 @@ def test_the_code_of_the_page_acts_as_the_player_does_without_torch(tmp_path: Pa
         assert len(found) == len(actions) >= 10
         assert len(np.unique(actions)) > 1
         assert found.dtype.kind == ("i" if CASES[name][1] == "classic/cartpole" else "f")
-        np.testing.assert_allclose(found, actions, rtol=1e-5, atol=1e-5, err_msg=name)
+        # Random weights in deeper heads carry rounding on from step to step.
+        within = 1e-5 if name in ("rma", "belief") else 1e-6
+        np.testing.assert_allclose(found, actions, rtol=within, atol=within, err_msg=name)
     card = (tmp_path / "gru" / "README.md").read_text()
     assert ONNX_LOOP.strip() in card
     model = (tmp_path / "lstm" / "policy.onnx").read_bytes()
