@@ -50,7 +50,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("meta-rl re", "record render report"),
         ("meta-rl train rl2", "rl2 rl2-gru"),
-        ("meta-rl train rl2 --rew", "--reward-version --reward-coef --reward-everywhere --reward-scale"),
+        ("meta-rl train rl2 --rew", "--reward-version --reward-scale --reward-coef --reward-everywhere"),
         ("meta-rl train maml-trpo --success-b", ""),  # not an option of this recipe
         ("meta-rl train maml-trpo --conf", "--config"),
         ("meta-rl train maml-trpo --device ''", "auto cpu cuda"),
