@@ -119,8 +119,8 @@ class NetworkConfig:
     recall_observation: bool = False
     """rl2: also read the previous observation, so that one input shows state, action and reward together."""
     clock_steps: NonNegativeInt = 0
-    """Recurrent policies: read the time in the episode, in units of this many env steps, and the number of the episode in the trial;
-    0: read neither."""
+    """Recurrent policies: read the time in the episode, in units of this many env steps, and the number of the episode
+    in the trial; 0: read neither."""
     head_hidden: Layers = ()
     """rl2: hidden layers of the action head, which then reads the input of the cell beside its memory; none: it is
     linear in the memory. varibad: of the action head, which reads the observation and the belief."""
