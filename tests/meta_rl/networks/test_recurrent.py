@@ -34,7 +34,7 @@ def test_a_policy_unrolls_what_it_steps(
     params = {name: p.detach() + 0.3 * torch.randn_like(p) for name, p in policy.named_parameters()}
     inputs = torch.randn(4, 9, 3 + policy.recall_size, dtype=torch.float64)
     state = torch.zeros(4, policy.state_size, dtype=torch.float64)
-    distribution, value, rewards, last = policy.unroll(params, inputs, state)
+    distribution, value, rewards, last = policy.unroll(params, inputs, state)[:4]
     assert (rewards is None) == (reward_head == "none")
     assert value.shape == (4, 9)
     policy.load_state_dict(params)
