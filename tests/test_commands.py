@@ -200,7 +200,7 @@ def test_runs(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize("command", ENVS)
 def test_envs(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments(command.replace("@ --speed", "hopper-params@promp --speed").replace("NAME", "tabular"))) == 0
-    assert len(capsys.readouterr().out.splitlines()) > 1
+    assert len(capsys.readouterr().out.splitlines()) > (" check " not in command)
 
 
 @pytest.mark.parametrize("command", MAKE)

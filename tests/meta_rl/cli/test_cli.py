@@ -74,7 +74,7 @@ BAD = {
     "train rl2 --head-hidden 16 0": ["--head-hidden", "at least 1"],
     "train rl2 --critic-hidden 0": ["--critic-hidden", "at least 1"],
     "train rl2 --target-kl -0.1": ["--target-kl", "at least 0"],
-    "train varibad --latent 0": ["--latent", "at least 1"],
+    "train varibad --latent-size 0": ["--latent-size", "at least 1"],
     "train varibad --belief-gradient both": ["--belief-gradient", "'elbo', 'policy'"],
     "train varibad --belief-learning-rate 0": ["--belief-learning-rate", "above 0"],
     "train varibad --belief-epochs 0": ["--belief-epochs", "at least 1"],

@@ -38,7 +38,7 @@ class Lines(Sinusoids):
     def sample(self, rng: np.random.Generator, tasks: int, ways: int, shots: int, query: int) -> Any:
         batch = super().sample(rng, tasks, ways, shots, query)
         slope = torch.from_numpy(rng.uniform(-1, 1, (tasks, 1)).astype(np.float32))
-        (support,), queries = batch
+        (support,), queries = batch.support, batch.query
         return batch._replace(
             support=(support._replace(target=slope * support.observation[..., 0]),),
             query=queries._replace(target=slope * queries.observation[..., 0]),

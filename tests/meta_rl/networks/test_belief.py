@@ -21,7 +21,7 @@ SPACES = {"box": gym.spaces.Box(-1, 1, (2,), np.float32), "discrete": gym.spaces
 
 def make(space: str = "box", cell: str = "lstm", **changes: Any) -> BeliefPolicy:
     settings: dict[str, Any] = {"cell": cell, "attention_heads": 2, "attention_window": 4, "head_hidden": (5,)}
-    config = NetworkConfig((7, 6), latent=2, **settings | changes)
+    config = NetworkConfig((7, 6), latent_size=2, **settings | changes)
     return make_belief_policy(OBSERVATION, SPACES[space], config, seed=0)
 
 
