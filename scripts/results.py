@@ -133,7 +133,7 @@ for name, env, budget, (rma, rl2, maml, multitask) in (
             [],
             ["--meta-batch-size", "50", "--minibatches", "10", "--gae-lambda", "0.95"],
             ["--meta-batch-size", "10", "--episodes-per-task", "10", "--adaptation-steps", "2"],
-            ["--meta-batch-size", "50", "--episodes-per-task", "2", "--adaptation-steps", "2"],
+            ["--meta-batch-size", "10", "--episodes-per-task", "10", "--normalise-observations", "True"],
         ),
     ),
     ("adapt-push", "metaworld/ml1-push-v3+dynamics", 3 * MILLION, (BONUS, BONUS, SMALL_BATCHES, SMALL_BATCHES)),
@@ -145,10 +145,10 @@ for name, env, budget, (rma, rl2, maml, multitask) in (
             "rma": (budget, rma),
             "rl2": (budget, rl2),
             "maml-trpo": (budget, maml),
-            "multitask-ppo": (budget, multitask),
+            "multitask-trpo": (budget, multitask),
             "oracle": (budget, [*multitask, *ORACLE]),
         },
-        recipes={"oracle": "multitask-ppo"},
+        recipes={"oracle": "multitask-trpo"},
     )
 # VariBAD beside RL2 with the settings of its paper's code, for about twenty minutes of a core each.
 STEPS, FOURS = ["--adaptation-steps", "2"], ["--meta-batch-size", "4", "--episodes-per-task", "20"]

@@ -49,7 +49,7 @@ from tests.test_commands import ROOT, script
         ("cheetah-vel", "maml-trpo", 160),  # 6,400,000 / (10 x 20 x 100 x 2)
         ("adapt-hopper", "rma", 75),  # 1,500,000 / (50 trials x 2 episodes x 200 steps)
         ("adapt-hopper", "maml-trpo", 37),  # 1,500,000 / (10 x 10 x 200 x 2)
-        ("adapt-hopper", "multitask-ppo", 75),
+        ("adapt-hopper", "multitask-trpo", 75),  # 1,500,000 / (10 x 10 x 200)
         ("adapt-hopper", "oracle", 75),
         ("adapt-push", "rma", 200),  # 3,000,000 / (10 trials x 3 episodes x 500)
         ("adapt-push", "maml-trpo", 60),  # 3,000,000 / (10 x 5 x 500 x 2)
@@ -326,8 +326,8 @@ def test_two_rows_may_be_of_one_recipe() -> None:
     results = script("results")
     jobs = results.make_jobs(results.EXPERIMENTS["adapt-push"], "adapt-push", range(1), 1.0)
     made = {job.path.name: (job.recipe, parse_train([job.recipe, *job.options])) for job in jobs}
-    assert [recipe for recipe, _ in made.values()].count("multitask-ppo") == 2
-    plain, oracle = (made[f"{row}_s0"][1] for row in ("multitask-ppo", "oracle"))
+    assert [recipe for recipe, _ in made.values()].count("multitask-trpo") == 2
+    plain, oracle = (made[f"{row}_s0"][1] for row in ("multitask-trpo", "oracle"))
     assert (plain.env_options.task_visible, oracle.env_options.task_visible) == (None, True)
     assert replace_paths(oracle, {"env_options.task_visible": None}) == plain
     assert made["untrained_s0"][0] == "rma"
