@@ -27,9 +27,11 @@ def soft_target(
     """y of the formula above.
 
     Args:
-        reward, terminated, next_log_prob: ``[...]``.
+        reward: r, ``[...]``.
+        terminated: d, ``[...]``.
         next_value: Q'_k(s', a'), ``[critic, ...]``.
-        temperature: a scalar.
+        next_log_prob: of a' in s', ``[...]``.
+        temperature: alpha, a scalar.
     """
     going_on = next_value.min(0).values - temperature * next_log_prob
     return reward + discount * (1 - terminated) * going_on
