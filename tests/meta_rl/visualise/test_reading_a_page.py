@@ -166,13 +166,16 @@ def test_every_band_of_the_map_names_its_stages(driver: Any, pages: Pages, width
     found = driver.execute_async_script(
         """
         const done = arguments[0];
-        setTimeout(() => done([...document.querySelectorAll("[data-part=test] .band-of")].map((band) => {
+        const bands = () => [...document.querySelectorAll("[data-part=test] .band-of")];
+        const laid = (tries) => bands().length > 1 || !tries ? tell() : setTimeout(laid, 100, tries - 1);
+        const tell = () => done(bands().map((band) => {
           const box = (e) => e.getBoundingClientRect(), tiles = [...band.querySelectorAll(".tile")];
           return { names: band.querySelector(".names").innerText.split("\\n").filter(Boolean), top: box(band).top,
             bottom: box(band).bottom, rows: new Set(tiles.map((tile) => box(tile).top)).size,
             right: Math.max(...tiles.map((tile) => box(tile).right)), cell: [box(band.querySelector(".cell")).width,
             box(band.querySelector(".cell")).height] };
-        })), 300);
+        }));
+        setTimeout(laid, 300, 100);
         """
     )
     window(driver, 1280)
