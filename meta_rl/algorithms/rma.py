@@ -31,7 +31,7 @@ from torch import Tensor
 
 from envs import Task
 from meta_rl.algorithms.recurrent import RecurrentLearner, Remembered, Trials, in_chunks
-from meta_rl.algorithms.rl2 import Episode, Rl2
+from meta_rl.algorithms.rl2 import Episode, TrialPpo
 from meta_rl.config.recipes.rma import RmaConfig
 from meta_rl.core import parallel
 from meta_rl.core.state import TrainState
@@ -101,7 +101,7 @@ class Rma(RecurrentLearner):
             raise ConfigError("RUN: it is not known which numbers of its tasks this agent was told")
         self._numbers, self.encoder = numbers, policy.task_encoder(len(numbers))
         teacher: Any = Teacher(policy, self.encoder)  # with the interface of a recurrent policy
-        self.ppo = Rl2(config.ppo, teacher)
+        self.ppo = TrialPpo(config, teacher)
         self._heads = {name for name, _ in teacher.named_parameters()} & dict(policy.named_parameters()).keys()
 
     def init(self) -> TrainState:
@@ -138,8 +138,7 @@ class Rma(RecurrentLearner):
 
     def latent(self, shared: Params, numbers: Tensor) -> Tensor:
         """z ``[..., latent_size]`` of tasks by their numbers ``[..., number]``."""
-        params = {name.removeprefix(f"{TASK}."): p for name, p in shared.items()}
-        z: Tensor = functional.call(self.encoder[TASK], params, numbers)
+        z: Tensor = functional.call(self.encoder[TASK], functional.part_of(shared, TASK), numbers)
         return z
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:

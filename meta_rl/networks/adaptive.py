@@ -11,7 +11,6 @@ previous action, zeros at the first step of an episode: whatever else the past t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -24,8 +23,7 @@ from meta_rl.networks import functional
 from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.mlp import mlp
 from meta_rl.networks.modules import Reader
-from meta_rl.networks.policy import policy_for
-from meta_rl.networks.recurrent import RecurrentPolicy, Unrolled, require_layers
+from meta_rl.networks.recurrent import RecurrentPolicy, Unrolled, make_with
 
 TASK = "task"
 """Name of the encoder of a task's numbers; its parameters begin with it."""
@@ -40,24 +38,24 @@ class AdaptivePolicy(RecurrentPolicy):
 
     latent: nn.Linear
 
-    def __init__(
-        self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
-    ) -> None:
+    def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__(observation_dim, action_space, config)
-        self._config, self._seed = config, seed
+        self._config = config
 
     def _add_heads(self, action_space: gym.spaces.Space[Any], width: int, config: NetworkConfig) -> None:
-        """See `RecurrentPolicy`: here they read z in place of the memory, and no input of it."""
+        """See `RecurrentPolicy`: what makes z of the memory comes before them."""
         self.latent = nn.Linear(self.recurrent.units, config.latent_size)
-        seen = self._observation_dim + self._action_size + config.latent_size
-        self.head = head = policy_for(action_space, seen, replace(config, hidden=config.head_hidden))
-        self.value = mlp([seen, *config.critic_hidden, 1], config.activation, final_gain=0.1)
-        self.noise_shape, self.noise_kind = head.noise_shape, head.noise_kind
+        super()._add_heads(action_space, width, config)
+
+    def widths(self, units: int, encoded: int, config: NetworkConfig) -> tuple[int, int]:
+        """Numbers that the heads read: z in place of the memory, the observation and the previous action."""
+        width = self._observation_dim + self._action_size + config.latent_size
+        return width, width
 
     def task_encoder(self, numbers: int) -> nn.ModuleDict:
         """The encoder of a task's numbers, under the name `TASK`: a function of the policy's seed."""
         c = self._config
-        with drawn_from(self._seed, stage=1):
+        with drawn_from(self.seed, stage=1):
             return nn.ModuleDict({TASK: mlp([numbers, *c.task_hidden, c.latent_size], c.activation)})
 
     def own(self, inputs: Tensor) -> Tensor:
@@ -94,7 +92,7 @@ class Teacher(nn.Module):
         encoder: of the numbers, from `AdaptivePolicy.task_encoder`.
     """
 
-    state_size, reward, rows_on_cpu = 0, None, 100
+    state_size, rows_on_cpu = 0, 100
 
     def __init__(self, policy: AdaptivePolicy, encoder: nn.ModuleDict) -> None:
         super().__init__()
@@ -155,13 +153,5 @@ class ToldReader(nn.Module):
 def make_adaptive_policy(
     observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
 ) -> AdaptivePolicy:
-    """The student that fits the spaces (flat observations; Box or Discrete actions).
-
-    Its initial parameters are a function of `seed` alone; torch's global generator is left untouched.
-
-    Raises:
-        ConfigError: no layer at all.
-    """
-    require_layers(observation_space, config)
-    with drawn_from(seed):
-        return AdaptivePolicy(observation_space.shape[0], action_space, config, seed)
+    """The student that fits the spaces; as `meta_rl.networks.recurrent.make_recurrent_policy`."""
+    return make_with(AdaptivePolicy, observation_space, action_space, config, seed)

@@ -27,7 +27,6 @@ class BeliefPolicy(RecurrentPolicy):
 
     Attributes:
         taught_by_policy: whether gradients of actions and values reach the belief; else they stop there.
-        seed: of the initial parameters.
     """
 
     _HEADS = ("head.", "value.")
@@ -37,7 +36,6 @@ class BeliefPolicy(RecurrentPolicy):
         self.latent_size = config.latent_size
         self.belief = mlp([self.recurrent.units, 2 * self.latent_size], config.activation)
         self.taught_by_policy = False
-        self.seed = 0
 
     def widths(self, units: int, encoded: int, config: NetworkConfig) -> tuple[int, int]:
         """Numbers that the heads read: the observation, mean and log-variance, and the clock if it is read."""
@@ -142,6 +140,4 @@ def make_belief_policy(
     observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
 ) -> BeliefPolicy:
     """The policy with a belief that fits the spaces; as `meta_rl.networks.recurrent.make_recurrent_policy`."""
-    policy = make_with(BeliefPolicy, observation_space, action_space, config, seed)
-    policy.seed = seed
-    return policy
+    return make_with(BeliefPolicy, observation_space, action_space, config, seed)

@@ -72,3 +72,8 @@ def call(module: nn.Module, params: Params, *inputs: Any) -> Any:
             _copies.of[module] = copy.deepcopy(module)
         module = _copies.of[module]
     return torch.func.functional_call(module, params, inputs)
+
+
+def part_of(params: Params, module: str) -> Params:
+    """The parameters of one module, by their names in it."""
+    return {name.removeprefix(f"{module}."): p for name, p in params.items() if name.startswith(f"{module}.")}

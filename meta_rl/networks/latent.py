@@ -25,6 +25,7 @@ from meta_rl.networks import functional
 from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.mlp import mlp
 from meta_rl.networks.modules import ActingModule, Reader
+from meta_rl.networks.policy import flat_width
 from meta_rl.networks.soft_actor_critic import ActionBox, SquashedActor, TwinCritics, require_bounded
 
 LEAST_VARIANCE = 1e-7
@@ -68,24 +69,20 @@ class LatentPolicy(nn.Module):
         """
         parts = [steps.observation, self.box(steps.action), steps.reward.unsqueeze(-1)]
         seen = torch.cat([*parts, steps.next_observation] if self._encode_next else parts, -1)
-        mean, spread = functional.call(self.encoder, part_of(params, "encoder"), seen).chunk(2, -1)
+        mean, spread = functional.call(self.encoder, functional.part_of(params, "encoder"), seen).chunk(2, -1)
         variance = softplus(spread).clamp(min=LEAST_VARIANCE)
         return Evidence.of(DiagonalGaussian(mean, 0.5 * variance.log()), weight)
 
     def distribution(self, params: Params, observation: Tensor, latent: Tensor) -> SquashedGaussian:
         """Actions at observations ``[..., obs]`` as the policy reads them, given z ``[..., latent]``."""
-        found: SquashedGaussian = functional.call(self.actor, part_of(params, "actor"), observation, latent)
+        found: SquashedGaussian = functional.call(self.actor, functional.part_of(params, "actor"), observation, latent)
         return found
 
     def values(self, params: Params, observation: Tensor, action: Tensor, latent: Tensor) -> Tensor:
         """Values ``[critic, ...]`` of `action` ``[..., action]``, both critics'."""
-        found: Tensor = functional.call(self.critics, part_of(params, "critics"), action, observation, latent)
+        mine = functional.part_of(params, "critics")
+        found: Tensor = functional.call(self.critics, mine, action, observation, latent)
         return found
-
-
-def part_of(params: Params, module: str) -> Params:
-    """The parameters of one module, by their names in it."""
-    return {name.removeprefix(f"{module}."): p for name, p in params.items() if name.startswith(f"{module}.")}
 
 
 class ConditionedPolicy(nn.Module):
@@ -121,7 +118,7 @@ class LatentActor:
     def __init__(self, policy: LatentPolicy, weights: Weights, belief: DiagonalGaussian) -> None:
         self._policy, self._params, self._statistics = policy, weights.params, weights.statistics
         self._read, self._belief = Reader(weights.statistics), belief
-        self._size = sum(p.numel() for p in part_of(weights.params, "actor").values())
+        self._size = sum(p.numel() for p in functional.part_of(weights.params, "actor").values())
         self._latent: Tensor | None = None  # [task, env, latent] of the episodes that are under way
         self._begun: NDArray[np.bool_] | None = None  # [task, env]: episodes without a z so far; None: all
 
@@ -177,8 +174,6 @@ def make_latent_policy(
     Raises:
         ConfigError: actions are discrete, or have no bounds.
     """
-    if len(observation_space.shape) != 1:
-        raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
-    space = require_bounded(action_space, "pearl")
+    width, space = flat_width(observation_space), require_bounded(action_space, "pearl")
     with drawn_from(seed):
-        return LatentPolicy(observation_space.shape[0], space, config)
+        return LatentPolicy(width, space, config)

@@ -77,6 +77,17 @@ class CategoricalPolicy(Policy):
         return Categorical(self.logits(observation))
 
 
+def flat_width(observation_space: gym.spaces.Box) -> int:
+    """Numbers of a flat observation.
+
+    Raises:
+        ValueError: it is not flat.
+    """
+    if len(observation_space.shape) != 1:
+        raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
+    return int(observation_space.shape[0])
+
+
 def make_policy(
     observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
 ) -> Policy:
@@ -84,11 +95,10 @@ def make_policy(
 
     Its initial parameters are a function of `seed` alone; torch's global generator is left untouched.
     """
-    if len(observation_space.shape) != 1:
-        raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
+    width = flat_width(observation_space)
     with drawn_from(seed):
-        policy = policy_for(action_space, observation_space.shape[0], config)
-    policy.normalised = observation_space.shape[0] if config.normalise_observations else 0
+        policy = policy_for(action_space, width, config)
+    policy.normalised = width if config.normalise_observations else 0
     return policy
 
 

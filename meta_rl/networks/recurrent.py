@@ -27,7 +27,7 @@ from meta_rl.networks import functional
 from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.memory import CELLS
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
-from meta_rl.networks.policy import Policy, policy_for
+from meta_rl.networks.policy import Policy, flat_width, policy_for
 from meta_rl.networks.reward_head import RewardHead
 
 _P = TypeVar("_P", bound="RecurrentPolicy")
@@ -61,10 +61,12 @@ class RecurrentPolicy(nn.Module):
         head: the action head; None if the policy acts on rewards.
         recurrent: the memory.
         reward: the reward head, if there is one.
+        seed: of the initial parameters.
     """
 
     head: Policy | None
     reward: RewardHead | None
+    seed: int = 0
 
     def __init__(self, observation_dim: int, action_space: gym.spaces.Space[Any], config: NetworkConfig) -> None:
         super().__init__()
@@ -235,18 +237,6 @@ def ticks(done: Tensor) -> Tensor:
     return torch.stack([number - began, done.cumsum(1)], -1)
 
 
-def require_layers(observation_space: gym.spaces.Box, config: NetworkConfig) -> None:
-    """Refuse observations that are not flat, and a recurrent policy without a cell.
-
-    Raises:
-        ConfigError: no layer at all.
-    """
-    if len(observation_space.shape) != 1:
-        raise ValueError(f"policies read flat observations [obs], got shape {observation_space.shape}")
-    if not config.hidden:
-        raise ConfigError("--hidden: a recurrent policy needs at least one layer, its cell")
-
-
 def make_recurrent_policy(
     observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
 ) -> RecurrentPolicy:
@@ -268,6 +258,10 @@ def make_with(
     seed: int,
 ) -> _P:
     """A recurrent policy of a class of its own; see `make_recurrent_policy`."""
-    require_layers(observation_space, config)
+    width = flat_width(observation_space)
+    if not config.hidden:
+        raise ConfigError("--hidden: a recurrent policy needs at least one layer, its cell")
     with drawn_from(seed):
-        return kind(observation_space.shape[0], action_space, config)
+        policy = kind(width, action_space, config)
+    policy.seed = seed
+    return policy

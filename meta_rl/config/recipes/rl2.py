@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from meta_rl.config.base import Recipe, Rows
 from meta_rl.config.bounds import NonNegativeFloat, other_than
@@ -210,3 +210,14 @@ DEFAULTS: Rows = [
         for pulls in (100, 500)
     ],
 ]
+
+
+def rows_for(recipe: str, config: type[TrialPpoConfig]) -> Rows:
+    """The rows of defaults above for another recipe that learns by this PPO, without the settings that its config
+    lacks."""
+    known = {f"algorithm.{field.name}" for field in fields(config)}
+    return [
+        (recipe, env, {path: x for path, x in changes.items() if path in known or not path.startswith("algorithm.")})
+        for recipes, env, changes in DEFAULTS
+        if recipes == "rl2*"
+    ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from meta_rl.config.base import Recipe, Rows
 from meta_rl.config.bounds import Length, PositiveFloat
@@ -34,11 +32,6 @@ class RmaConfig(TrialPpoConfig):
         """See `AlgorithmConfig`."""
         return self.teacher_iterations or 0
 
-    @property
-    def ppo(self) -> rl2.Rl2Config:
-        """The settings of the PPO by which the teacher learns."""
-        return rl2.Rl2Config(**{f.name: getattr(self, f.name) for f in dataclasses.fields(TrialPpoConfig)})
-
 
 RECIPES = {
     "rma": Recipe(
@@ -49,18 +42,9 @@ RECIPES = {
     ),
 }
 
-_OF_MEMORIES = ("algorithm.reward_coef", "algorithm.reward_everywhere", "algorithm.act_on_rewards")
-"""Settings of RL^2 that predict rewards, which the student does not."""
-
-
-def _as_rl2(changes: dict[str, Any]) -> dict[str, Any]:
-    """RL^2's settings, as far as they are about trials, the memory and PPO."""
-    return {path: value for path, value in changes.items() if path not in _OF_MEMORIES}
-
-
 DEFAULTS: Rows = [
     ("rma", "*", {"network.latent_size": 8, "network.head_hidden": (64, 64), "network.critic_hidden": (64, 64)}),
-    *[("rma", env, _as_rl2(changes)) for kind, env, changes in rl2.DEFAULTS if kind == "rl2*"],
+    *rl2.rows_for("rma", RmaConfig),
     ("rma", "metaworld/*", {"network.head_hidden": (128, 128), "network.critic_hidden": (128, 128)}),
     # The student takes thousands of gradient steps, and has one target per task.
     ("rma", "navigation", {"meta_batch_size": 100, "episodes_per_task": 2, "algorithm.minibatches": 8}),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from meta_rl.config.base import Recipe, Rows
 from meta_rl.config.bounds import NonNegativeFloat, PositiveFloat, PositiveInt, SomeLayers
@@ -53,18 +53,10 @@ RECIPES = {
     ),
 }
 
-_FIELDS = {f"algorithm.{field.name}" for field in fields(VaribadConfig)}
-
-
-def _as_rl2(changes: dict[str, Any]) -> dict[str, Any]:
-    """RL^2's settings, without those of its own: the same PPO learns from the same trials."""
-    return {path: value for path, value in changes.items() if path in _FIELDS or not path.startswith("algorithm.")}
-
-
 DEFAULTS: Rows = [
     # A trial ends, so the value falls, and without a memory the heads have to be told the time.
     ("varibad", "*", {"network.head_hidden": (64, 64), "network.critic_hidden": (64, 64), "network.clock_steps": 100}),
-    *((recipe, env, _as_rl2(changes)) for recipe in RECIPES for kind, env, changes in rl2.DEFAULTS if kind == "rl2*"),
+    *rl2.rows_for("varibad", VaribadConfig),
     # Distances to goals differ by about 0.2 from each other.
     ("varibad", "navigation", {"algorithm.reward_std": 0.1, "algorithm.belief_learning_rate": 3e-3}),
     # config/mujoco/args_cheetah_dir_varibad.py of lmzintgraf/varibad, as for RL^2 with batches of its own.
