@@ -65,6 +65,8 @@ class MetaLearner(Protocol):
 
     `Adapted` stands for whatever support data turns the meta-parameters into: adapted parameters (MAML, Reptile), or
     parameters with the memory of a recurrent policy (RL2). Only the learner looks inside.
+
+    A learner with ``finds_tasks = True`` is given the numbers of tasks in `MetaBatch.task`; others need not say so.
     """
 
     policy: Noise

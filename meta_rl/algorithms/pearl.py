@@ -101,6 +101,7 @@ class Pearl:
     """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
     episodes_at_once = True
+    finds_tasks = True
 
     def __init__(self, config: PearlConfig, policy: LatentPolicy) -> None:
         self.config, self.policy = config, policy

@@ -102,7 +102,8 @@ class MetaBatch(NamedTuple):
     support: tuple[Any, ...]
     query: Any
     task: Any = ()
-    """int64 ``[task]``: a number by which a task is found again (`task_number`). Supervised: nothing."""
+    """int64 ``[task]``: a number by which a task is found again (`task_number`), for a learner that finds tasks again;
+    else nothing."""
 
 
 def task_number(text: str) -> int:

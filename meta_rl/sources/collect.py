@@ -313,18 +313,21 @@ def sample_shard(
         batches.append(learner.prepare(adapted, recorded))
         if stage < stages - 1:  # the last rollout is the query, which nothing adapts on
             adapted = learner.adapt(adapted, batches[-1], actor)
-    return shard_of(tasks, batches, rollouts, bool(weights.statistics) and told is not False)
+    return shard_of(learner, tasks, batches, rollouts, bool(weights.statistics) and told is not False)
 
 
-def shard_of(tasks: Sequence[Task], batches: Sequence[Any], rollouts: Sequence[Rollout], normalised: bool) -> Shard:
+def shard_of(
+    learner: MetaLearner, tasks: Sequence[Task], batches: Sequence[Any], rollouts: Sequence[Rollout], normalised: bool
+) -> Shard:
     """The shard of these stages.
 
     Args:
-        tasks: that were played.
+        tasks: that were played; they are numbered for a `learner` that finds them again.
         batches: what the learner's `prepare` made of the rollouts.
         normalised: measure the observations.
     """
-    numbers = torch.tensor([task_number(task.to_json()) for task in tasks])  # int64 [task]
+    again = getattr(learner, "finds_tasks", False)
+    numbers = torch.tensor([task_number(task.to_json()) for task in tasks]) if again else ()  # int64 [task]
     return Shard(
         MetaBatch(tuple(batches[:-1]), batches[-1], numbers),
         np.stack([r.returns for r in rollouts], 1),  # [task, stage, env]

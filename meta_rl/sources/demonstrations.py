@@ -196,7 +196,7 @@ class FromDemonstrations:
         adapted = self._learner.start(weights, len(trials))  # what a memory holds is found again by learning
         batches = [self._learner.prepare(adapted, rollout) for rollout in rollouts]
         drawn = [self._episodes[task][0] for task in tasks]
-        return shard_of(drawn, batches, rollouts, bool(weights.statistics))._replace(env_steps=0)
+        return shard_of(self._learner, drawn, batches, rollouts, bool(weights.statistics))._replace(env_steps=0)
 
     def close(self) -> None:
         """Nothing to free."""
