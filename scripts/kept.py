@@ -8,7 +8,6 @@ agents of its rows again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from meta_rl.config import EvaluateConfig, from_dict, load_config, settings, to_dict, without_places
 from meta_rl.evaluation.record import Evaluated, read_evaluation
-from meta_rl.evaluation.scores import Record, Scores
+from meta_rl.evaluation.scores import Scores, Values
 from meta_rl.runs.durable import json_bytes, replace_durably
 from meta_rl.runs.folder import MANIFEST, began_with, has_checkpoint
 from meta_rl.runs.log import Row, read_rows
@@ -58,17 +57,17 @@ def agent_of(run: Evaluated, run_dir: Path, zoo: Path = ZOO) -> Path | None:
     for folder in agents:
         config, record = load_config(folder / "config.json"), read_evaluation(folder)
         same = config.seed == run.config.seed and settings(config) == settings(run.config)
-        if same and record.iteration == run.record.iteration and _equal(record, run.record):
+        if same and record.iteration == run.record.iteration and _equal(run.record.values, record.values):
             return folder
     return None
 
 
-def _equal(one: Record, other: Record) -> bool:
-    """Whether two evaluations have the same numbers."""
+def _equal(recorded: Values, found: Values) -> bool:
+    """Whether an evaluation has every number of the one recorded."""
     return all(
-        np.array_equal(values, other.values.get(way, {}).get(name, np.nan))
-        for way, found in one.values.items()
-        for name, values in found.items()
+        np.array_equal(values, found.get(way, {}).get(name, np.nan))
+        for way, mine in recorded.items()
+        for name, values in mine.items()
     )
 
 
@@ -109,14 +108,5 @@ def check_again(run: Evaluated, agent: Path) -> Check:
     judged, _ = kind_of(run.config).judge(load(agent), protocol, record.split, lambda line: None, False)
     found = judged["stages"][-1].scores[record.headline]
     recorded = {name: record.stages[-1].scores[record.headline][name] for name in record.names}
-    equal = all(
-        np.array_equal(values, judged["values"][way][name])
-        for way, mine in record.values.items()
-        for name, values in mine.items()
-    )
+    equal = _equal(record.values, judged["values"])
     return Check(record.run, recorded, {name: found[name].mean for name in recorded}, equal)
-
-
-def read_kept(places: Iterable[Path]) -> list[Evaluated]:
-    """The kept runs in these folders."""
-    return [Evaluated(place, load_config(place / "config.json"), read_evaluation(place)) for place in places]

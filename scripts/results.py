@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs import BATCHES, SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
-from kept import Check, agent_of, check_again, read_kept
+from kept import Check, agent_of, check_again
 
 MILLION = 1_000_000
 
@@ -178,9 +178,11 @@ def make_jobs(experiment: Experiment, name: str, wanted: range, scale: float) ->
 
 def check_rows(jobs: Sequence[Job]) -> int:
     """Play the agents of the kept runs again; 1 if one does not give its numbers, or if none is kept."""
+    from meta_rl.evaluation.record import evaluated
+
     kept = [job for job in jobs if (job.kept / "evaluation.json").exists()]
     good = bool(kept)
-    for job, run in zip(kept, read_kept(job.kept for job in kept), strict=True):
+    for job, run in zip(kept, evaluated([job.kept for job in kept], "are checked"), strict=True):
         agent = agent_of(run, job.path)
         result = (
             check_again(run, agent) if agent else f"{job.path.name}: its agent is neither in {job.path} nor in zoo/"

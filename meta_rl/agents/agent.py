@@ -29,7 +29,7 @@ from meta_rl.runs import checkpoint
 from meta_rl.runs.durable import CheckpointError
 from meta_rl.runs.folder import absolute_data, find_iteration, is_exported
 from meta_rl.runs.problem import open_problem
-from meta_rl.runs.recorded import FINGERPRINT, LEARNED_ON, read_about, read_interface
+from meta_rl.runs.recorded import FINGERPRINT, learned_on, read_about, read_interface
 
 
 class Agent:
@@ -65,7 +65,7 @@ class Agent:
     @property
     def trained_on(self) -> str:
         """Name of the tasks that it learned from; `config` names those that it was handed over for."""
-        return str(self.about.get(LEARNED_ON, {}).get("env", self.config.env))
+        return learned_on(self.about) or self.config.env
 
     def module(self) -> nn.Module:
         """The network before adaptation as a PyTorch module that holds what was learned, the statistics of observations

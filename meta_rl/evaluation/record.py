@@ -14,7 +14,7 @@ from meta_rl.errors import ConfigError
 from meta_rl.evaluation.forms import read_record, write_record
 from meta_rl.evaluation.scores import Record
 from meta_rl.evaluation.words import command_line
-from meta_rl.runs.folder import results_dir, write_json
+from meta_rl.runs.folder import about_run, results_dir, write_json
 from meta_rl.runs.recorded import learned_on
 
 
@@ -38,7 +38,7 @@ class Evaluated:
     @property
     def training_command(self) -> str:
         """Command that trains such a run, on the tasks that it learned from."""
-        others = learned_on(self.folder)
+        others = learned_on(about_run(self.folder))
         changed = ["--env", others] if others else []
         return command_line("train", "--config", self.folder / "config.json", *changed, "--run-dir", "NEW_FOLDER")
 

@@ -12,7 +12,7 @@ from meta_rl.config import RECIPES, TrainConfig, about_tasks
 from meta_rl.evaluation.record import Files
 from meta_rl.evaluation.scores import Record
 from meta_rl.evaluation.words import counted
-from meta_rl.runs.recorded import LEARNED_ON
+from meta_rl.runs.recorded import learned_on
 
 ACTING = """import meta_rl
 
@@ -59,7 +59,7 @@ def model_card(
         f"# {config.recipe} on {config.env}",
         "",
         *([tasks, ""] if (tasks := about_tasks(config)) else []),
-        *([f"It learned from other tasks, {learned['env']}.", ""] if (learned := agent.about.get(LEARNED_ON)) else []),
+        *([f"It learned from other tasks, {others}.", ""] if (others := learned_on(agent.about)) else []),
         f"A meta-learned agent: {RECIPES[config.recipe].summary}. Trained for {counted(agent.iteration, 'iteration')}, "
         f"{counted(agent.env_steps, 'env step')}, seed {config.seed}. What a task is, is in `agent.json`; every "
         "option is in `config.json`.",

@@ -103,7 +103,8 @@ def export(
         RunError: the checkpoint is damaged, or `out` cannot be written.
     """
     check_out(out)
-    config, agent, evaluated = load_config(run_dir / "config.json"), _bundle(run_dir, iteration, data), None
+    config, evaluated = load_config(run_dir / "config.json"), None
+    agent = _bundle(run_dir, config, iteration, data)
     headline = files(run_dir).evaluation
     if tasks:
         config, agent = _for_tasks(tasks, config, agent)
@@ -127,11 +128,10 @@ def export(
     return out
 
 
-def _bundle(run_dir: Path, iteration: int | None, data: str) -> bundle.Bundle:
+def _bundle(run_dir: Path, config: TrainConfig, iteration: int | None, data: str) -> bundle.Bundle:
     """The agent of a run, or one that was exported before."""
     if is_exported(run_dir):
         return bundle.read_bundle(run_dir)
-    config = load_config(run_dir / "config.json")
     state = load_state(run_dir, iteration)
     recorded = run_dir / "environment.json"
     about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()

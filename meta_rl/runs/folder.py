@@ -116,10 +116,16 @@ def of_iteration(path: Path, iteration: int | None) -> Path:
 
 def began_with(folder: Path) -> dict[str, Any]:
     """The record of the agent that a run, or that of an exported agent, began with; empty if it began with none."""
+    start: dict[str, Any] = about_run(folder).get("start", {})
+    return start
+
+
+def about_run(folder: Path) -> dict[str, Any]:
+    """What a run wrote down when it began, or that of an exported agent; empty if it did not."""
     path = folder / (MANIFEST if is_exported(folder) else "environment.json")
     found = json.loads(path.read_text()) if path.exists() else {}
-    start: dict[str, Any] = found.get("about", found).get("start", {})
-    return start
+    about: dict[str, Any] = found.get("about", found)
+    return about
 
 
 def check_start(config: TrainConfig) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from meta_rl.config import TrainConfig, load_config
 from meta_rl.core.interface import INTERFACE, Interface
 from meta_rl.errors import ConfigError
-from meta_rl.runs.folder import MANIFEST, PACKAGES, absolute_data
+from meta_rl.runs.folder import PACKAGES, absolute_data
 
 FINGERPRINT = "task_distribution"
 """Key of the fingerprint of the training tasks in ``environment.json`` and in the manifest of an exported agent."""
@@ -35,10 +35,12 @@ def read_about(run_dir: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def learned_on(folder: Path) -> str:
-    """Name of the tasks that an exported agent learned from, if it was handed over for others; else empty."""
-    manifest = folder / MANIFEST
-    about = json.loads(manifest.read_bytes())["about"] if manifest.exists() else {}
+def learned_on(about: Mapping[str, Any]) -> str:
+    """Name of the tasks that an agent learned from, if it was handed over for others; else empty.
+
+    Args:
+        about: what its run wrote down (`meta_rl.runs.folder.about_run`).
+    """
     return str(about.get(LEARNED_ON, {}).get("env", ""))
 
 
