@@ -1,19 +1,22 @@
 """What each choice in the defaults for Meta-World is worth: every row changes one of them, for equal env steps.
 
-``python scripts/ablations.py push|reach|ml10|maml-push [--only ROW ...] [--budget 450000] [--seeds 1] [--jobs 2]``:
-rl2 on ML1 push-v3, reach-v3 or on ML10, maml-trpo on push-v3. Interrupted, it goes on where it was when started again;
-``--table`` only joins what is evaluated so far. Writes results/ablations-NAME.json and .md.
+``python scripts/ablations.py push|reach|ml10|maml-push [--only ROW ...] [--budget N] [--seeds 1] [--jobs 2]``: rl2 on
+ML1 push-v3, reach-v3 or on ML10; maml-trpo on push-v3, from one policy for all goals, which is trained first (the row
+of ``python scripts/results.py push``). Interrupted, it goes on where it was when started again; ``--table`` only joins
+what is evaluated so far. Writes results/ablations-NAME.json and .md.
 """
 
 import json
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from jobs import SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
 
+import results
 from meta_rl.core.files import with_ending
 
 # row -> what differs from the defaults
@@ -52,41 +55,84 @@ NARROW = {"rewards-read-large": "--reward-scale 0.5", "init-std-1": "--init-std 
 """What differs between the defaults of reach-v3 and those of the other tasks, from both sides."""
 MAML = {
     "defaults": "",
-    "inner-lr-0.03": "--inner-lr 0.03",
-    "inner-lr-0.3": "--inner-lr 0.3",
+    "inner-lr-0.01": "--inner-lr 0.01",
+    "inner-lr-0.1": "--inner-lr 0.1",
+    "gae-lambda-0.99": "--gae-lambda 0.99",
     "gae-lambda-0.95": "--gae-lambda 0.95",
+    "max-kl-0.003": "--max-kl 0.003",
     "max-kl-0.01": "--max-kl 0.01",
-    "init-std-0.7": "--init-std 0.7",
+    "large-batches": "--meta-batch-size 20 --episodes-per-task 10",
+    "careful": "--meta-batch-size 20 --episodes-per-task 10 --max-kl 0.01 --gae-lambda 0.99",
+    "two-inner-steps": "--inner-steps 2 --adaptation-steps 2",
     "metasgd": "",
-    **RAW,
+    "promp": "",
+    "outer-ppo": "",
+    "reptile": "--inner-lr 1e-3",
+    "from-scratch": "--inner-lr 0.1",
 }
-RECIPES = {"metasgd": "metasgd-trpo"}
+RECIPES = {"metasgd": "metasgd-trpo", "promp": "promp", "outer-ppo": "maml-ppo", "reptile": "reptile"}
 """Rows that are another recipe."""
+FROM_SCRATCH = ("from-scratch",)
+"""Rows that do not begin with what the others begin with."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A table of single changes.
+
+    Attributes:
+        options: of all rows.
+        rows: row -> what differs from the defaults.
+        budget: env steps of each run, besides those of the one that it begins with.
+        begins: table of scripts/results.py, and the row of it whose runs the rows begin with.
+    """
+
+    recipe: str
+    options: list[str]
+    rows: dict[str, str]
+    budget: int = 450_000
+    begins: tuple[str, str] | None = None
+
+
 PUSH = ["--env", "metaworld/ml1-push-v3"]
-# name -> recipe, options of all rows, rows
+FROM_ONE_POLICY = [*PUSH, *SMALL_BATCHES, "--inner-lr", "0.03"]
+"""A step from one policy for all goals may not go further, see docs/learning-meta-world.md."""
 EXPERIMENTS = {
-    "push": ("rl2", PUSH, RL2 | ONE | WIDE),
-    "reach": (
+    "push": Ablation("rl2", PUSH, RL2 | ONE | WIDE),
+    "reach": Ablation(
         "rl2",
         ["--env", "metaworld/ml1-reach-v3"],
         RL2 | ONE | NARROW | {"normalised": "--normalise-observations True"},
     ),
-    "ml10": ("rl2", ["--env", "metaworld/ml10"], RL2 | MANY | WIDE),
-    "maml-push": ("maml-trpo", [*PUSH, *SMALL_BATCHES], MAML),
+    "ml10": Ablation("rl2", ["--env", "metaworld/ml10"], RL2 | MANY | WIDE),
+    "maml-push": Ablation("maml-trpo", FROM_ONE_POLICY, MAML, 3_000_000, ("push", "multitask-trpo")),
 }
 JUDGE = ["--device", "cpu", "--test-tasks", "20"]
 
 
 def make_jobs(name: str, budget: int, seeds: range) -> dict[str, list[Job]]:
     """The runs of each row that are wanted or begun."""
-    recipe, common, rows = EXPERIMENTS[name]
-    folder, table, made = Path("runs/ablations") / name, f"ablations-{name}", {}
-    for row, changes in rows.items():
-        mine, options = RECIPES.get(row, recipe), [*common, *changes.split(), *JUDGE]
-        iterations = iterations_within(budget, mine, options)
-        found = seeds_of(folder, table, row, seeds)
-        made[row] = [Job(mine, options, iterations, s, folder / f"{row}_s{s}", table) for s in found]
+    about = EXPERIMENTS[name]
+    folder, table = Path("runs/ablations") / name, f"ablations-{name}"
+    made: dict[str, list[Job]] = {}
+    for row, changes in about.rows.items():
+        recipe, options = RECIPES.get(row, about.recipe), [*about.options, *changes.split(), *JUDGE]
+        iterations = iterations_within(budget, recipe, options)
+        made[row] = []
+        for seed in seeds_of(folder, table, row, seeds):
+            begun = begins(about, seed) if row not in FROM_SCRATCH else None
+            start = ["--start-from", str(begun.path)] if begun else []
+            made[row].append(Job(recipe, [*options, *start], iterations, seed, folder / f"{row}_s{seed}", table))
     return made
+
+
+def begins(about: Ablation, seed: int) -> Job | None:
+    """The run that the rows of `about` begin with, if there is one; it belongs to a table of its own."""
+    if about.begins is None:
+        return None
+    name, row = about.begins
+    made = results.make_jobs(results.EXPERIMENTS[name], name, range(seed, seed + 1), 1.0)
+    return next(job for job in made if job.path.name == f"{row}_s{seed}")
 
 
 def summarise(jobs: list[Job]) -> dict[str, Any]:
@@ -130,7 +176,8 @@ def table(name: str, found: dict[str, dict[str, Any]]) -> list[str]:
     heads = ["row", "what differs", "seeds", "env steps", "training, last tenth"]
     cells = [[*heads, "unseen, before", "unseen, mode actions", "unseen, sampled actions", "return, mode actions"]]
     for row, one in found.items():
-        changes = EXPERIMENTS[name][2][row] or (f"the recipe {RECIPES[row]}" if row in RECIPES else "")
+        recipe = f"the recipe {RECIPES[row]}" if row in RECIPES else ""
+        changes = ", ".join(filter(None, (recipe, EXPERIMENTS[name].rows[row])))
         scores = [f"{one[key]:.0%}" for key in ("training_success", "before_success", "after_success")]
         scores += [f"{one['after_sampled_success']:.0%}", f"{one['after_return']:.0f}"]
         cells.append([row, changes, str(len(one["seeds"])), f"{one['env_steps']:,.0f}", *scores])
@@ -140,16 +187,18 @@ def table(name: str, found: dict[str, dict[str, Any]]) -> list[str]:
 def main(arguments: list[str]) -> None:
     """Train and evaluate the rows, and write what came of them."""
     made = parser(__doc__, list(EXPERIMENTS), 1)
-    made.add_argument("--budget", type=int, default=450_000, help="env steps of each run")
+    made.add_argument("--budget", type=int, help="env steps of each run (default: 450,000, of maml-push 3,000,000)")
     options = made.parse_args(arguments)
-    recipe, common, rows = EXPERIMENTS[options.name]
-    check(made, options, list(rows))
-    if options.budget < 1:
-        made.error(f"--budget: must be at least 1 env step, got {options.budget}")
+    about = EXPERIMENTS[options.name]
+    check(made, options, list(about.rows))
+    budget = about.budget if options.budget is None else options.budget
+    if budget < 1:
+        made.error(f"--budget: must be at least 1 env step, got {budget}")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    jobs = make_jobs(options.name, options.budget, seeds)
-    wanted = [job for row in options.only or rows for job in jobs[row] if job.seed in seeds]
-    failed = [] if options.table else run_all(wanted, options.jobs)
+    jobs = make_jobs(options.name, budget, seeds)
+    wanted = [job for row in options.only or about.rows for job in jobs[row] if job.seed in seeds]
+    before = [job for seed in seeds if (job := begins(about, seed))]
+    failed = [] if options.table else run_all(before, options.jobs) or run_all(wanted, options.jobs)
     done = finished([job for row in jobs.values() for job in row])
     out = Path(f"results/ablations-{options.name}")
     found = {row: summarise(mine) for row, all_ in jobs.items() if (mine := [job for job in all_ if job in done])}
@@ -159,8 +208,9 @@ def main(arguments: list[str]) -> None:
     command = shlex.join(["python", "scripts/ablations.py", *arguments])
     out.parent.mkdir(exist_ok=True)
     with_ending(out, ".json").write_text(json.dumps({"command": command, "rows": found}, indent=1) + "\n")
-    about = f"{recipe}, {shlex.join(common)}; success, fully adapted, on 20 unseen goals. One change each."
-    with_ending(out, ".md").write_text("\n".join([about, "", *lines, "", f"Command: `{command}`", ""]))
+    begun = f" Begun with a run of {about.begins[1]} of results/{about.begins[0]}.md." if about.begins else ""
+    head = f"{about.recipe}, {shlex.join(about.options)}; success, fully adapted, on 20 unseen goals. One change each."
+    with_ending(out, ".md").write_text("\n".join([head + begun, "", *lines, "", f"Command: `{command}`", ""]))
     sys.exit(1 if failed else 0)
 
 

@@ -58,9 +58,9 @@ EXPERIMENTS = {
 # In millions of env steps.
 for family, (maml, reptile, rl2) in {
     "reach": (1, 2.03, 1),
-    "push": (20, 20, 5),
+    "push": (20, 5, 5),
     "door-open": (2, 2.03, 2),
-    "pick-place": (20, 20, 10),
+    "pick-place": (20, 10, 10),
 }.items():
     multitask = min(maml, 2)  # as far as one policy for all goals gets by then
     budgets = {"maml-trpo": maml, "reptile": reptile, "rl2": rl2}
@@ -71,7 +71,7 @@ for family, (maml, reptile, rl2) in {
         {recipe: (int(n * MILLION), BATCHES.get(recipe, SMALL_BATCHES)) for recipe, n in budgets.items()},
     )
     if maml > multitask:  # begin with one policy for all goals, and go on with steps that do not destroy it
-        EXPERIMENTS[family].begins["maml-trpo"] = "multitask-trpo"
+        EXPERIMENTS[family].begins.update(dict.fromkeys(("maml-trpo", "reptile"), "multitask-trpo"))
         EXPERIMENTS[family].rows["maml-trpo"] = (maml * MILLION, [*SMALL_BATCHES, "--inner-lr", "0.03"])
         sooner = ["--init-std", "0.7", "--gae-lambda", "0.99"]
         EXPERIMENTS[family].rows["multitask-trpo"] = (multitask * MILLION, [*SMALL_BATCHES, *sooner])
