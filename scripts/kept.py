@@ -24,6 +24,7 @@ KEPT = Path("results/runs")
 ZOO = Path("zoo")
 CURVE = ("return/stage_", "success/stage_")
 """Metrics that are kept, besides the iteration and its env steps."""
+TIMING = "timing.json"
 DIGITS = 5
 
 
@@ -36,12 +37,21 @@ def keep(run_dir: Path, evaluation: Path, place: Path) -> None:
         "evaluation.json": evaluation.read_bytes(),
         "metrics.jsonl": rows.encode(),
     }
+    if timing := read_rows(run_dir / "timing.jsonl"):
+        seconds = sum(row["time/iteration"] for row in timing)
+        files[TIMING] = json_bytes({"minutes": round(seconds / 60, 1)})
     if start := began_with(run_dir):
         files["environment.json"] = json_bytes({"start": start})
     place.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         if data:
             replace_durably(place / name, data)
+
+
+def minutes_of(place: Path) -> float | None:
+    """Minutes that the training of a kept run took, on one core beside other work; None if they were not kept."""
+    path = place / TIMING
+    return float(json.loads(path.read_text())["minutes"]) if path.exists() else None
 
 
 def _curve(row: Row) -> Row:

@@ -3,8 +3,9 @@
 ``python scripts/results.py NAME [--seeds N] [--first-seed N] [--jobs N] [--only RECIPE ...] [--budget-scale X]``;
 interrupted, it goes on where it was when started again. What the table needs of every run is kept in results/runs/NAME,
 so that it grows from machine to machine. ``--table`` only joins what is evaluated so far; ``--check`` plays the agents
-of its rows again, from their run directories or the zoo, and says whether they give the numbers that are kept. With
-``--budget-scale 0.01`` every run has a hundredth of its budget, and the table another name.
+of its rows again, from their run directories or the zoo, and says whether they give the numbers that are kept.
+``python scripts/results_page.py`` then shows the tables in README.md and docs/results.md. With ``--budget-scale 0.01``
+every run has a hundredth of its budget, and the table another name.
 """
 
 import subprocess
