@@ -151,6 +151,9 @@ for name, env, budget, (rma, rl2, maml, multitask) in (
         },
         recipes={"oracle": "multitask-trpo"},
     )
+# An agent that has never seen its dynamics change, as it comes.
+EXPERIMENTS["adapt-push"].rows["trained-without"] = (0, ["--start-from", "zoo/rl2_push"])
+EXPERIMENTS["adapt-push"].recipes["trained-without"] = "rl2"
 # VariBAD beside RL2 with the settings of its paper's code, for about twenty minutes of a core each.
 STEPS, FOURS = ["--adaptation-steps", "2"], ["--meta-batch-size", "4", "--episodes-per-task", "20"]
 EXPERIMENTS["cheetah-dir-varibad"] = Experiment(

@@ -16,6 +16,8 @@ from meta_rl.runs.folder import began_with
 
 UNTRAINED = "untrained"
 """Label of runs that have not begun to learn."""
+AS_IT_CAME = "as it came"
+"""What is said of runs that began with an agent and have not learned since: it is judged on their tasks as it is."""
 
 
 def group_runs(runs: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:
@@ -51,17 +53,24 @@ def differing_settings(groups: Mapping[str, Sequence[Evaluated]]) -> list[tuple[
 
 def by_recipe(runs: Sequence[Evaluated]) -> dict[str, list[Evaluated]]:
     """The runs of each recipe by its name; those that have not begun to learn are apart."""
-    found: dict[tuple[str, bool], list[Evaluated]] = {}
+    found: dict[tuple[str, str], list[Evaluated]] = {}
     for run in runs:
-        recipe, env = run.config.recipe, run.config.env
-        learned = run.record.iteration > 0 or default_config(recipe, env).iterations == 0  # random never learns
-        found.setdefault((recipe, learned), []).append(run)
-    several = sum(not learned for _, learned in found) > 1
+        found.setdefault((run.config.recipe, _so_far(run)), []).append(run)
+    several = sum(so_far == UNTRAINED for _, so_far in found) > 1
 
-    def label(recipe: str, learned: bool) -> str:
-        return recipe if learned else f"{UNTRAINED} {recipe}" if several else UNTRAINED
+    def label(recipe: str, so_far: str) -> str:
+        if so_far == UNTRAINED:
+            return f"{UNTRAINED} {recipe}" if several else UNTRAINED
+        return f"{recipe} {so_far}".rstrip()
 
     return {label(*key): mine for key, mine in found.items()}
+
+
+def _so_far(run: Evaluated) -> str:
+    """How far a run has come, as labels say it: nothing for one that has learned, or that never does, as random."""
+    if run.record.iteration > 0 or default_config(run.config.recipe, run.config.env).iterations == 0:
+        return ""
+    return AS_IT_CAME if began_with(run.folder) else UNTRAINED
 
 
 def _described(runs: Sequence[Evaluated]) -> list[dict[str, Any]]:

@@ -186,6 +186,13 @@ def test_untrained_runs_of_two_recipes_are_not_seeds(variant: Variant) -> None:
     assert seeds(*runs[:2]) == {"untrained": [0, 1]}
 
 
+def test_an_agent_as_it_came_is_not_untrained(variant: Variant) -> None:
+    """A run of no iterations that began with an agent judges that agent on other tasks."""
+    start = {"recipe": "maml-trpo", "env": "navigation", "iteration": 3}
+    runs = [variant("a", iteration=0), variant("b", iteration=0, start=start), variant("c", start=start)]
+    assert seeds(*runs) == {"untrained": [0], "maml-trpo as it came": [0], "maml-trpo": [0]}
+
+
 def test_curves_end_where_a_run_was_judged(variant: Variant) -> None:
     """A run goes on after its evaluation; env steps of episodes that end early are a mean."""
     runs = [variant("a"), variant("b", seed=1)]
