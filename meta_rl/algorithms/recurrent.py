@@ -56,8 +56,6 @@ class Taken(NamedTuple):
 
     steps: list[Metrics]
     """Metrics of each."""
-    last: Metrics
-    """Metrics of the last minibatch, on which no step was taken if it was enough."""
     stopped: bool
     """No further steps were taken, as it was enough."""
     finite: bool
@@ -166,16 +164,15 @@ class RecurrentLearner:
             enough: told the metrics before each step; whether to take no further ones.
         """
         steps: list[Metrics] = []
-        metrics: Metrics = {}
         for part in parts:
             found, metrics = gradient(adam.params, part)
             if enough(metrics):
-                return Taken(steps, metrics, True, True)
+                return Taken(steps, True, True)
             metrics["update/gradient_norm"] = adam.step(found, self.config.max_grad_norm)
             steps.append(metrics)
             if not np.isfinite(list(metrics.values())).all():
-                return Taken(steps, metrics, False, False)
-        return Taken(steps, metrics, False, True)
+                return Taken(steps, False, False)
+        return Taken(steps, False, True)
 
     def _minibatches(self, rows: Any, trials: Trials, iteration: int) -> Iterator[Any]:
         """For every epoch, the chunks of all trials in a new order, cut into minibatches. Chunks that are all padding

@@ -45,7 +45,7 @@ from meta_rl.core.state import TrainState
 from meta_rl.core.types import Batch, MetaBatch, Metrics, Params, Rollout, from_numpy
 from meta_rl.maths import losses, returns
 from meta_rl.maths.gradient_step import Adam
-from meta_rl.maths.schedules import following, linear
+from meta_rl.maths.schedules import linear
 from meta_rl.maths.sequences import last_steps
 from meta_rl.networks.recurrent import RecurrentPolicy, Unrolled
 
@@ -114,11 +114,11 @@ class TrialPpo(RecurrentLearner):
         c = self.config
         moments = Moments(*(state.extras[name] for name in Moments._fields))
         rows, moments, recorded = self.rows(state.params, trials, moments, self.gae_lambda(state.iteration))
-        rate = float(state.extras.get("learning_rate", self.learning_rate(state.iteration)))
+        rate = self.learning_rate(state.iteration)
         moved, entropy_coef = self.moved(state.params), self.entropy_coef(state.iteration)
         held = {name: p for name, p in state.params.items() if name not in moved}
         adam = Adam(moved, state.optimizer, rate)
-        steps, last, stopped, finite = self.take_steps(
+        steps, stopped, finite = self.take_steps(
             adam,
             self._minibatches(rows, trials, state.iteration),
             lambda params, part: self.gradient(params, part, entropy_coef, held),
@@ -128,9 +128,6 @@ class TrialPpo(RecurrentLearner):
             return recorded | summary(steps) | {"guard/non_finite_gradient": 1.0}
         state.params, state.optimizer = state.params | adam.result(), state.optimizer | adam.state()
         state.extras = dict(moments._asdict())
-        if c.target_kl:
-            after = following(rate, last["update/kl"], c.target_kl)
-            state.extras["learning_rate"] = torch.tensor(after, dtype=torch.float64)
         counts = {
             "update/learning_rate": rate,
             "update/steps": float(len(steps)),

@@ -11,7 +11,6 @@ from meta_rl.config.bounds import (
     Horizon,
     Layers,
     MemorySteps,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -162,8 +161,6 @@ class NetworkConfig:
     latent_size: PositiveInt = 5
     """rma, pearl, varibad: numbers that stand for a task. An encoder makes them of the task's own, and a memory
     estimates them (rma), or they are inferred from steps (pearl), or a belief is about them (varibad)."""
-    mean_bound: NonNegativeFloat = 0.0
-    """Actions in a box: largest absolute mean, by a tanh; 0: no bound."""
     init_std: PositiveFloat = 1.0
     """Initial standard deviation of actions, in action units; pearl: about, before squashing, in half-widths of their
     box."""

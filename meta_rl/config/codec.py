@@ -41,6 +41,8 @@ PLACES = ("run_dir", "start_from", "fewshot.data")
 """Fields that say where something lies on this machine: a path will do, and ``~`` is the home folder."""
 MINARI = "minari:"
 """Begins the names of data sets of Minari, where a file would do too."""
+GONE = {"network.mean_bound": 0.0, "algorithm.target_kl": 0.0}
+"""Settings of earlier versions, and the value at which a run goes on without them: that of nearly all."""
 _WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
 _C = TypeVar("_C")
@@ -67,6 +69,10 @@ def from_dict(cls: type[_C], values: Mapping[str, Any], path: str = "") -> _C:
             raise ConfigError(f"recipe: {recipe} takes a {expected.__name__}, got a {type(found).__name__}")
     arguments: dict[str, Any] = {}
     for name, value in values.items():
+        if name not in hints and path + name in GONE:
+            if value != GONE[path + name]:
+                raise ConfigError(f"config: {path + name} is no setting any more; valid: {GONE[path + name]}, or none")
+            continue
         if name not in hints:
             close = envs.closest(name, hints)
             raise ConfigError(f"config: unknown field {path + name!r}; closest: {path}{close}")

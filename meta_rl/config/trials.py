@@ -69,9 +69,6 @@ class TrialPpoConfig(TrialsConfig):
     ends at 1, where advantages have no bias from the value function."""
     clip_eps: PositiveFloat = 0.2
     """Probability ratios count up to 1 +- this."""
-    target_kl: NonNegativeFloat = 0.0
-    """KL divergence, in nats, from the acting policy, that the learning rate aims at: it is divided by 1.5 after an
-    iteration that ends above twice this, and multiplied by 1.5 after one below half; 0: no aim."""
     max_kl: PositiveFloat = 0.05
     """Mean KL divergence, in nats, from the acting policy, above which an iteration takes no further steps: clipping
     alone does not keep a recurrent policy close."""

@@ -49,14 +49,12 @@ class GaussianPolicy(Policy):
         super().__init__()
         self.mean = mlp([observation_dim, *config.hidden, action_dim], config.activation, final_gain=0.1)
         self.log_std = nn.Parameter(torch.full((action_dim,), math.log(config.init_std)))
-        self.min_log_std, self.mean_bound = math.log(config.min_std), config.mean_bound
+        self.min_log_std = math.log(config.min_std)
         self.noise_shape = (action_dim,)
 
     def forward(self, observation: Tensor) -> DiagonalGaussian:
         """``[..., obs]`` -> a diagonal Gaussian over ``[..., action]``."""
         mean = self.mean(observation)
-        if self.mean_bound:
-            mean = self.mean_bound * torch.tanh(mean / self.mean_bound)
         # The maximum (not clamp) keeps second derivatives defined everywhere.
         log_std = torch.maximum(self.log_std, torch.full_like(self.log_std, self.min_log_std))
         return DiagonalGaussian(mean, log_std.expand_as(mean))

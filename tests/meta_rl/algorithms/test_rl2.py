@@ -119,7 +119,6 @@ NETWORKS: list[dict[str, Any]] = [
         "clock_steps": 3,
         "head_hidden": (5, 4),
         "critic_hidden": (4,),
-        "mean_bound": 0.7,
         "normalise_observations": True,
     },
 ]
@@ -511,39 +510,6 @@ def test_an_iteration_stops_once_the_policy_has_moved_far_enough(max_kl: float, 
     assert metrics["update/stopped_early"] == (taken < 8)
     assert metrics["update/kl"] <= max_kl
     assert {float(v) for name, v in state.optimizer.items() if name.startswith("step/")} == {taken}
-
-
-def test_the_state_remembers_the_learning_rate_that_follows() -> None:
-    """A target out of reach: 1.5 times as much after every iteration. One that every iteration overshoots: as much
-    less. After a NaN it stays."""
-    options = {"epochs": 2, "learning_rate": 1e-3, "max_kl": 1e9}
-    timid, bold = (make(dtype=torch.float32, target_kl=target, **options) for target in (1e9, 1e-9))
-    state, batch, rates = timid.init(), collect(timid, CONTINUOUS).batch, []
-    for learner in (timid, timid, bold):
-        rates.append(learner.meta_update(state, batch)["update/learning_rate"])
-    assert rates == pytest.approx([1e-3, 1.5e-3, 2.25e-3])
-    assert float(state.extras["learning_rate"]) == pytest.approx(1.5e-3)
-    nothing = torch.full_like(batch.query.reward, torch.nan)
-    poisoned = batch._replace(query=batch.query._replace(reward=nothing, earned=nothing))
-    assert timid.meta_update(state, poisoned)["guard/non_finite_gradient"] == 1
-    assert float(state.extras["learning_rate"]) == pytest.approx(1.5e-3)
-
-
-def test_the_learning_rate_that_follows_is_the_one_that_is_used() -> None:
-    """Adam's first step moves a parameter by it."""
-    learner = make(dtype=torch.float32, epochs=1, target_kl=0.1, learning_rate=1e-3)
-    state = learner.init()
-    state.extras["learning_rate"] = torch.tensor(2e-3, dtype=torch.float64)
-    before = state.params["head.log_std"].clone()
-    learner.meta_update(state, collect(learner, CONTINUOUS).batch)
-    assert float((state.params["head.log_std"] - before).abs().max()) == pytest.approx(2e-3, rel=1e-3)
-
-
-def test_without_a_target_the_learning_rate_is_no_part_of_the_state() -> None:
-    learner = make(dtype=torch.float32, epochs=1)
-    state = learner.init()
-    learner.meta_update(state, collect(learner, CONTINUOUS).batch)
-    assert state.extras.keys() == {"seen", "mean", "square"}
 
 
 def test_the_bias_of_advantages_is_annealed() -> None:

@@ -27,6 +27,7 @@ from meta_rl.config import (
     validate,
     with_plain_values,
 )
+from meta_rl.config.codec import GONE
 from meta_rl.errors import ConfigError
 from meta_rl.evaluation.report import evaluate_run
 from meta_rl.training.train import train
@@ -183,3 +184,16 @@ def test_any_value_is_converted_or_refused(changes: dict[str, Any]) -> None:
         assert validate(config) == config
     except ConfigError as error:
         assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", sorted(GONE))
+def test_a_setting_that_is_gone_may_only_have_had_no_effect(path: str) -> None:
+    """Runs and agents of earlier versions have it in their files."""
+    config = default_config("rl2", "navigation")
+    part, name = path.split(".")
+    before = to_dict(config)
+    before[part][name] = GONE[path]
+    assert from_dict(TrainConfig, before) == config
+    before[part][name] = 0.25
+    with pytest.raises(ConfigError, match=f"{path} is no setting any more; valid: 0.0, or none"):
+        from_dict(TrainConfig, before)

@@ -50,7 +50,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "rma": (
         "rma",
         "navigation",
-        {"normalise_observations": True, "head_hidden": (4,), "activation": "tanh", "mean_bound": 0.5},
+        {"normalise_observations": True, "head_hidden": (4,), "activation": "tanh"},
     ),
     "rma of choices": ("rma", "classic/cartpole", {"cell": "gru"}),
     "latent": ("pearl", "navigation", {"normalise_observations": True, "encoder_hidden": (5,)}),

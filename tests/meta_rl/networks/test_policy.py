@@ -5,7 +5,6 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 
 from meta_rl.config import NetworkConfig
 from meta_rl.networks.policy import GaussianPolicy, make_policy
@@ -18,20 +17,6 @@ def gaussian(**config: float) -> GaussianPolicy:
     policy = make_policy(OBSERVATION, CONTINUOUS, NetworkConfig(hidden=(8,), **config), seed=0)  # type: ignore[arg-type]
     assert isinstance(policy, GaussianPolicy)
     return policy
-
-
-def test_a_mean_with_a_bound_is_the_tanh_of_the_one_without() -> None:
-    """2 tanh(m / 2): nearly m near 0, never beyond 2; the standard deviation knows nothing of it."""
-    free, bound = gaussian(), gaussian(mean_bound=2.0)
-    observation = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * torch.logspace(-2, 4, 50)[:, None]
-    with torch.no_grad():
-        for policy in (free, bound):
-            policy.mean[-1].weight.mul_(100)
-        mean, within = free(observation).mean, bound(observation).mean
-        assert torch.equal(free(observation).log_std, bound(observation).log_std)
-    torch.testing.assert_close(within, 2 * torch.tanh(mean / 2))
-    assert mean.abs().max() > 5
-    assert within.abs().max() <= 2
 
 
 @pytest.mark.parametrize("normalised", [False, True])

@@ -47,7 +47,6 @@ CASES = {
     "rl2-gru": {  # a trial each: all but one process have none
         "algorithm.epochs": 2,
         "algorithm.minibatches": 4,
-        "algorithm.target_kl": 1e-4,
     },
     "rl2 attention": {
         "algorithm.epochs": 2,
