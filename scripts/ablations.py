@@ -27,9 +27,7 @@ RL2 = {
     "no-encoder": "--hidden 128",
     "heads-read-memory-only": "--head-hidden --critic-hidden",
     "clock": "--clock-steps 500",
-    "mean-bound": "--mean-bound 1",
     "success-bonus": "--success-bonus 10",
-    "rate-follows-kl": "--target-kl 0.015",
     "tells-rewards": "--reward-coef 3 --reward-everywhere True",
     # Judged after as many episodes as they were trained on, as the others are.
     "long-trials": "--episodes-per-task 10 --minibatches 15 --adaptation-steps 9",
@@ -135,7 +133,13 @@ def begins(about: Ablation, seed: int) -> Job | None:
     return next(job for job in made if job.path.name == f"{row}_s{seed}")
 
 
-def summarise(jobs: list[Job]) -> dict[str, Any]:
+def changes(name: str, row: str) -> str:
+    """What differs from the defaults in a row that there is."""
+    recipe = f"the recipe {RECIPES[row]}" if row in RECIPES else ""
+    return ", ".join(filter(None, (recipe, EXPERIMENTS[name].rows[row])))
+
+
+def summarise(name: str, jobs: list[Job]) -> dict[str, Any]:
     """Means over the seeds of a row: success in the last tenth of training and on unseen goals, fully adapted."""
     from meta_rl.evaluation.scores import MODE, SAMPLED
     from meta_rl.runs.log import read_rows
@@ -155,6 +159,7 @@ def summarise(jobs: list[Job]) -> dict[str, Any]:
     }
     return {
         "command": shlex.join(["meta-rl", "train", jobs[0].recipe, *jobs[0].options]),
+        "changes": changes(name, jobs[0].row),
         "seeds": [job.seed for job in jobs],
         "iterations": jobs[0].iterations,
         "env_steps": mean(result.train_env_steps for result in results),
@@ -169,18 +174,16 @@ def earlier_rows(table: Path) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def table(name: str, found: dict[str, dict[str, Any]]) -> list[str]:
+def table(found: dict[str, dict[str, Any]]) -> list[str]:
     """The table in Markdown."""
     from meta_rl.evaluation import markdown
 
     heads = ["row", "what differs", "seeds", "env steps", "training, last tenth"]
     cells = [[*heads, "unseen, before", "unseen, mode actions", "unseen, sampled actions", "return, mode actions"]]
     for row, one in found.items():
-        recipe = f"the recipe {RECIPES[row]}" if row in RECIPES else ""
-        changes = ", ".join(filter(None, (recipe, EXPERIMENTS[name].rows[row])))
         scores = [f"{one[key]:.0%}" for key in ("training_success", "before_success", "after_success")]
         scores += [f"{one['after_sampled_success']:.0%}", f"{one['after_return']:.0f}"]
-        cells.append([row, changes, str(len(one["seeds"])), f"{one['env_steps']:,.0f}", *scores])
+        cells.append([row, one["changes"], str(len(one["seeds"])), f"{one['env_steps']:,.0f}", *scores])
     return markdown.table(cells)
 
 
@@ -201,9 +204,9 @@ def main(arguments: list[str]) -> None:
     failed = [] if options.table else run_all(before, options.jobs) or run_all(wanted, options.jobs)
     done = finished([job for row in jobs.values() for job in row])
     out = Path(f"results/ablations-{options.name}")
-    found = {row: summarise(mine) for row, all_ in jobs.items() if (mine := [job for job in all_ if job in done])}
+    found = {row: summarise(options.name, mine) for row, all_ in jobs.items() if (mine := [job for job in all_ if job in done])}
     found = earlier_rows(with_ending(out, ".json")) | found
-    lines = table(options.name, found)
+    lines = table(found)
     print("\n".join(lines))
     command = shlex.join(["python", "scripts/ablations.py", *arguments])
     out.parent.mkdir(exist_ok=True)

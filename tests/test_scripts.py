@@ -139,9 +139,9 @@ def test_an_ablation_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     # The last tenth: 1.8 and 1.9.
     write_run(job.path, 20, (0.0, 0.5, 1.0), env_steps=900_000, trained=[(0.0, 0.0, i / 10) for i in range(20)])
     assert script("jobs").finished([job]) == [job]
-    found = script("ablations").summarise([job])
+    found = script("ablations").summarise("push", [job])
     assert found["training_success"] == pytest.approx(1.85)
-    line = script("ablations").table("push", {"clock": found})[-1]
+    line = script("ablations").table({"clock": found})[-1]
     assert line == "| clock | --clock-steps 500 | 1 | 900,000 | 185% | 0% | 100% | 50% | 100 |"
 
 

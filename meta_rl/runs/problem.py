@@ -72,7 +72,7 @@ class Environments:
         self.learner: MetaLearner = learner
         self.interface = replace(learner.interface, horizon=self._distribution.horizon)
         self.has_success = self._distribution.has_success
-        self.notes = replay_notes(config, self.interface)
+        self.notes = (*replay_notes(config, self.interface), *phase_notes(config))
         shown = config.algorithm.shown
         self._shown = None if shown is None else read_demonstrations(shown, self.interface)
 
@@ -153,6 +153,14 @@ def replay_notes(config: TrainConfig, interface: Interface) -> tuple[str, ...]:
         )
     size = f"{needed / 1e6:,.0f} MB of memory, and of every checkpoint"
     return (f"the replay grows to {kept:,} env steps at most: {size}",)
+
+
+def phase_notes(config: TrainConfig) -> tuple[str, ...]:
+    """A line on when somebody else begins to act in training, whose scores are no continuation of those before."""
+    told = config.algorithm.told_for
+    if not told or told >= config.iterations:
+        return ()
+    return (f"the teacher acts and learns for {told:,} iterations; from the next one on the scores are the student's",)
 
 
 _KINDS: dict[str, type[Environments] | type[LabelledExamples]] = {

@@ -34,6 +34,7 @@ from meta_rl.evaluation.episodes import evaluate
 from meta_rl.networks.memory import CELLS
 from meta_rl.networks.recurrent_actor import RecurrentActor
 from meta_rl.runs.log import read_rows
+from meta_rl.runs.problem import phase_notes
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
@@ -569,3 +570,12 @@ def test_the_student_finds_out_what_the_teacher_was_told() -> None:
     judged = evaluate(learner, state.weights, envs.make("bandit/k2-n20", "test"), protocol)
     assert judged.returns[:, 0].mean() / 20 > 0.54
     assert judged.returns[:, 1].mean() > judged.returns[:, 0].mean()  # the memory lasts for the trial
+
+
+@pytest.mark.parametrize(("iterations", "told", "said"), [(10, 4, 1), (4, 4, 0), (10, 0, 0)])
+def test_a_run_says_when_the_student_takes_over(iterations: int, told: int, said: int) -> None:
+    """Scores fall then, which is no failure; a run of one of them alone has nothing to say."""
+    config = default_config("rma", "navigation")
+    notes = phase_notes(replace_paths(config, {"iterations": iterations, "algorithm.teacher_iterations": told}))
+    assert len(notes) == said
+    assert all("for 4 iterations" in note and "the student's" in note for note in notes)
