@@ -204,7 +204,11 @@ def main(arguments: list[str]) -> None:
     failed = [] if options.table else run_all(before, options.jobs) or run_all(wanted, options.jobs)
     done = finished([job for row in jobs.values() for job in row])
     out = Path(f"results/ablations-{options.name}")
-    found = {row: summarise(options.name, mine) for row, all_ in jobs.items() if (mine := [job for job in all_ if job in done])}
+    found = {
+        row: summarise(options.name, mine)
+        for row, all_ in jobs.items()
+        if (mine := [job for job in all_ if job in done])
+    }
     found = earlier_rows(with_ending(out, ".json")) | found
     lines = table(found)
     print("\n".join(lines))
