@@ -31,6 +31,8 @@ RL2 = {
     "success-bonus": "--success-bonus 10",
     "rate-follows-kl": "--target-kl 0.015",
     "tells-rewards": "--reward-coef 3 --reward-everywhere True",
+    "film": "--head film",
+    "hypernet": "--head hypernet",
     # Judged after as many episodes as they were trained on, as the others are.
     "long-trials": "--episodes-per-task 10 --minibatches 15 --adaptation-steps 9",
 }

@@ -155,6 +155,9 @@ class NetworkConfig:
     """rl2: hidden layers of the action head, which then reads the input of the cell beside its memory; none: it is
     linear in the memory. rma: those of the policy, which reads observation, previous action and what the task is.
     varibad: those of the action head, which reads the observation and the belief."""
+    head: Literal["joined", "film", "hypernet"] = "joined"
+    """rl2: how the action head reads the memory: beside its other input, or as what scales and shifts its hidden layers
+    (film), or as what sets all of its weights (hypernet); see `meta_rl.networks.modulated`."""
     critic_hidden: Layers = ()
     """rl2, rma, varibad: hidden layers of the value head, as for the action head."""
     task_hidden: Layers = (64,)

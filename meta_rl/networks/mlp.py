@@ -10,6 +10,14 @@ from torch import nn
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
+def linear(fan_in: int, fan_out: int, gain: float = 1.0) -> nn.Linear:
+    """A linear layer with Xavier-uniform weights, scaled by `gain`, and zero biases."""
+    layer = nn.Linear(fan_in, fan_out)
+    nn.init.xavier_uniform_(layer.weight, gain=gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def mlp(sizes: Sequence[int], activation: str, final_gain: float = 1.0) -> nn.Sequential:
     """Linear layers of `sizes` (input first, output last) with `activation` between them.
 

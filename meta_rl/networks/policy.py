@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +17,10 @@ from meta_rl.maths.distributions import Categorical, DiagonalGaussian
 from meta_rl.networks import functional
 from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.mlp import mlp
+
+
+Layers = Callable[[Sequence[int], str, float], nn.Module]
+"""Makes a network from its sizes, the activation and the gain of its last layer, as `meta_rl.networks.mlp.mlp` does."""
 
 
 class Policy(nn.Module):
@@ -45,9 +50,9 @@ class GaussianPolicy(Policy):
 
     noise_kind = "normal"
 
-    def __init__(self, observation_dim: int, action_dim: int, config: NetworkConfig) -> None:
+    def __init__(self, observation_dim: int, action_dim: int, config: NetworkConfig, layers: Layers = mlp) -> None:
         super().__init__()
-        self.mean = mlp([observation_dim, *config.hidden, action_dim], config.activation, final_gain=0.1)
+        self.mean = layers([observation_dim, *config.hidden, action_dim], config.activation, 0.1)
         self.log_std = nn.Parameter(torch.full((action_dim,), math.log(config.init_std)))
         self.min_log_std, self.mean_bound = math.log(config.min_std), config.mean_bound
         self.noise_shape = (action_dim,)
@@ -68,9 +73,9 @@ class CategoricalPolicy(Policy):
     noise_kind = "uniform"
     noise_shape = (1,)
 
-    def __init__(self, observation_dim: int, actions: int, config: NetworkConfig) -> None:
+    def __init__(self, observation_dim: int, actions: int, config: NetworkConfig, layers: Layers = mlp) -> None:
         super().__init__()
-        self.logits = mlp([observation_dim, *config.hidden, actions], config.activation, final_gain=0.1)
+        self.logits = layers([observation_dim, *config.hidden, actions], config.activation, 0.1)
 
     def forward(self, observation: Tensor) -> Categorical:
         """``[..., obs]`` -> a categorical distribution."""
@@ -102,9 +107,11 @@ def make_policy(
     return policy
 
 
-def policy_for(action_space: gym.spaces.Space[Any], input_dim: int, config: NetworkConfig) -> Policy:
-    """The kind of policy that fits `action_space`, on inputs ``[..., input_dim]``."""
+def policy_for(
+    action_space: gym.spaces.Space[Any], input_dim: int, config: NetworkConfig, layers: Layers = mlp
+) -> Policy:
+    """The kind of policy that fits `action_space`, on inputs ``[..., input_dim]``; `layers` makes its network."""
     if isinstance(action_space, gym.spaces.Discrete):
-        return CategoricalPolicy(input_dim, int(action_space.n), config)
+        return CategoricalPolicy(input_dim, int(action_space.n), config, layers)
     assert action_space.shape is not None
-    return GaussianPolicy(input_dim, action_space.shape[0], config)
+    return GaussianPolicy(input_dim, action_space.shape[0], config, layers)

@@ -11,6 +11,7 @@ The recurrent layer is one of `meta_rl.networks.memory`, the head that predicts 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import gymnasium as gym
@@ -27,6 +28,7 @@ from meta_rl.networks import functional
 from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.memory import CELLS
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
+from meta_rl.networks.modulated import ModulatedMlp
 from meta_rl.networks.policy import Policy, flat_width, policy_for
 from meta_rl.networks.reward_head import RewardHead
 
@@ -91,7 +93,9 @@ class RecurrentPolicy(nn.Module):
     def _add_heads(self, action_space: gym.spaces.Space[Any], width: int, config: NetworkConfig) -> None:
         """Add what reads the memory, and maybe its input of that `width`."""
         widths = self.widths(self.recurrent.units, width, config)
-        self.head = head = policy_for(action_space, widths[0], replace(config, hidden=config.head_hidden))
+        layers = mlp if config.head == "joined" else partial(ModulatedMlp, config.head, self.recurrent.units)
+        head = policy_for(action_space, widths[0], replace(config, hidden=config.head_hidden), layers)
+        self.head = head
         self.value = mlp([widths[1], *config.critic_hidden, 1], config.activation, final_gain=0.1)
         self._sees_again = bool(config.head_hidden), bool(config.critic_hidden)
         self.noise_shape, self.noise_kind = head.noise_shape, head.noise_kind
