@@ -62,7 +62,6 @@ EARLIER_COMMITS = {
     ("door-open", "maml-trpo"): "5211824, 4947502, 6b32b99",
     ("door-open", "reptile"): "5211824, 4947502, 6b32b99",
     ("push", "rl2"): "23ade79, 4947502, 6ab3b4b",
-    ("push", "multitask-trpo"): "79b18aa",
     ("reach", "multitask-trpo"): "79b18aa",
 }
 """Commits of rows whose runs were not kept, and which are not of the commit of their table alone."""
