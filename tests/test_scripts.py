@@ -373,3 +373,31 @@ def test_the_share_of_the_gap_is_between_randomisation_and_oracle(
     with pytest.raises(SystemExit):
         table.main(["alone"])
     assert "no recipe stands in it twice" in capsys.readouterr().err
+
+
+def test_the_map_of_families_has_what_was_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Returns are 100 times the success here, and the expert of push earns 200."""
+    monkeypatch.chdir(tmp_path)
+    families = script("families")
+    jobs = families.make_jobs(2_000_000)
+    assert len(jobs) == 100
+    assert {job.iterations for job in jobs.values()} == {40, 133}  # of 50,000 and of 15,000 env steps
+    write_run(jobs["push-v3", "rl2"].path, 133, (0.25, 0.5), 1_995_000)
+    write_run(jobs["push-v3", "maml-trpo"].path, 40, (0.0, 1.0), 2_000_000)
+    write_run(jobs["reach-v3", "rl2"].path, 133, (1.0, 0.75), 1_995_000)
+    write_run(jobs["door-open-v3", "rl2"].path, 20, (1.0, 1.0), 300_000)  # not at its end
+    experts = {family: {"return": 200.0} for family in families.FAMILIES}
+    Path("results").mkdir()
+    (Path("results") / "experts.json").write_text(json.dumps({"families": experts}))
+    with pytest.raises(SystemExit) as stop:
+        families.main(["--table"])
+    assert stop.value.code == 0
+    assert "not at the budget: rl2_door-open-v3_s0" in capsys.readouterr().err
+    text = Path("results/families.md").read_text()
+    assert "| push-v3 | 0% -> 100% | 50% | 25% -> 50% | 25% |" in text
+    assert "| reach-v3 |  |  | 100% -> 75% | 38% |" in text
+    assert "door-open" not in text
+    assert Path("results/families.png").stat().st_size > 5000
+    assert (Path("results/runs/families") / "rl2_reach-v3_s0" / "config.json").exists()
