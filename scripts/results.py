@@ -76,6 +76,10 @@ for family, (maml, reptile, rl2) in {
         EXPERIMENTS[family].rows["maml-trpo"] = (maml * MILLION, [*SMALL_BATCHES, "--inner-lr", "0.03"])
         sooner = ["--init-std", "0.7", "--gae-lambda", "0.99"]
         EXPERIMENTS[family].rows["multitask-trpo"] = (multitask * MILLION, [*SMALL_BATCHES, *sooner])
+# What Reptile's inner learner makes of the policy that Reptile begins with: whether it is Reptile that taught to adapt.
+push = EXPERIMENTS["push"]
+push.rows["as-it-came"], push.recipes["as-it-came"] = (push.rows["multitask-trpo"][0], SMALL_BATCHES), "reptile"
+push.begins["as-it-came"] = "multitask-trpo"
 # An expert shows what is to be done; RL2 goes on from there. In millions of env steps.
 for family, (dagger, rl2) in {"push": (0.9, 1), "pick-place": (1, 0), "door-open": (0.3, 0)}.items():
     EXPERIMENTS[f"dagger-{family}"] = Experiment(
