@@ -74,5 +74,5 @@ def _as_rl2(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 DEFAULTS: Rows = [
-    (recipe, env, _as_rl2(changes)) for recipe in RECIPES for kind, env, changes in rl2.DEFAULTS if kind == "rl2*"
+    (recipe, env, _as_rl2(changes)) for recipe in RECIPES for kind, env, changes in rl2.DEFAULTS if kind == "rl2"
 ]
