@@ -37,6 +37,8 @@ class AlgorithmConfig:
     """Whether several processes can share the meta-update: all that it computes from tasks must be means over them."""
     annealing: ClassVar[Annealing | None] = None
     """What is annealed, if anything can be."""
+    kept_observations: ClassVar[int] = 2
+    """Observations that a replay keeps of each step: its own, and the next one where steps are drawn out of order."""
 
     @property
     def anneals(self) -> bool:

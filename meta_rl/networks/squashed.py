@@ -1,0 +1,106 @@
+"""Recurrent policies for soft actor-critic: squashed actions and twin critics on one memory.
+
+    m_t = memory of the trial up to the observation o_t         (`meta_rl.networks.recurrent`)
+    a_t ~ pi(. | m_t, e_t),    Q_k(m_t, e_t, a_t),  k = 1, 2     e_t: what the memory read last
+
+Whoever acts needs no critic. The memory reads actions in half-widths of their box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+
+from meta_rl.config import NetworkConfig
+from meta_rl.core.types import Params
+from meta_rl.errors import ConfigError
+from meta_rl.maths.distributions import SquashedGaussian
+from meta_rl.networks import functional
+from meta_rl.networks.recurrent import RecurrentPolicy, Unrolled, make_with
+from meta_rl.networks.soft_actor_critic import ActionBox, SquashedActor, TwinCritics, require_bounded
+
+
+class Seen(NamedTuple):
+    """What the heads read ``[row, time, width]``: the memory, and with hidden layers what it read last too."""
+
+    acting: Tensor
+    """The actor."""
+    judging: Tensor
+    """The critics, beside the action."""
+
+
+class SquashedPolicy(RecurrentPolicy):
+    """Distribution of squashed actions, and values of actions, from all that was observed so far."""
+
+    head: SquashedActor
+    box: ActionBox
+    critics: TwinCritics
+
+    def _add_heads(self, action_space: gym.spaces.Space[Any], width: int, config: NetworkConfig) -> None:
+        """See `RecurrentPolicy`."""
+        assert isinstance(action_space, gym.spaces.Box)
+        acting, judging = self.widths(self.recurrent.units, width, config)
+        self.box = ActionBox(action_space)
+        self.head = SquashedActor(acting, action_space, replace(config, hidden=config.head_hidden))
+        self.critics = TwinCritics(judging, action_space, replace(config, hidden=config.critic_hidden))
+        self._sees_again = bool(config.head_hidden), bool(config.critic_hidden)
+        self.noise_shape, self.noise_kind = action_space.shape, "normal"
+
+    def numbers(self, action: Tensor) -> Tensor:
+        """Actions in half-widths around the middle of their box."""
+        return self.box(action)  # type: ignore[no-any-return]
+
+    def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:
+        """See `RecurrentPolicy.unroll`; the value is that of the mode action, by the lower of the critics."""
+        encoded = self.encoder(inputs)
+        features, state = self.recurrent(encoded, state)
+        seen = self._seen(features, encoded)
+        distribution = self.head(seen.acting)
+        value = self.critics(distribution.mode(), seen.judging).min(0).values
+        return Unrolled(distribution, value, None, state)
+
+    def remember(self, params: Params, inputs: Tensor, state: Tensor) -> tuple[Seen, Tensor]:
+        """The memory of whole sequences under `params`: what heads read at every step, and the state after the last.
+
+        Args:
+            inputs: ``[row, time, in]``.
+            state: ``[row, state_size]``, before the first step.
+        """
+        encoded = functional.call(self.encoder, functional.part_of(params, "encoder"), inputs)
+        features, state = functional.call(self.recurrent, functional.part_of(params, "recurrent"), encoded, state)
+        return self._seen(features, encoded), state
+
+    def distribution(self, params: Params, acting: Tensor) -> SquashedGaussian:
+        """Actions ``[...]`` from what the actor reads ``[..., width]``."""
+        found: SquashedGaussian = functional.call(self.head, functional.part_of(params, "head"), acting)
+        return found
+
+    def values(self, params: Params, action: Tensor, judging: Tensor) -> Tensor:
+        """Values ``[critic, ...]`` of `action` ``[..., action]``, from what the critics read ``[..., width]``."""
+        mine = functional.part_of(params, "critics")
+        found: Tensor = functional.call(self.critics, mine, action, judging)
+        return found
+
+    def _seen(self, features: Tensor, encoded: Tensor) -> Seen:
+        both = torch.cat([features, encoded], -1)
+        acting, judging = (both if again else features for again in self._sees_again)
+        return Seen(acting, judging)
+
+
+def make_squashed_policy(
+    observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
+) -> SquashedPolicy:
+    """The recurrent policy with critics that fits the spaces (flat observations, actions in a bounded box); as
+    `meta_rl.networks.recurrent.make_recurrent_policy`.
+
+    Raises:
+        ConfigError: actions are discrete or have no bounds; no layer for the memory, or none for the critics.
+    """
+    space = require_bounded(action_space, "rl2-sac")
+    if not config.critic_hidden:
+        raise ConfigError("--critic-hidden: values of an action need at least one hidden layer, got none")
+    return make_with(SquashedPolicy, observation_space, space, config, seed)
