@@ -9,9 +9,8 @@ whole and learned from many times. One iteration plays a few tasks and learns fr
     sd, mean: of all discounted returns within trials so far
     repeat `update_steps` times, for trials of a draw from the replay and a chunk [i, j) of their steps:
         m_i, ..., m_j = memory on the trial with the weights of now, m_(i-1) without a gradient
-        y_t = r_t                                                                          at the trial's last step
-            = r_t + discount V_(t+1)                                                       else
-        V_t = mean + sd (min_k Q'_k(stop(m_t), a') - alpha log pi(a'|stop(m_t))),   a' ~ pi
+        y_t = r_t + discount V_(t+1);   at the last step of the trial  y_t = r_t
+        V_t = mean + sd (min_k Q'_k(stop(m_t), a') - alpha (log pi(a'|stop(m_t)) + target entropy)),   a' ~ pi
         memory and critics:  mean sum_k (Q_k(m_t, a_t) - (y_t - mean) / sd)^2
         actor:               mean alpha log pi(a|m_t) - min_k stop(Q_k)(stop(m_t), a),   a ~ pi
         temperature alpha:   mean -alpha (log pi(a|m_t) + target entropy)
@@ -28,6 +27,8 @@ whole and learned from many times. One iteration plays a few tasks and learns fr
   trial was played came of other weights.
 * Values are learned in units of the running deviation of the returns, around their running mean, and the temperature
   is in these units too. So neither depends on the scale of the rewards.
+* What counts of the entropy is how far it exceeds its target, so that values stay those of rewards once it is met, and
+  nothing is gained or lost by an episode that is longer.
 
 What is kept of the published recipes and what is not:
 

@@ -48,7 +48,7 @@ class Rl2SacConfig(MemoryConfig, OffPolicyConfig):
 RECIPES = {
     "rl2-sac": Recipe(
         "meta_rl.algorithms.rl2_sac:Rl2Sac",
-        Rl2SacConfig(),
+        Rl2SacConfig(temperature=0.03),
         "RL^2's memory, learned off-policy by soft actor-critic from a replay of trials (Ni et al. 2022)",
         "meta_rl.networks.squashed:make_squashed_policy",
     ),
@@ -66,24 +66,55 @@ DEFAULTS: Rows = [
             "network.critic_hidden": (128, 128),
             "network.activation": "relu",
             "network.init_std": 1.0,  # before squashing
+            # A trial ends, so values fall, and critics have to be told the time.
+            "network.clock_steps": 100,
             # One episode after another: the curve has a point after each.
             "evaluate.adaptation_episodes": 1,
-            "evaluate.adaptation_steps": 3,
+            "evaluate.adaptation_steps": 2,
         },
     ),
+    # Trials of two episodes as in configs/meta/cheetah_vel/rnn.yml of twni2016/pomdp-baselines, 25 an iteration with
+    # 200 gradient steps on 32 whole ones.
+    (
+        "rl2-sac",
+        "*@pearl",
+        {
+            "meta_batch_size": 25,
+            "algorithm.chunk": 400,
+            "algorithm.update_trials": 32,
+            "algorithm.learning_rate": 3e-4,
+            "algorithm.replay_size": 1_000_000,
+        },
+    ),
+    # As RL^2's: short trials, wide layers.
+    (
+        "rl2-sac",
+        "metaworld/*",
+        {
+            "episodes_per_task": 3,
+            "algorithm.replay_size": 1_000_000,
+        },
+    ),
+    *[
+        ("rl2-sac", f"metaworld/{benchmark}", {"meta_batch_size": trials})
+        for benchmark, trials in (("ml10", 10), ("ml25", 25), ("ml45", 45), ("mt10", 10), ("mt25", 25), ("mt50", 50))
+    ],
     (
         "rl2-sac",
         "navigation",
         {
             "iterations": 100,
             "episodes_per_task": 4,
+            "evaluate.adaptation_steps": 3,
             "network.hidden": (64,),
             "network.head_hidden": (64,),
             "network.critic_hidden": (64,),
-            "algorithm.chunk": 400,
-            "algorithm.learning_rate": 1e-3,
-            "algorithm.target_rate": 0.01,
-            "algorithm.update_steps": 50,
+            "network.recall_observation": True,
+            "algorithm.chunk": 100,
+            "algorithm.update_steps": 100,
+            "algorithm.learning_rate": 3e-3,
+            "algorithm.target_rate": 0.05,
+            "algorithm.discount": 0.9,
         },
     ),
 ]
