@@ -24,11 +24,11 @@ from meta_rl.maths.gradient_step import Adam
 CRITICS, TARGETS, TEMPERATURE = "critics.", "targets.", "log_temperature"
 """Names of what is learned beside the policy: parameters of critics and their targets begin so."""
 
-Gradient = Callable[[Params, Params, np.random.Generator], tuple[list[Tensor], Metrics]]
+StepGradient = Callable[[Params, Params, np.random.Generator], tuple[list[Tensor], Metrics]]
 """(all that is learned, targets under the names of the critics, what draws the data) -> gradient and metrics."""
 
 
-def parted(params: Params, config: OffPolicyConfig) -> tuple[Params, dict[str, Tensor]]:
+def set_apart(params: Params, config: OffPolicyConfig) -> tuple[Params, dict[str, Tensor]]:
     """Parameters of who acts, and the extras of a new state: critics, targets equal to them, and the temperature.
 
     Args:
@@ -48,7 +48,7 @@ def is_finite(batch: MetaBatch) -> bool:
 
 
 def improve(
-    state: TrainState, gradient: Gradient, config: OffPolicyConfig, learning_rate: float, max_grad_norm: float
+    state: TrainState, gradient: StepGradient, config: OffPolicyConfig, learning_rate: float, max_grad_norm: float
 ) -> Metrics:
     """Gradient steps on draws from the replay, each from a derived seed of its own; the targets follow after each.
 

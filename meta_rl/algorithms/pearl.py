@@ -106,7 +106,7 @@ class Pearl:
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, the critics' targets equal to the critics, and an empty replay."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        params, extras = off_policy.parted(params, self.config)
+        params, extras = off_policy.set_apart(params, self.config)
         return TrainState(0, 0, params, statistics=self.policy.statistics(), extras=extras)
 
     def stages(self, episodes_per_task: int) -> int:

@@ -73,13 +73,13 @@ from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout, from_numpy, 
 from meta_rl.maths import returns, soft_actor_critic
 from meta_rl.maths.losses import weighted_mean
 from meta_rl.maths.sequences import last_steps
-from meta_rl.networks.squashed import Seen, SquashedPolicy
+from meta_rl.networks.squashed import HeadInputs, SquashedPolicy
 
-TERMS = ("update/critic_loss", "update/actor_loss", "value/mean", "policy/entropy", "policy/temperature")
+SAC_TERMS = ("update/critic_loss", "update/actor_loss", "value/mean", "policy/entropy", "policy/temperature")
 """Metrics of a gradient step; the value is in deviations of the returns."""
 
 
-class Played(NamedTuple):
+class PlayedSteps(NamedTuple):
     """One stage ``[task, env, time, ...]``, or trials ``[trial, time, ...]``; observations as the environment gave
     them: what normalises them changes while they are kept."""
 
@@ -93,7 +93,7 @@ class Played(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A trial in the replay ``[step, ...]``; the fields of `Played` without the weight."""
+    """A trial in the replay ``[step, ...]``; the fields of `PlayedSteps` without the weight."""
 
     observation: Tensor
     action: Tensor
@@ -101,7 +101,7 @@ class Trial(NamedTuple):
     done: Tensor
 
 
-class Drawn(NamedTuple):
+class DrawnChunk(NamedTuple):
     """Data and noise of a gradient step: the same chunk of some trials, each a row."""
 
     before: Tensor
@@ -136,15 +136,15 @@ class Rl2Sac(RecurrentLearner):
         """Parameters as the policy was initialised, the critics' targets equal to the critics, an empty replay and
         empty statistics of the returns."""
         state = super().init()
-        state.params, extras = off_policy.parted(state.params, self.config)
+        state.params, extras = off_policy.set_apart(state.params, self.config)
         state.extras |= extras
         return state
 
-    def prepare(self, adapted: Remembered, rollout: Rollout) -> Played:
+    def prepare(self, adapted: Remembered, rollout: Rollout) -> PlayedSteps:
         """The rollout as tensors."""
         valid = from_numpy(rollout.valid)  # [task, env, time]
         observation, action, reward = map(from_numpy, (rollout.observation, rollout.action, rollout.reward))
-        return Played(observation, action, reward, last_steps(valid).float(), valid.float())
+        return PlayedSteps(observation, action, reward, last_steps(valid).float(), valid.float())
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """Keep the trials, then take gradient steps on what was kept. A meta-batch that is not finite leaves `state`
@@ -161,14 +161,19 @@ class Rl2Sac(RecurrentLearner):
             return metrics | {"guard/non_finite_gradient": 0.0}
 
         def gradient(params: Params, targets: Params, rng: np.random.Generator) -> tuple[list[Tensor], Metrics]:
+            def loss(mine: Params, part: DrawnChunk) -> tuple[Tensor, dict[str, Tensor]]:
+                return self.loss(mine, targets, part, moments)
+
             drawn = to_device(self.draw(replay, state.statistics, rng), trials.weight.device)
-            return self.gradient_of(params, drawn, lambda mine, part: self.loss(mine, targets, part, moments), TERMS)
+            return self.gradient_of(
+                params, drawn, lambda mine, part: self.loss(mine, targets, part, moments), SAC_TERMS
+            )
 
         rate = self.learning_rate(state.iteration)
         metrics |= {"update/learning_rate": rate}
         return metrics | off_policy.improve(state, gradient, self.config, rate, self.config.max_grad_norm)
 
-    def remember(self, replay: Replay, trials: Played, longest: int) -> Replay:
+    def remember(self, replay: Replay, trials: PlayedSteps, longest: int) -> Replay:
         """The replay with some trials, each an entry of its own.
 
         Args:
@@ -181,12 +186,12 @@ class Rl2Sac(RecurrentLearner):
                 replay = insert(replay, next_number(replay), trial, longest, most)
         return replay
 
-    def measure(self, moments: Moments, trials: Played) -> Moments:
+    def measure(self, moments: Moments, trials: PlayedSteps) -> Moments:
         """`moments` with the discounted returns from every step of `trials` to their ends."""
         gained = returns.discounted_returns((trials.reward * trials.weight).double(), self.config.discount)
         return moments.update(gained, trials.weight)
 
-    def draw(self, replay: Replay, statistics: Params, rng: np.random.Generator) -> Drawn:
+    def draw(self, replay: Replay, statistics: Params, rng: np.random.Generator) -> DrawnChunk:
         """Trials, the chunk of them and all noise of a gradient step."""
         c = self.config
         steps, weight = sequences(replay, draw_tasks(replay, c.update_trials, rng))  # [row, time, ...]
@@ -207,9 +212,11 @@ class Rl2Sac(RecurrentLearner):
         noise = from_numpy(rng.standard_normal((len(weight), 2, length, *self.policy.noise_shape), np.float32))
         action, reward, ends, valid = (chunk_of(x) for x in (steps.action, steps.reward, ends, weight))
         start = torch.zeros(len(weight), self.policy.state_size)
-        return Drawn(inputs[:, begin:first], chunk_of(inputs, 1), action, reward, ends, valid, noise, start)
+        return DrawnChunk(inputs[:, begin:first], chunk_of(inputs, 1), action, reward, ends, valid, noise, start)
 
-    def loss(self, params: Params, targets: Params, rows: Drawn, moments: Moments) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, params: Params, targets: Params, rows: DrawnChunk, moments: Moments
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The sum of the losses of memory and critics, of the actor, and of the temperature; metrics.
 
         Args:
@@ -219,7 +226,7 @@ class Rl2Sac(RecurrentLearner):
         """
         c, policy, weight = self.config, self.policy, rows.weight
         seen = self.seen(params, rows)  # [row, time + 1, width] each
-        now, after = (Seen(*(x[:, part] for x in seen)) for part in (slice(None, -1), slice(1, None)))
+        now, after = (HeadInputs(*(x[:, part] for x in seen)) for part in (slice(None, -1), slice(1, None)))
         temperature = params[TEMPERATURE].detach().exp()
         with torch.no_grad():
             target = self.target(params, targets, rows, after, temperature, moments)
@@ -232,10 +239,10 @@ class Rl2Sac(RecurrentLearner):
         actor_loss = soft_actor_critic.actor_loss(log_prob, judged, temperature, weight)
         colder = soft_actor_critic.temperature_loss(params[TEMPERATURE], log_prob, self.target_entropy, weight)
         means = weighted_mean(value.mean(0), weight), -weighted_mean(log_prob, weight)
-        metrics = dict(zip(TERMS, (critic_loss, actor_loss, *means, temperature), strict=True))
+        metrics = dict(zip(SAC_TERMS, (critic_loss, actor_loss, *means, temperature), strict=True))
         return critic_loss + actor_loss + colder, metrics
 
-    def seen(self, params: Params, rows: Drawn) -> Seen:
+    def seen(self, params: Params, rows: DrawnChunk) -> HeadInputs:
         """What heads read at the steps of the chunk and at the one after it, with a gradient through all of them."""
         state = rows.start
         if rows.before.shape[1]:
@@ -244,7 +251,13 @@ class Rl2Sac(RecurrentLearner):
         return self.policy.remember(params, rows.inputs, state)[0]
 
     def target(
-        self, params: Params, targets: Params, rows: Drawn, after: Seen, temperature: Tensor, moments: Moments
+        self,
+        params: Params,
+        targets: Params,
+        rows: DrawnChunk,
+        after: HeadInputs,
+        temperature: Tensor,
+        moments: Moments,
     ) -> Tensor:
         """y of the steps ``[row, time]``, in deviations of the returns from their mean.
 

@@ -24,7 +24,7 @@ from meta_rl.networks.recurrent import RecurrentPolicy, Unrolled, make_with
 from meta_rl.networks.soft_actor_critic import ActionBox, SquashedActor, TwinCritics, require_bounded
 
 
-class Seen(NamedTuple):
+class HeadInputs(NamedTuple):
     """What the heads read ``[row, time, width]``: the memory, and with hidden layers what it read last too."""
 
     acting: Tensor
@@ -63,7 +63,7 @@ class SquashedPolicy(RecurrentPolicy):
         value = self.critics(distribution.mode(), seen.judging).min(0).values
         return Unrolled(distribution, value, None, state)
 
-    def remember(self, params: Params, inputs: Tensor, state: Tensor) -> tuple[Seen, Tensor]:
+    def remember(self, params: Params, inputs: Tensor, state: Tensor) -> tuple[HeadInputs, Tensor]:
         """The memory of whole sequences under `params`: what heads read at every step, and the state after the last.
 
         Args:
@@ -85,10 +85,10 @@ class SquashedPolicy(RecurrentPolicy):
         found: Tensor = functional.call(self.critics, mine, action, judging)
         return found
 
-    def _seen(self, features: Tensor, encoded: Tensor) -> Seen:
+    def _seen(self, features: Tensor, encoded: Tensor) -> HeadInputs:
         both = torch.cat([features, encoded], -1)
         acting, judging = (both if again else features for again in self._sees_again)
-        return Seen(acting, judging)
+        return HeadInputs(acting, judging)
 
 
 def make_squashed_policy(

@@ -40,7 +40,7 @@ RECIPES = {
 }
 
 
-DEFAULTS: Rows = [
+OF_RL2: Rows = [
     (
         "rl2",
         "*",
@@ -212,14 +212,12 @@ DEFAULTS: Rows = [
 
 
 def rows_for(recipe: str, config: type[TrialPpoConfig]) -> Rows:
-    """The rows of defaults above for another recipe that learns by this PPO, without the settings that its config
-    lacks."""
+    """The rows of rl2 for another recipe that learns by this PPO, without the settings that its config lacks."""
     known = {f"algorithm.{field.name}" for field in fields(config)}
     return [
         (recipe, env, {path: x for path, x in changes.items() if path in known or not path.startswith("algorithm.")})
-        for recipes, env, changes in DEFAULTS
-        if recipes == "rl2"
+        for _, env, changes in OF_RL2
     ]
 
 
-DEFAULTS += [*rows_for("rl2-gru", Rl2Config), ("rl2-gru", "*", {"network.cell": "gru"})]
+DEFAULTS: Rows = [*OF_RL2, *rows_for("rl2-gru", Rl2Config), ("rl2-gru", "*", {"network.cell": "gru"})]

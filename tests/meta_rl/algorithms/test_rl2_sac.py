@@ -19,7 +19,7 @@ from envs import Task
 from meta_rl.algorithms.base import make_learner
 from meta_rl.algorithms.off_policy import CRITICS, TEMPERATURE
 from meta_rl.algorithms.recurrent import Remembered
-from meta_rl.algorithms.rl2_sac import TERMS, Drawn, Played, Rl2Sac, Trial
+from meta_rl.algorithms.rl2_sac import SAC_TERMS, DrawnChunk, PlayedSteps, Rl2Sac, Trial
 from meta_rl.config import NetworkConfig, default_config, replace_paths
 from meta_rl.config.recipes.rl2_sac import Rl2SacConfig
 from meta_rl.core.moments import Moments
@@ -30,7 +30,7 @@ from meta_rl.core.types import MetaBatch, Params, map_tensors
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.networks.memory import CELLS
 from meta_rl.networks.recurrent_actor import RecurrentActor
-from meta_rl.networks.squashed import Seen, make_squashed_policy
+from meta_rl.networks.squashed import HeadInputs, make_squashed_policy
 from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Streams, sample_shard
 from meta_rl.sources.in_process import InProcess
@@ -85,7 +85,7 @@ class Order:
         return self.chunk
 
 
-def drawn(learner: Rl2Sac, replay: Replay, chunk: int = 0, statistics: Params | None = None) -> Drawn:
+def drawn(learner: Rl2Sac, replay: Replay, chunk: int = 0, statistics: Params | None = None) -> DrawnChunk:
     rows = learner.draw(replay, statistics or {}, Order(chunk))  # type: ignore[arg-type]
     dtype = next(learner.policy.parameters()).dtype
     return map_tensors(lambda x: x.to(dtype), rows)  # type: ignore[no-any-return]
@@ -265,12 +265,12 @@ def test_targets_by_hand() -> None:
     )
     rows = SimpleNamespace(noise=torch.zeros(1, 2, 2, 2), reward=4 * one, ends=torch.tensor([[0.0, 1.0]]).double())
     moments = Moments(*(torch.tensor(x).double() for x in (10.0, 10.0, 40.0)))
-    found = learner.target({}, {}, rows, Seen(one, one), torch.tensor(0.5).double(), moments)  # type: ignore[arg-type]
+    found = learner.target({}, {}, rows, HeadInputs(one, one), torch.tensor(0.5).double(), moments)  # type: ignore[arg-type]
     torch.testing.assert_close(found, torch.tensor([[1.0, -3.0]]).double())
 
 
 def twin(
-    learner: Rl2Sac, params: Params, targets: Params, replay: Replay, chunk: int, rows: Drawn
+    learner: Rl2Sac, params: Params, targets: Params, replay: Replay, chunk: int, rows: DrawnChunk
 ) -> dict[str, Tensor]:
     """The losses of a chunk, trial by trial and step by step, the memory by single steps, with torch's own
     distributions."""
@@ -354,7 +354,7 @@ def test_losses_and_gradient_are_those_of_a_loop(
     rows, (params, targets) = drawn(learner, replay, chunk), learned(learner)
     expected = twin(learner, params, targets, replay, chunk, rows)
     gradient, metrics = learner.gradient_of(
-        params, rows, lambda mine, part: learner.loss(mine, targets, part, MOMENTS), TERMS
+        params, rows, lambda mine, part: learner.loss(mine, targets, part, MOMENTS), SAC_TERMS
     )
     assert metrics["update/critic_loss"] == pytest.approx(expected["critic"].item())
     assert metrics["update/actor_loss"] == pytest.approx(expected["actor"].item())
@@ -373,7 +373,7 @@ def test_the_gradient_is_that_of_finite_differences(cell: str, monkeypatch: pyte
     loss = learner.loss(params, targets, rows, MOMENTS)[0]
     gradient = dict(zip(params, torch.autograd.grad(loss, list(params.values())), strict=True))
     with torch.no_grad():
-        after = Seen(*(x[:, 1:] for x in learner.seen(params, rows)))
+        after = HeadInputs(*(x[:, 1:] for x in learner.seen(params, rows)))
         held = learner.target(params, targets, rows, after, params[TEMPERATURE].exp(), MOMENTS)
     monkeypatch.setattr(learner, "target", lambda *_: held)
     rng = np.random.default_rng(0)
@@ -535,7 +535,7 @@ def test_sequences_are_padded_to_the_longest() -> None:
     assert steps.observation.squeeze(-1).tolist() == steps.reward.tolist()
     assert weight.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert isinstance(steps, Trial)
-    assert Trial._fields == Played._fields[:-1]
+    assert Trial._fields == PlayedSteps._fields[:-1]
 
 
 # -- that it learns ----------------------------------------------------------------------------------------------------
