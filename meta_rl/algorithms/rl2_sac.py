@@ -73,6 +73,7 @@ from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout, from_numpy, 
 from meta_rl.maths import returns, soft_actor_critic
 from meta_rl.maths.losses import weighted_mean
 from meta_rl.maths.sequences import last_steps
+from meta_rl.networks import functional
 from meta_rl.networks.squashed import HeadInputs, SquashedPolicy
 
 SAC_TERMS = ("update/critic_loss", "update/actor_loss", "value/mean", "policy/entropy", "policy/temperature")
@@ -130,13 +131,14 @@ class Rl2Sac(RecurrentLearner):
 
     def __init__(self, config: Rl2SacConfig, policy: SquashedPolicy) -> None:
         super().__init__(config, policy)
-        self.target_entropy = policy.box.target_entropy
+        self.target_entropy, self.critics = policy.box.target_entropy, policy.make_critics()
 
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, the critics' targets equal to the critics, an empty replay and
         empty statistics of the returns."""
         state = super().init()
-        state.params, extras = off_policy.set_apart(state.params, self.config)
+        critics = {f"{CRITICS}{name}": p.detach().clone() for name, p in self.critics.named_parameters()}
+        state.params, extras = off_policy.set_apart(state.params | critics, self.config)
         state.extras |= extras
         return state
 
@@ -230,12 +232,12 @@ class Rl2Sac(RecurrentLearner):
         temperature = params[TEMPERATURE].detach().exp()
         with torch.no_grad():
             target = self.target(params, targets, rows, after, temperature, moments)
-        value = policy.values(params, rows.action, now.judging)  # [critic, row, time]
+        value = self.values(params, rows.action, now.judging)  # [critic, row, time]
         critic_loss = soft_actor_critic.critic_loss(value, target, weight)
         read = now.acting if c.memory_gradient == "both" else now.acting.detach()
         action, log_prob = policy.distribution(params, read).sample_with_log_prob(rows.noise[:, 0])
         still = {name: p.detach() for name, p in params.items() if name.startswith(CRITICS)}
-        judged = policy.values(still, action, now.judging.detach())
+        judged = self.values(still, action, now.judging.detach())
         actor_loss = soft_actor_critic.actor_loss(log_prob, judged, temperature, weight)
         colder = soft_actor_critic.temperature_loss(params[TEMPERATURE], log_prob, self.target_entropy, weight)
         means = weighted_mean(value.mean(0), weight), -weighted_mean(log_prob, weight)
@@ -249,6 +251,11 @@ class Rl2Sac(RecurrentLearner):
             with torch.no_grad():
                 state = self.policy.remember(params, rows.before, state)[1]
         return self.policy.remember(params, rows.inputs, state)[0]
+
+    def values(self, params: Params, action: Tensor, judging: Tensor) -> Tensor:
+        """Values ``[critic, ...]`` of `action` ``[..., action]``, from what the critics read ``[..., width]``."""
+        found: Tensor = functional.call(self.critics, functional.part_of(params, "critics"), action, judging)
+        return found
 
     def target(
         self,
@@ -266,7 +273,7 @@ class Rl2Sac(RecurrentLearner):
         """
         c, policy = self.config, self.policy
         action, log_prob = policy.distribution(params, after.acting).sample_with_log_prob(rows.noise[:, 1])
-        value = policy.values(targets, action, after.judging)  # [critic, row, time]
+        value = self.values(targets, action, after.judging)  # [critic, row, time]
         mean, std = (x.to(rows.reward) for x in (moments.mean, moments.std))
         # (r + discount (mean + std v) - mean) / std, as a reward and the discounted v.
         reward = (rows.reward - mean + c.discount * (1 - rows.ends) * mean) / std

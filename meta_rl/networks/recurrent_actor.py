@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from meta_rl.core.interface import Space
 from meta_rl.core.threads import threads_for
 from meta_rl.core.types import from_numpy
 from meta_rl.core.weights import Weights
-from meta_rl.networks.modules import Reader, RecurrentModule, filled
+from meta_rl.networks.modules import Reader, RecurrentModule
 from meta_rl.networks.recurrent import RecurrentPolicy, tick
 
 Recall = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -52,7 +53,8 @@ class RecurrentActor:
     def __init__(
         self, policy: RecurrentPolicy, weights: Weights, memory: TrialMemory, recall: Recall, read: Read | None = None
     ) -> None:
-        self._policy = filled(policy, weights.params)
+        self._policy = copy.deepcopy(policy).requires_grad_(False)
+        self._policy.load_state_dict(weights.params)
         self._statistics, self._read = weights.statistics, read or Reader(weights.statistics)
         self._size = sum(p.numel() for p in weights.params.values())
         self._dtype = memory.state.dtype

@@ -3,7 +3,8 @@
     m_t = memory of the trial up to the observation o_t         (`meta_rl.networks.recurrent`)
     a_t ~ pi(. | m_t, e_t),    Q_k(m_t, e_t, a_t),  k = 1, 2     e_t: what the memory read last
 
-Whoever acts needs no critic. The memory reads actions in half-widths of their box.
+Whoever acts needs no critic, so critics are no part of the policy. The memory reads actions in half-widths of their
+box.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
 from meta_rl.maths.distributions import SquashedGaussian
 from meta_rl.networks import functional
-from meta_rl.networks.recurrent import RecurrentPolicy, Unrolled, make_with
+from meta_rl.networks.initial import drawn_from
+from meta_rl.networks.recurrent import RecurrentPolicy, make_with
 from meta_rl.networks.soft_actor_critic import ActionBox, SquashedActor, TwinCritics, require_bounded
 
 
@@ -34,11 +36,10 @@ class HeadInputs(NamedTuple):
 
 
 class SquashedPolicy(RecurrentPolicy):
-    """Distribution of squashed actions, and values of actions, from all that was observed so far."""
+    """Distribution of squashed actions from all that was observed so far, and what critics read of it."""
 
     head: SquashedActor
     box: ActionBox
-    critics: TwinCritics
 
     def _add_heads(self, action_space: gym.spaces.Space[Any], width: int, config: NetworkConfig) -> None:
         """See `RecurrentPolicy`."""
@@ -46,7 +47,7 @@ class SquashedPolicy(RecurrentPolicy):
         acting, judging = self.widths(self.recurrent.units, width, config)
         self.box = ActionBox(action_space)
         self.head = SquashedActor(acting, action_space, replace(config, hidden=config.head_hidden))
-        self.critics = TwinCritics(judging, action_space, replace(config, hidden=config.critic_hidden))
+        self._judging = judging, action_space, replace(config, hidden=config.critic_hidden)
         self._sees_again = bool(config.head_hidden), bool(config.critic_hidden)
         self.noise_shape, self.noise_kind = action_space.shape, "normal"
 
@@ -54,14 +55,10 @@ class SquashedPolicy(RecurrentPolicy):
         """Actions in half-widths around the middle of their box."""
         return self.box(action)  # type: ignore[no-any-return]
 
-    def forward(self, inputs: Tensor, state: Tensor) -> Unrolled:
-        """See `RecurrentPolicy.unroll`; the value is that of the mode action, by the lower of the critics."""
-        encoded = self.encoder(inputs)
-        features, state = self.recurrent(encoded, state)
-        seen = self._seen(features, encoded)
-        distribution = self.head(seen.acting)
-        value = self.critics(distribution.mode(), seen.judging).min(0).values
-        return Unrolled(distribution, value, None, state)
+    def make_critics(self) -> TwinCritics:
+        """Critics for this policy: a function of its seed."""
+        with drawn_from(self.seed, stage=1):
+            return TwinCritics(*self._judging)
 
     def remember(self, params: Params, inputs: Tensor, state: Tensor) -> tuple[HeadInputs, Tensor]:
         """The memory of whole sequences under `params`: what heads read at every step, and the state after the last.
@@ -79,11 +76,9 @@ class SquashedPolicy(RecurrentPolicy):
         found: SquashedGaussian = functional.call(self.head, functional.part_of(params, "head"), acting)
         return found
 
-    def values(self, params: Params, action: Tensor, judging: Tensor) -> Tensor:
-        """Values ``[critic, ...]`` of `action` ``[..., action]``, from what the critics read ``[..., width]``."""
-        mine = functional.part_of(params, "critics")
-        found: Tensor = functional.call(self.critics, mine, action, judging)
-        return found
+    def _value(self, features: Tensor, encoded: Tensor) -> Tensor:
+        """Zeros: values are of actions, and critics say them."""
+        return features.new_zeros(features.shape[:-1])
 
     def _seen(self, features: Tensor, encoded: Tensor) -> HeadInputs:
         both = torch.cat([features, encoded], -1)
@@ -94,7 +89,7 @@ class SquashedPolicy(RecurrentPolicy):
 def make_squashed_policy(
     observation_space: gym.spaces.Box, action_space: gym.spaces.Space[Any], config: NetworkConfig, seed: int
 ) -> SquashedPolicy:
-    """The recurrent policy with critics that fits the spaces (flat observations, actions in a bounded box); as
+    """The recurrent policy for critics that fits the spaces (flat observations, actions in a bounded box); as
     `meta_rl.networks.recurrent.make_recurrent_policy`.
 
     Raises:

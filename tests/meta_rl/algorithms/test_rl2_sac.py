@@ -53,9 +53,10 @@ def make(
     settings = {"head_hidden": (5,), "critic_hidden": (4,), "clock_steps": 3, **attention, **(network or {})}
     policy = make_squashed_policy(OBSERVATION, BOX, NetworkConfig((7, 6), cell=cell, **settings), seed=0)  # type: ignore[arg-type]
     learner = Rl2Sac(Rl2SacConfig(**{"chunk": 4, "reward_scale": 0.5, "update_trials": 5, **config}), policy)
-    for p in policy.parameters():
-        p.data += 0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
-    policy.to(dtype)
+    for module in (policy, learner.critics):
+        for p in module.parameters():
+            p.data += 0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+        module.to(dtype)
     return learner
 
 
@@ -260,9 +261,8 @@ def test_targets_by_hand() -> None:
     learner.target_entropy = -3.0
     one = torch.ones(1, 2).double()
     sampled = SimpleNamespace(sample_with_log_prob=lambda noise: (noise, -one))
-    learner.policy = SimpleNamespace(  # type: ignore[assignment]
-        distribution=lambda params, seen: sampled, values=lambda params, action, seen: torch.stack([3 * one, one])
-    )
+    learner.policy = SimpleNamespace(distribution=lambda params, seen: sampled)  # type: ignore[assignment]
+    learner.values = lambda params, action, seen: torch.stack([3 * one, one])  # type: ignore[method-assign]
     rows = SimpleNamespace(noise=torch.zeros(1, 2, 2, 2), reward=4 * one, ends=torch.tensor([[0.0, 1.0]]).double())
     moments = Moments(*(torch.tensor(x).double() for x in (10.0, 10.0, 40.0)))
     found = learner.target({}, {}, rows, HeadInputs(one, one), torch.tensor(0.5).double(), moments)  # type: ignore[arg-type]
@@ -306,7 +306,7 @@ def twin(
 
     def value(values: Params, k: int, seen: Tensor, action: Tensor) -> Tensor:
         x = torch.cat([seen, (action - CENTRE) / HALF])
-        return network(policy.critics.each[k], f"critics.each.{k}.", values, x)[0]  # type: ignore[no-any-return]
+        return network(learner.critics.each[k], f"critics.each.{k}.", values, x)[0]  # type: ignore[no-any-return]
 
     alpha, target_entropy = params[TEMPERATURE].exp(), -2 + math.log(0.25)
     still = {name: p.detach() for name, p in params.items()}
@@ -514,16 +514,13 @@ def test_whoever_acts_has_no_critic() -> None:
             assert torch.equal(p, state.extras[name.replace("critics", "targets")])
 
 
-def test_a_policy_unrolls_as_the_loss_reads_it_with_the_lower_value_of_its_mode() -> None:
+def test_a_policy_unrolls_as_the_loss_reads_it() -> None:
     learner = make(chunk=20)
     rows, (params, _) = drawn(learner, kept(learner, collect(learner))), learned(learner)
-    policy_params = {name: p for name, p in params.items() if name != TEMPERATURE}
-    unrolled = learner.policy.unroll(policy_params, rows.inputs, rows.start)
-    seen = learner.seen(params, rows)
-    distribution = learner.policy.distribution(params, seen.acting)
+    unrolled = learner.policy.unroll(learner.init().params, rows.inputs, rows.start)
+    distribution = learner.policy.distribution(params, learner.seen(params, rows).acting)
     torch.testing.assert_close(unrolled.distribution.mean, distribution.mean)
-    both = learner.policy.values(params, distribution.mode(), seen.judging)
-    torch.testing.assert_close(unrolled.value, torch.minimum(both[0], both[1]))
+    torch.testing.assert_close(unrolled.distribution.log_std, distribution.log_std)
 
 
 def test_sequences_are_padded_to_the_longest() -> None:
