@@ -151,10 +151,17 @@ def test_an_adapted_player_gives_its_adapted_module(recipe: str, normalised: boo
     assert torch.equal(agent.module()(torch.tensor(SEEN)), before)  # the agent is as it was
 
 
-@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize(
-    ("recipe", "cell"), [("rl2", "lstm"), ("rl2", "transformer"), ("rl2-sac", "lstm"), ("varibad", "gru")]
+    ("recipe", "cell", "action"),
+    [
+        *(
+            (*row, action)
+            for row in (("rl2", "lstm"), ("rl2", "transformer"), ("varibad", "gru"))
+            for action in ACTIONS
+        ),
+        ("rl2-sac", "lstm", "box"),  # it has no other
+    ],
 )
 def test_a_recurrent_module_remembers_as_its_player(action: str, normalised: bool, recipe: str, cell: str) -> None:
     player = agent_for(recipe, normalised, action, cell=cell).player()
