@@ -48,7 +48,7 @@ class Rl2SacConfig(MemoryConfig, OffPolicyConfig):
 RECIPES = {
     "rl2-sac": Recipe(
         "meta_rl.algorithms.rl2_sac:Rl2Sac",
-        Rl2SacConfig(temperature=0.03),
+        Rl2SacConfig(temperature=0.1),
         "RL^2's memory, learned off-policy by soft actor-critic from a replay of trials (Ni et al. 2022)",
         "meta_rl.networks.squashed:make_squashed_policy",
     ),
@@ -109,10 +109,9 @@ DEFAULTS: Rows = [
             "network.hidden": (64,),
             "network.head_hidden": (64,),
             "network.critic_hidden": (64,),
-            "network.recall_observation": True,
             "algorithm.chunk": 100,
             "algorithm.update_steps": 100,
-            "algorithm.learning_rate": 3e-3,
+            "algorithm.learning_rate": 1e-3,
             "algorithm.target_rate": 0.05,
             "algorithm.discount": 0.9,
         },

@@ -539,8 +539,8 @@ def test_sequences_are_padded_to_the_longest() -> None:
 
 
 def test_it_learns_to_remember_which_goal_it_is() -> None:
-    """In six steps standing still costs 3, going straight to the goal 1, to the other one 5. In its first episode it
-    has to try where the goal is, later it knows. Means over the policies of several iterations, since large steps of
+    """In six steps standing still costs 3, going straight to the goal 1, to the other one 5; without a memory nothing is
+    better than 3. In its first episode it has to try where the goal is, later it knows. Means over the policies of several iterations, since large steps of
     Adam, which make it fast, make it unsteady too."""
     changes = {
         "network.hidden": (16,),
@@ -561,12 +561,13 @@ def test_it_learns_to_remember_which_goal_it_is() -> None:
     learner: Any = make_learner(config, distribution)
     state, source = learner.init(), InProcess(distribution, learner, Plan(8, 3, 0))
     mode, sampled = [], []
-    for iteration in range(1, 31):
+    for iteration in range(1, 41):
         train_iteration(state, source, learner, torch.device("cpu"))
-        if iteration in (24, 27, 30):
+        if iteration in (34, 37, 40):
             found = evaluate(learner, state.weights, distribution, config.evaluate)
             mode.append(found.returns.mean((0, 2)))
             sampled.append(found.sampled_returns.mean((0, 2)))
     for before, *after in (np.mean(mode, 0), np.mean(sampled, 0)):  # [stage]
-        assert before < -1.8
+        assert before > -2.5  # without a memory of the episode so far it would be 3
+        assert min(after) > before + 0.2
         assert min(after) > -1.9
