@@ -539,9 +539,9 @@ def test_sequences_are_padded_to_the_longest() -> None:
 
 
 def test_it_learns_to_remember_which_goal_it_is() -> None:
-    """In six steps standing still costs 3, going straight to the goal 1, to the other one 5; without a memory nothing is
-    better than 3. In its first episode it has to try where the goal is, later it knows. Means over the policies of several iterations, since large steps of
-    Adam, which make it fast, make it unsteady too."""
+    """In six steps standing still costs 3, going straight to the goal 1, to the other one 5; without a memory nothing
+    is better than 3. In its first episode it has to try where the goal is, later it knows. Means over the policies of
+    several iterations, since large steps of Adam, which make it fast, make it unsteady too."""
     changes = {
         "network.hidden": (16,),
         "network.head_hidden": (32,),
