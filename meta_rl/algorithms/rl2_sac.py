@@ -32,10 +32,10 @@ whole and learned from many times. One iteration plays a few tasks and learns fr
 
 What is kept of the published recipes and what is not:
 
-* Ni et al. give actor and critics a memory of their own each, as sharing one made their gradients unsteady. One memory
-  that the actor does not move costs half, and knows no such conflict; Grigsby et al. 2024 share theirs too.
-* The targets are slow copies of the critics' heads and read the memory of now, as in Grigsby et al.; Ni et al. also
-  have a slow copy of the memory.
+* Ni et al. give actor and critics a memory of their own each, so that their losses do not disturb each other. One
+  memory that the actor does not move needs a single pass; Grigsby et al. 2024 share theirs, and both losses teach it.
+* The targets are slow copies of the critics' heads and read the memory of now, as in Grigsby et al., who have such a
+  copy of the actor too; Ni et al. have one of the critics' memory.
 * Two critics and one discount, a learned temperature (Haarnoja et al. 2018b). Grigsby et al. have more critics, values
   for several discounts at once, an actor that also imitates what turned out well, and a value scale for every task;
   none of these is here.
