@@ -51,7 +51,8 @@ class Experiment:
 NAVIGATION = dict.fromkeys(("maml-trpo", "multitask-trpo"), 6_400_000)
 OTHERS = ("fomaml-trpo", "maml-dice-trpo", "metasgd-trpo", "maml-ppo", "maml-vpg", "promp", "reptile")
 ALL = dict.fromkeys(("maml-trpo", *OTHERS), 6_400_000)
-ALL |= {"rl2": 3_200_000, "varibad": 3_200_000, "multitask-trpo": 6_400_000, "multitask-ppo": 6_400_000}
+ALL |= {"rl2": 3_200_000, "rl2-sac": 800_000, "varibad": 3_200_000}
+ALL |= dict.fromkeys(("multitask-trpo", "multitask-ppo"), 6_400_000)
 EXPERIMENTS = {
     name: Experiment("navigation", 5, {recipe: (budget, []) for recipe, budget in budgets.items()})
     for name, budgets in (("navigation", NAVIGATION), ("navigation-all", ALL))

@@ -44,6 +44,7 @@ from tests.test_commands import ROOT, script
         ("ml10", "rl2", 444),  # 20,000,000 / (30 x 3 x 500)
         ("navigation", "multitask-trpo", 160),  # 6,400,000 / (20 x 20 x 100)
         ("navigation-all", "rl2", 200),  # 3,200,000 / (40 x 4 x 100)
+        ("navigation-all", "rl2-sac", 200),  # 800,000 / (10 x 4 x 100)
         ("cheetah-dir-varibad", "varibad", 300),  # 3,840,000 / (32 trials x 2 episodes x 200)
         ("cheetah-dir-varibad", "multitask-ppo", 240),  # 3,840,000 / (4 x 20 x 200)
         ("cheetah-vel", "maml-trpo", 160),  # 6,400,000 / (10 x 20 x 100 x 2)

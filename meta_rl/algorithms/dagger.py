@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from meta_rl.algorithms.recurrent import RecurrentLearner, Remembered, Trials, in_chunks
+from meta_rl.algorithms.recurrent import Remembered, TrialLearner, Trials, in_chunks
 from meta_rl.core import normaliser, parallel
 from meta_rl.core.moments import Moments
 from meta_rl.core.state import TrainState
@@ -67,7 +67,7 @@ class LessonRows(NamedTuple):
     """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
 
 
-class Imitator(RecurrentLearner):
+class Imitator(TrialLearner):
     """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs."""
 
     def prepare(self, adapted: Remembered, rollout: Rollout) -> Lesson:

@@ -32,13 +32,14 @@ policy and critics read it beside the observation. One iteration plays a few tas
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from meta_rl.algorithms import off_policy
+from meta_rl.algorithms.off_policy import CRITICS, TEMPERATURE
 from meta_rl.config import PearlConfig
 from meta_rl.core import normaliser
 from meta_rl.core.replay import (
@@ -52,18 +53,13 @@ from meta_rl.core.replay import (
     sample_once,
     unflatten_replay,
 )
-from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout, from_numpy, map_tensors, to_device
 from meta_rl.core.weights import Weights
 from meta_rl.maths import soft_actor_critic
-from meta_rl.maths.gradient_step import Adam
 from meta_rl.maths.products import Evidence, unit_gaussian
 from meta_rl.maths.sequences import last_steps
 from meta_rl.networks.latent import LatentActor, LatentPolicy
-
-CRITICS, TARGETS, TEMPERATURE = "critics.", "targets.", "log_temperature"
-"""Names of what is learned beside encoder and actor; it trains them, and nobody who acts needs it."""
 
 
 class Inferred(NamedTuple):
@@ -105,15 +101,12 @@ class Pearl:
 
     def __init__(self, config: PearlConfig, policy: LatentPolicy) -> None:
         self.config, self.policy = config, policy
-        # Densities are those of actions in their own units: a box of half-width h changes entropies by log h.
-        self.target_entropy = float(policy.box.half_width.log().sum()) - policy.action_dim
+        self.target_entropy = policy.box.target_entropy
 
     def init(self) -> TrainState:
         """Parameters as the policy was initialised, the critics' targets equal to the critics, and an empty replay."""
         params = {name: p.detach().clone() for name, p in self.policy.named_parameters()}
-        extras = {name: params.pop(name) for name in list(params) if name.startswith(CRITICS)}
-        extras |= {_target(name): p.clone() for name, p in extras.items()}
-        extras[TEMPERATURE] = torch.tensor(math.log(self.config.temperature))
+        params, extras = off_policy.set_apart(params, self.config)
         return TrainState(0, 0, params, statistics=self.policy.statistics(), extras=extras)
 
     def stages(self, episodes_per_task: int) -> int:
@@ -150,32 +143,20 @@ class Pearl:
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """Keep the episodes, then take gradient steps on what was kept. A meta-batch that is not finite leaves `state`
         alone; a loss or gradient that is not finite leaves all but the replay alone."""
-        metrics = {"guard/non_finite_gradient": 0.0}
-        played = torch.utils._pytree.tree_leaves((*batch.support, batch.query))
-        if not all(bool(x.isfinite().all()) for x in played):
+        if not off_policy.is_finite(batch):
             return {"guard/non_finite_gradient": 1.0}
         replay, context = self.remember(state.replay, batch)
         state.replay = flatten_replay(replay, "replay") | flatten_replay(context, "context")
-        metrics |= {"replay/tasks": float(len(replay)), "replay/steps": float(count_steps(replay))}
-        if state.iteration < self.config.collect_iterations:
-            return metrics
-        learned = {name: p for name, p in state.extras.items() if not name.startswith(TARGETS)}
-        targets = {name: state.extras[_target(name)] for name in learned if name.startswith(CRITICS)}
-        adam = Adam(state.params | learned, state.optimizer, self.config.learning_rate)
-        rows = []
-        for number in range(self.config.update_steps):
-            rng = generator(0, Purpose.REPLAY, state.iteration, stage=number)  # what is drawn from differs by seed
-            drawn = to_device(self.draw(replay, context, state.statistics, rng), batch.query.weight.device)
-            gradient, row = self.gradient(adam.params, targets, drawn)
-            rows.append(row | {"update/gradient_norm": adam.step(gradient, self.config.max_grad_norm)})
-            targets = soft_actor_critic.follow(targets, adam.params, self.config.target_rate)
-        metrics |= {name: float(np.mean([float(row[name]) for row in rows])) for name in rows[0]}
-        if not np.isfinite(list(metrics.values())).all():
-            return metrics | {"guard/non_finite_gradient": 1.0}
-        found = adam.result()
-        state.params, state.optimizer = {name: found[name] for name in state.params}, adam.state()
-        state.extras = {name: found[name] for name in learned} | {_target(name): p for name, p in targets.items()}
-        return metrics
+        metrics = {"replay/tasks": float(len(replay)), "replay/steps": float(count_steps(replay))}
+        c, device = self.config, batch.query.weight.device
+        if state.iteration < c.collect_iterations:
+            return metrics | {"guard/non_finite_gradient": 0.0}
+
+        def gradient(params: Params, targets: Params, rng: np.random.Generator) -> tuple[list[Tensor], Any]:
+            drawn = to_device(self.draw(replay, context, state.statistics, rng), device)
+            return self.gradient(params, targets, drawn)
+
+        return metrics | off_policy.improve(state, gradient, c, c.learning_rate, c.max_grad_norm)
 
     def remember(self, kept: Params, batch: MetaBatch) -> tuple[Replay, Replay]:
         """Replay and context of all tasks with the episodes of a meta-batch.
@@ -263,8 +244,3 @@ def _valid(stage: Experience, task: int) -> Transitions:
     keep = stage.weight[task].bool()  # [env, time]
     steps: Transitions = map_tensors(lambda x: x[task][keep], stage.steps)
     return steps
-
-
-def _target(critic: str) -> str:
-    """The name of the target of a critic's parameter."""
-    return TARGETS + critic.removeprefix(CRITICS)

@@ -2,7 +2,8 @@
 
 A trial is K episodes on one task, one after another, each a stage of its own. The memory lasts from the first step of
 the trial to the last. Learners differ in their loss: RL^2's is PPO's (`meta_rl.algorithms.rl2`), that of imitators
-the likelihood of what an expert did (`meta_rl.algorithms.dagger`).
+the likelihood of what an expert did (`meta_rl.algorithms.dagger`). Most take passes over the trials of the iteration;
+one learns from a replay of trials (`meta_rl.algorithms.rl2_sac`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from meta_rl.config.trials import TrialsConfig
+from meta_rl.config.trials import MemoryConfig, TrialsConfig
 from meta_rl.core import parallel
 from meta_rl.core.minibatches import between_places, used_places
 from meta_rl.core.moments import Moments
@@ -66,9 +67,10 @@ class RecurrentLearner:
     """Base of learners with a memory; see `meta_rl.algorithms.base.MetaLearner` for the verbs. Subclasses add `prepare`
     and `meta_update`."""
 
+    config: MemoryConfig
     episodes_at_once = False
 
-    def __init__(self, config: TrialsConfig, policy: RecurrentPolicy) -> None:
+    def __init__(self, config: MemoryConfig, policy: RecurrentPolicy) -> None:
         self.config, self.policy = config, policy
 
     def init(self) -> TrainState:
@@ -104,14 +106,24 @@ class RecurrentLearner:
         return linear(c.learning_rate, c.final_learning_rate, iteration, c.learning_rate_iterations)
 
     def join(self, batch: MetaBatch) -> tuple[Any, Tensor, int]:
+        """The episodes of each trial, joined without gaps; see `without_pauses` and `read`.
+
+        Returns:
+            The steps ``[trial, time, ...]``; what the network read at each ``[trial, time, in]``; most steps that a
+            trial can have.
+        """
+        steps, longest = self.without_pauses(batch)
+        return steps, self.read(steps), longest
+
+    def without_pauses(self, batch: MetaBatch) -> tuple[Any, int]:
         """The episodes of each trial, joined without gaps.
 
         Args:
-            batch: what `prepare` makes of rollouts: named tuples of tensors ``[task, env, time, ...]``, with the fields
-                ``observation``, ``action``, ``reward``, ``done`` and ``weight`` among them.
+            batch: what `prepare` makes of rollouts: named tuples of tensors ``[task, env, time, ...]``, with the field
+                ``weight`` among them.
         Returns:
             The same named tuple ``[trial, time, ...]``, valid steps without gaps and then padding up to a multiple of
-            the chunk; what the network read at each step ``[trial, time, in]``; most steps that a trial can have.
+            the chunk; most steps that a trial can have.
         """
         episodes = [*batch.support, batch.query]
         kind = type(batch.query)
@@ -120,10 +132,65 @@ class RecurrentLearner:
         index, weight = without_gaps(joined.weight, self.config.chunk)  # [trial, time] both
         trial = torch.arange(len(index), device=index.device).unsqueeze(1)  # [trial, 1]
         steps = kind(*(x[trial, index] for x in joined))._replace(weight=weight)  # [trial, time, ...]
+        return steps, joined.weight.shape[1]
+
+    def read(self, steps: Any) -> Tensor:
+        """What the network read at each step of whole trials ``[trial, time, in]``.
+
+        Args:
+            steps: a named tuple of tensors ``[trial, time, ...]``, with the fields ``observation`` (as the network
+                reads it), ``action``, ``reward`` and ``done`` among them.
+        """
         recall = self.recall(steps.observation, steps.action, steps.reward, steps.done, ticks(steps.done))
         # A step reads the recall of the step before it; the first step of a trial reads zeros.
         previous = torch.cat([torch.zeros_like(recall[:, :1]), recall[:, :-1]], 1)  # [trial, time, recall_size]
-        return steps, self.policy.inputs(steps.observation, previous), joined.weight.shape[1]
+        return self.policy.inputs(steps.observation, previous)
+
+    def gradient_of(
+        self,
+        params: Params,
+        rows: Any,
+        loss_of: Callable[[Params, Any], tuple[Tensor, dict[str, Tensor]]],
+        names: tuple[str, ...],
+    ) -> tuple[list[Tensor], Metrics]:
+        """Gradient of a loss over all `rows` of all processes, and metrics: means over all valid steps.
+
+        Args:
+            params: require grad.
+            rows: chunks of trials: a named tuple of tensors ``[row, ...]``, with the fields ``weight`` (a property
+                will do) and ``start`` among them.
+            loss_of: (parameters, rows) -> a mean over the valid steps, and metrics that are such means.
+            names: of these metrics.
+        """
+        total = parallel.sum_of(rows.weight.sum())
+
+        def part(index: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+            if not len(index):  # all trials of this minibatch are with other processes
+                return [torch.zeros_like(p) for p in params.values()], dict.fromkeys(names, torch.zeros_like(total))
+            mine = rows if len(index) == len(rows.start) else select_rows(rows, index.to(rows.start.device))
+            share = mine.weight.sum() / total
+            loss, terms = loss_of(params, mine)
+            gradient = torch.autograd.grad(
+                loss * share, list(params.values()), allow_unused=True, materialize_grads=True
+            )
+            return list(gradient), {name: value.detach() * share for name, value in terms.items()}
+
+        everything = torch.arange(len(rows.start))  # [row]
+        if rows.start.device.type == "cpu":
+            gradients, terms = zip(*thread_map(part, torch.split(everything, self.policy.rows_on_cpu)), strict=True)
+        else:
+            gradients, terms = zip(part(everything), strict=True)
+        # Each part was weighted by its share of the steps, so the sum is the mean: [part, *shape] -> [*shape].
+        gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
+        metrics = [torch.stack([mine[name] for mine in terms]).sum() for name in names]  # [part] -> scalar
+        summed = parallel.sums([*gradient, *metrics])
+        return summed[: len(gradient)], dict(zip(names, map(float, summed[len(gradient) :]), strict=True))
+
+
+class TrialLearner(RecurrentLearner):
+    """Base of those that take passes over the trials of the iteration."""
+
+    config: TrialsConfig
 
     def _replay(self, params: Params, trials: Trials, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probabilities, values and entropies ``[trial, time]``, and the recurrent states before each chunk
@@ -186,46 +253,6 @@ class RecurrentLearner:
             for picked in between_places(places, self.config.minibatches, rng):
                 trial, chunk = picked.unbind(1)  # [picked] each
                 yield select_rows(rows, (trial * used.shape[1] + chunk).to(used.device))
-
-    def gradient_of(
-        self,
-        params: Params,
-        rows: Any,
-        loss_of: Callable[[Params, Any], tuple[Tensor, dict[str, Tensor]]],
-        names: tuple[str, ...],
-    ) -> tuple[list[Tensor], Metrics]:
-        """Gradient of a loss over all `rows` of all processes, and metrics: means over all valid steps.
-
-        Args:
-            params: require grad.
-            rows: chunks of trials: a named tuple of tensors ``[row, ...]``, with the fields ``weight`` (a property
-                will do) and ``start`` among them.
-            loss_of: (parameters, rows) -> a mean over the valid steps, and metrics that are such means.
-            names: of these metrics.
-        """
-        total = parallel.sum_of(rows.weight.sum())
-
-        def part(index: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
-            if not len(index):  # all trials of this minibatch are with other processes
-                return [torch.zeros_like(p) for p in params.values()], dict.fromkeys(names, torch.zeros_like(total))
-            mine = rows if len(index) == len(rows.start) else select_rows(rows, index.to(rows.start.device))
-            share = mine.weight.sum() / total
-            loss, terms = loss_of(params, mine)
-            gradient = torch.autograd.grad(
-                loss * share, list(params.values()), allow_unused=True, materialize_grads=True
-            )
-            return list(gradient), {name: value.detach() * share for name, value in terms.items()}
-
-        everything = torch.arange(len(rows.start))  # [row]
-        if rows.start.device.type == "cpu":
-            gradients, terms = zip(*thread_map(part, torch.split(everything, self.policy.rows_on_cpu)), strict=True)
-        else:
-            gradients, terms = zip(part(everything), strict=True)
-        # Each part was weighted by its share of the steps, so the sum is the mean: [part, *shape] -> [*shape].
-        gradient = [torch.stack(parts).sum(0) for parts in zip(*gradients, strict=True)]
-        metrics = [torch.stack([mine[name] for mine in terms]).sum() for name in names]  # [part] -> scalar
-        summed = parallel.sums([*gradient, *metrics])
-        return summed[: len(gradient)], dict(zip(names, map(float, summed[len(gradient) :]), strict=True))
 
 
 def in_chunks(tree: Any, length: int) -> Any:

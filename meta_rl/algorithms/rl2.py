@@ -36,7 +36,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from meta_rl.algorithms.recurrent import RecurrentLearner, Remembered, Trials, in_chunks
+from meta_rl.algorithms.recurrent import Remembered, TrialLearner, Trials, in_chunks
 from meta_rl.config import Rl2Config
 from meta_rl.config.trials import TrialPpoConfig
 from meta_rl.core import normaliser, parallel
@@ -86,7 +86,7 @@ class TrialRows(NamedTuple):
         return self.batch.weight
 
 
-class TrialPpo(RecurrentLearner):
+class TrialPpo(TrialLearner):
     """PPO over whole trials: base of the learners that have its loss. Subclasses say what else they learn by."""
 
     config: TrialPpoConfig

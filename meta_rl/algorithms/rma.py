@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from envs import Task
-from meta_rl.algorithms.recurrent import RecurrentLearner, Remembered, Trials, in_chunks
+from meta_rl.algorithms.recurrent import Remembered, TrialLearner, Trials, in_chunks
 from meta_rl.algorithms.rl2 import Episode, TrialPpo
 from meta_rl.config.recipes.rma import RmaConfig
 from meta_rl.core import parallel
@@ -85,7 +85,7 @@ class LatentRows(NamedTuple):
     """``[row, state_size]``: recurrent state before the first step, as it was when the row was recorded."""
 
 
-class Rma(RecurrentLearner):
+class Rma(TrialLearner):
     """The learner; see `meta_rl.algorithms.base.MetaLearner` for its verbs.
 
     Args:

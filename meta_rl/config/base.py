@@ -36,6 +36,8 @@ class AlgorithmConfig:
     """Whether several processes can share the meta-update: all that it computes from tasks must be means over them."""
     annealing: ClassVar[Annealing | None] = None
     """What is annealed, if anything can be."""
+    kept_observations: ClassVar[int] = 2
+    """Observations that a replay keeps of each step: its own, and the next one where steps are drawn out of order."""
 
     @property
     def anneals(self) -> bool:
@@ -133,8 +135,8 @@ class NetworkConfig:
     activation: Literal["tanh", "relu"] = "tanh"
     """Non-linearity between layers."""
     cell: Literal["lstm", "gru", "transformer"] = "lstm"
-    """Memory of a recurrent policy (rl2, rma, varibad, dagger, bc), a row of `meta_rl.networks.memory`: a cell with
-    gates, or attention to a window of steps."""
+    """Memory of a recurrent policy (rl2, rl2-sac, rma, varibad, dagger, bc), a row of `meta_rl.networks.memory`: a cell
+    with gates, or attention to a window of steps."""
     attention_window: PositiveInt = 64
     """transformer: env steps that each step attends to, itself and those just before it. The memory kept of every
     environment grows with it."""
@@ -153,17 +155,17 @@ class NetworkConfig:
     head_hidden: Layers = ()
     """rl2: hidden layers of the action head, which then reads the input of the cell beside its memory; none: it is
     linear in the memory. rma: those of the policy, which reads observation, previous action and what the task is.
-    varibad: those of the action head, which reads the observation and the belief."""
+    varibad: those of the action head, which reads the observation and the belief. rl2-sac: as rl2."""
     critic_hidden: Layers = ()
-    """rl2, rma, varibad: hidden layers of the value head, as for the action head."""
+    """rl2, rma, varibad: hidden layers of the value head, as for the action head. rl2-sac: those of the critics."""
     task_hidden: Layers = (64,)
     """rma: hidden layers of the encoder of a task's numbers."""
     latent_size: PositiveInt = 5
     """rma, pearl, varibad: numbers that stand for a task. An encoder makes them of the task's own, and a memory
     estimates them (rma), or they are inferred from steps (pearl), or a belief is about them (varibad)."""
     init_std: PositiveFloat = 1.0
-    """Initial standard deviation of actions, in action units; pearl: about, before squashing, in half-widths of their
-    box."""
+    """Initial standard deviation of actions, in action units; pearl, rl2-sac: about, before squashing, in half-widths
+    of their box."""
     min_std: PositiveFloat = 1e-6
     """Lower bound on the standard deviation, in the same units."""
     normalise_observations: bool = False

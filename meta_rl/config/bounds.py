@@ -45,6 +45,9 @@ SomeLayers = Annotated[
 ]
 Steps = Annotated[tuple[int, ...], Bound(lambda x: all(steps >= 0 for steps in x), "must be 0 or more")]
 Length = Annotated[int | None, Bound(lambda x: x is None or x >= 0, "must be at least 0, or None for all of the run")]
+BurnIn = Annotated[
+    int | None, Bound(lambda x: x is None or x >= 0, "must be at least 0, or None for all of the trial so far")
+]
 Horizon = Annotated[
     int | None,
     Bound(lambda x: x is None or 1 <= x <= 500, "must be 1 to 500 (Meta-World's own limit) or None"),

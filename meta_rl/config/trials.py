@@ -1,4 +1,4 @@
-"""Settings that learners with a memory share: they learn by back-propagation through whole trials."""
+"""Settings that learners with a memory share: they learn by back-propagation through trials."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from meta_rl.config.bounds import Fraction, Length, NonNegativeFloat, PositiveFl
 
 
 @dataclass(frozen=True)
-class TrialsConfig(AlgorithmConfig):
-    """A recurrent policy that learns from trials (see `meta_rl.algorithms.recurrent`)."""
+class MemoryConfig(AlgorithmConfig):
+    """A recurrent policy that learns by back-propagation through trials (see `meta_rl.algorithms.recurrent`)."""
 
-    shared_update: ClassVar[bool] = True
     annealing: ClassVar[Annealing] = Annealing("learning_rate_iterations", ("final_learning_rate",))
 
     discount: Fraction = 0.99
@@ -24,14 +23,8 @@ class TrialsConfig(AlgorithmConfig):
     """Factor on learning-rate that is reached linearly after learning-rate-iterations."""
     learning_rate_iterations: Length = None
     """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
-    epochs: PositiveInt = 10
-    """Passes over the batch per iteration."""
-    minibatches: PositiveInt = 1
-    """Parts of each pass, each a random choice of chunks of trials."""
     chunk: PositiveInt = 250
     """Env steps that gradients flow back through."""
-    value_coef: NonNegativeFloat = 0.5
-    """Weight of the value loss (on normalised returns)."""
     max_grad_norm: NonNegativeFloat = 1.0
     """Gradients are scaled down to this norm; 0: never."""
     reward_scale: PositiveFloat = 1.0
@@ -46,6 +39,20 @@ class TrialsConfig(AlgorithmConfig):
     def remembers(self) -> bool:
         """See `AlgorithmConfig`."""
         return True
+
+
+@dataclass(frozen=True)
+class TrialsConfig(MemoryConfig):
+    """A recurrent policy that learns from the trials of the iteration, in several passes."""
+
+    shared_update: ClassVar[bool] = True
+
+    epochs: PositiveInt = 10
+    """Passes over the batch per iteration."""
+    minibatches: PositiveInt = 1
+    """Parts of each pass, each a random choice of chunks of trials."""
+    value_coef: NonNegativeFloat = 0.5
+    """Weight of the value loss (on normalised returns)."""
 
 
 @dataclass(frozen=True)

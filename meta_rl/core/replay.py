@@ -1,8 +1,9 @@
-"""Replay: the newest steps of the last tasks, kept to be learned from again.
+"""Replay: the newest steps of the last tasks, or whole trials, kept to be learned from again.
 
 A replay is a dict from the number of a task (`meta_rl.core.types.MetaBatch`) to its steps, a named tuple of tensors
 ``[step, ...]``, oldest first. Tasks are in the order in which they were last played, so that a task is found again
-where there are finitely many, and where every one is new the replay is a ring of the last tasks.
+where there are finitely many, and where every one is new the replay is a ring of the last tasks. A learner that reads
+its steps in order keeps every trial under a number of its own (`next_number`), so that none is mixed with another.
 
 Nothing here changes a tensor: `insert` makes a replay with new tensors for one task and shares those of the others. So
 the state before an iteration stays as it was at the cost of the tasks that the iteration has played, and a run that is
@@ -19,12 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from meta_rl.core.interface import Interface
 from meta_rl.core.types import map_tensors
 
 Replay = Mapping[int, Any]
-"""Number of a task -> its steps."""
+"""Number of a task, or of a trial -> its steps."""
 
 
 class Transitions(NamedTuple):
@@ -58,12 +60,22 @@ def insert(replay: Replay, task: int, new: Any, most_steps: int, most_tasks: int
     return dict(list(kept.items())[-most_tasks:])
 
 
-def step_bytes(interface: Interface) -> int:
-    """Bytes of one step of an agent, as `Transitions` hold it."""
+def next_number(replay: Replay) -> int:
+    """A number that no entry has or had: that of the next trial, where numbers count them."""
+    return max(replay, default=-1) + 1
+
+
+def step_bytes(interface: Interface, observations: int) -> int:
+    """Bytes of one step of an agent: observations, action, reward and whether something ended, as `Transitions` hold
+    it.
+
+    Args:
+        observations: kept of each step: 2 with the next one.
+    """
     observation, action = (
         int(gym.spaces.flatdim(space)) for space in (interface.observation_space, interface.action_space)
     )
-    return 4 * (2 * observation + action + 2)
+    return 4 * (observations * observation + action + 2)
 
 
 def count_steps(replay: Replay) -> int:
@@ -103,6 +115,17 @@ def _gather(replay: Replay, tasks: Sequence[int], index: Sequence[NDArray[np.int
     kept = [replay[task] for task in tasks]
     fields = (torch.stack([x[rows] for x, rows in zip(field, at, strict=True)]) for field in zip(*kept, strict=True))
     return type(kept[0])(*fields)
+
+
+def sequences(replay: Replay, numbers: Sequence[int]) -> tuple[Any, Tensor]:
+    """All steps of some entries in order, padded with zeros to the longest: ``[entry, time, ...]``.
+
+    Returns:
+        The steps, and 1 for each, 0 for padding ``[entry, time]``.
+    """
+    kept = [replay[number] for number in numbers]
+    fields = (pad_sequence(list(field), batch_first=True) for field in zip(*kept, strict=True))
+    return type(kept[0])(*fields), pad_sequence([torch.ones(len(steps[0])) for steps in kept], batch_first=True)
 
 
 def flatten_replay(replay: Replay, name: str) -> dict[str, Tensor]:

@@ -60,6 +60,10 @@ class MemoryLayer(nn.Module, ABC):
     def output(self, state: Tensor) -> Tensor:
         """Features ``[n, units]`` that the heads read, from a state ``[n, state_size]``."""
 
+    def forward(self, inputs: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """`unroll`; so the layer is a function of its parameters by itself (`meta_rl.networks.functional.call`)."""
+        return self.unroll(inputs, state)
+
 
 class GatedCell(MemoryLayer):
     """A cell with gates: the weights of torch's layer of the same name, gates stacked ``[gates * units, in]``.

@@ -27,7 +27,7 @@ from meta_rl.networks import functional
 from meta_rl.networks.initial import drawn_from
 from meta_rl.networks.memory import CELLS
 from meta_rl.networks.mlp import ACTIVATIONS, mlp
-from meta_rl.networks.policy import Policy, flat_width, policy_for
+from meta_rl.networks.policy import flat_width, policy_for
 from meta_rl.networks.reward_head import RewardHead
 
 _P = TypeVar("_P", bound="RecurrentPolicy")
@@ -64,7 +64,7 @@ class RecurrentPolicy(nn.Module):
         seed: of the initial parameters.
     """
 
-    head: Policy | None
+    head: nn.Module | None
     reward: RewardHead | None
     seed: int = 0
 

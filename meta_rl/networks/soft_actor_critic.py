@@ -46,6 +46,11 @@ class ActionBox(nn.Module):
         self.register_buffer("centre", (low + high) / 2, persistent=False)
         self.register_buffer("half_width", (high - low) / 2, persistent=False)
 
+    @property
+    def target_entropy(self) -> float:
+        """Minus the number of dimensions, of actions in half-widths; in nats of actions in their own units."""
+        return float((self.half_width.log() - 1).sum())
+
     def bounds(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Middle and half-width on the device and in the dtype of another tensor: parameters come from outside, and
         buffers stay where the module was made."""

@@ -143,7 +143,8 @@ def replay_notes(config: TrainConfig, interface: Interface) -> tuple[str, ...]:
     kept = config.algorithm.kept_steps(config.episodes_per_task * interface.horizon)
     if not kept:
         return ()
-    each, there = step_bytes(interface), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    each = step_bytes(interface, config.algorithm.kept_observations)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     needed = kept * each
     if 2 * needed > there:  # a checkpoint is put together in memory
         raise ConfigError(

@@ -73,6 +73,4 @@ def _as_rl2(changes: dict[str, Any]) -> dict[str, Any]:
     return {path: value for path, value in changes.items() if path.startswith(_SHARED)}
 
 
-DEFAULTS: Rows = [
-    (recipe, env, _as_rl2(changes)) for recipe in RECIPES for kind, env, changes in rl2.DEFAULTS if kind == "rl2*"
-]
+DEFAULTS: Rows = [(recipe, env, _as_rl2(changes)) for recipe in RECIPES for _, env, changes in rl2.OF_RL2]

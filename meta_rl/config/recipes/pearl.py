@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
-from meta_rl.config.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from meta_rl.config.base import Recipe, Rows
+from meta_rl.config.bounds import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from meta_rl.config.off_policy import OffPolicyConfig
 from meta_rl.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class PearlConfig(AlgorithmConfig):
+class PearlConfig(OffPolicyConfig):
     """PEARL: a policy told the task by an encoder, trained off-policy (see `meta_rl.algorithms.pearl`)."""
 
     discount: Fraction = 0.99
     """Discount factor of the values, within an episode."""
     learning_rate: PositiveFloat = 3e-4
     """Step size of Adam, for encoder, actor, critics and temperature alike."""
-    update_steps: PositiveInt = 200
-    """Gradient steps per iteration."""
-    collect_iterations: NonNegativeInt = 0
-    """Iterations at the beginning that fill the replay and take no gradient steps."""
     update_tasks: PositiveInt = 16
     """Tasks of a gradient step, drawn from those in the replay; all of them if they are fewer."""
     batch_size: PositiveInt = 128
@@ -33,11 +30,6 @@ class PearlConfig(AlgorithmConfig):
     alone."""
     kl_coef: NonNegativeFloat = 0.1
     """Weight of KL(q(z|context) || N(0, I)), in nats, summed over the tasks of a gradient step."""
-    target_rate: Fraction = 0.005
-    """Share of the way that the targets' parameters go towards those of the critics at each gradient step."""
-    temperature: PositiveFloat = 0.2
-    """Weight of the policy's entropy at the beginning. It is learned, so that the entropy becomes minus the number of
-    the actions' dimensions (of actions in half-widths of their box)."""
     reward_scale: PositiveFloat = 1.0
     """Factor on the rewards that values are sums of; the encoder reads them as they are."""
     max_grad_norm: NonNegativeFloat = 0.0

@@ -40,9 +40,9 @@ RECIPES = {
 }
 
 
-DEFAULTS: Rows = [
+OF_RL2: Rows = [
     (
-        "rl2*",
+        "rl2",
         "*",
         {
             "network.hidden": (256,),
@@ -51,10 +51,9 @@ DEFAULTS: Rows = [
             "evaluate.adaptation_steps": 10,
         },
     ),
-    ("rl2-gru", "*", {"network.cell": "gru"}),
     # run_scripts/rl2_run_sweep.py of jonasrothfuss/ProMP.
     (
-        "rl2*",
+        "rl2",
         "*@*",
         {
             "meta_batch_size": 100,
@@ -70,7 +69,7 @@ DEFAULTS: Rows = [
     # The RL^2 of Zintgraf et al. 2020: config/mujoco/args_cheetah_vel_rl2.py of lmzintgraf/varibad; a batch is 16
     # processes x 800 env steps.
     (
-        "rl2*",
+        "rl2",
         "*@varibad",
         {
             "meta_batch_size": 32,
@@ -86,7 +85,7 @@ DEFAULTS: Rows = [
         },
     ),
     (
-        "rl2*",
+        "rl2",
         "metaworld/*",
         {
             # Small batches of short trials, and many passes over each. Trials of ten episodes teach little that three
@@ -108,7 +107,7 @@ DEFAULTS: Rows = [
     # A new goal asks for the same correction in all states. Raw observations hardly differ between states, so that a
     # gradient step on them is nearly that correction, and a memory that moves the hand has less to work against.
     (
-        "rl2*",
+        "rl2",
         "metaworld/ml1-reach-v3",
         {"network.normalise_observations": False, "network.init_std": 0.7, "algorithm.reward_scale": 0.1},
     ),
@@ -116,7 +115,7 @@ DEFAULTS: Rows = [
     # cost most of the time. Families earn 10 to 4,000 in an episode.
     *[
         (
-            "rl2*",
+            "rl2",
             f"metaworld/{benchmark}",
             {
                 "meta_batch_size": trials,
@@ -129,7 +128,7 @@ DEFAULTS: Rows = [
         for benchmark, trials in (("ml10", 30), ("ml25", 25), ("ml45", 45), ("mt10", 30), ("mt25", 25), ("mt50", 50))
     ],
     (
-        "rl2*",
+        "rl2",
         "navigation",
         {
             "iterations": 200,
@@ -145,7 +144,7 @@ DEFAULTS: Rows = [
     ),
     *[
         (
-            "rl2*",
+            "rl2",
             env,
             {
                 "iterations": 300,
@@ -190,11 +189,11 @@ DEFAULTS: Rows = [
         )
     ],
     # All pulls of a short trial.
-    *[("rl2*", f"bandit/*-n{pulls}", {"network.attention_window": pulls}) for pulls in (10, 100)],
+    *[("rl2", f"bandit/*-n{pulls}", {"network.attention_window": pulls}) for pulls in (10, 100)],
     # A hundred pulls and more: sampling is cheap, and new trials teach more than another epoch on old ones.
     *[
         (
-            "rl2*",
+            "rl2",
             f"bandit/*-n{pulls}",
             {
                 "iterations": 1000,
@@ -213,11 +212,12 @@ DEFAULTS: Rows = [
 
 
 def rows_for(recipe: str, config: type[TrialPpoConfig]) -> Rows:
-    """The rows of defaults above for another recipe that learns by this PPO, without the settings that its config
-    lacks."""
+    """The rows of rl2 for another recipe that learns by this PPO, without the settings that its config lacks."""
     known = {f"algorithm.{field.name}" for field in fields(config)}
     return [
         (recipe, env, {path: x for path, x in changes.items() if path in known or not path.startswith("algorithm.")})
-        for recipes, env, changes in DEFAULTS
-        if recipes == "rl2*"
+        for _, env, changes in OF_RL2
     ]
+
+
+DEFAULTS: Rows = [*OF_RL2, *rows_for("rl2-gru", Rl2Config), ("rl2-gru", "*", {"network.cell": "gru"})]

@@ -24,6 +24,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("reptile", "reptile-supervised"), (PURPLE, "D")),
     "rl2": (GREEN, "^"),
     "rl2-gru": (GREEN, "v"),
+    "rl2-sac": (VERMILION, "^"),
     "rma": (GREEN, "P"),
     "pearl": (VERMILION, "D"),
     "varibad": (GREEN, "p"),

@@ -44,7 +44,7 @@ class Spaces:
 
 
 PLANE = gym.spaces.Box(-1, 1, (2,), np.float32)
-ACTING = ("maml-trpo", "reptile", "rl2", "varibad", "promp", "random")
+ACTING = ("maml-trpo", "reptile", "rl2", "rl2-sac", "varibad", "promp", "random")
 ACTIONS = {"box": PLANE, "discrete": gym.spaces.Discrete(4, start=2)}
 
 
@@ -99,7 +99,7 @@ def test_a_module_is_traced_exported_and_pickled(normalised: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe", ["maml-trpo", "reptile", "rl2", "varibad", "maml", "meta-lstm", "prototypical", "siamese-koch"]
+    "recipe", ["maml-trpo", "reptile", "rl2", "rl2-sac", "varibad", "maml", "meta-lstm", "prototypical", "siamese-koch"]
 )
 def test_the_modules_of_the_learner_hold_what_was_learned(recipe: str) -> None:
     """Whatever one takes from `agent.learner.policy`, it is trained; and `init` is untrained as before."""
@@ -151,9 +151,18 @@ def test_an_adapted_player_gives_its_adapted_module(recipe: str, normalised: boo
     assert torch.equal(agent.module()(torch.tensor(SEEN)), before)  # the agent is as it was
 
 
-@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("normalised", [False, True])
-@pytest.mark.parametrize(("recipe", "cell"), [("rl2", "lstm"), ("rl2", "transformer"), ("varibad", "gru")])
+@pytest.mark.parametrize(
+    ("recipe", "cell", "action"),
+    [
+        *(
+            (*row, action)
+            for row in (("rl2", "lstm"), ("rl2", "transformer"), ("varibad", "gru"))
+            for action in ACTIONS
+        ),
+        ("rl2-sac", "lstm", "box"),  # it has no other
+    ],
+)
 def test_a_recurrent_module_remembers_as_its_player(action: str, normalised: bool, recipe: str, cell: str) -> None:
     player = agent_for(recipe, normalised, action, cell=cell).player()
     rng, rewards = np.random.default_rng(0), iter([1.0, -2.0, 0.5, 3.0] * 3)

@@ -42,6 +42,7 @@ def agent_for(recipe: str, env: str) -> Agent:
         ("pearl", "navigation", 2),
         ("rl2", "navigation", 3),
         ("varibad", "navigation", 2),
+        ("rl2-sac", "navigation", 2),
         ("rl2", "bandit/k5-n10", 1),
         # Batches of another size round differently, which contacts amplify over many episodes: none to adapt on.
         ("maml-trpo", "metaworld/ml1-reach-v3", 0),
@@ -67,7 +68,13 @@ def test_earns_what_the_evaluator_found(recipe: str, env: str, steps: int) -> No
 
 @pytest.mark.parametrize(
     ("recipe", "env"),
-    [("maml-trpo", "navigation"), ("pearl", "navigation"), ("rl2", "navigation"), ("rl2", "bandit/k5-n10")],
+    [
+        ("maml-trpo", "navigation"),
+        ("pearl", "navigation"),
+        ("rl2", "navigation"),
+        ("rl2-sac", "navigation"),
+        ("rl2", "bandit/k5-n10"),
+    ],
 )
 def test_acting_by_hand_is_playing(recipe: str, env: str) -> None:
     agent = agent_for(recipe, env)

@@ -29,7 +29,9 @@ def practised(agent: Agent, env: gym.Env[Any, Any]) -> Player:
     return agent.player(seed=4).adapt(env, steps=2, episodes=1, keep_if="not-worse", judge_episodes=2)
 
 
-@pytest.mark.parametrize("recipe", ["maml-trpo", "reptile", "rl2", "rma", "varibad", "metasgd-trpo", "pearl", "random"])
+@pytest.mark.parametrize(
+    "recipe", ["maml-trpo", "reptile", "rl2", "rl2-sac", "rma", "varibad", "metasgd-trpo", "pearl", "random"]
+)
 def test_a_saved_player_goes_on_as_it_was(recipe: str, tmp_path: Path) -> None:
     agent = untrained(recipe, "navigation", {"network.hidden": (8,), "env_options.horizon": 5})
     env = lone()

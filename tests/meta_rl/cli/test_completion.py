@@ -49,7 +49,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("words", "offered"),
     [
         ("meta-rl re", "record render report"),
-        ("meta-rl train rl2", "rl2 rl2-gru"),
+        ("meta-rl train rl2", "rl2 rl2-gru rl2-sac"),
         ("meta-rl train rl2 --rew", "--reward-version --reward-scale --reward-coef --reward-everywhere"),
         ("meta-rl train maml-trpo --success-b", ""),  # not an option of this recipe
         ("meta-rl train maml-trpo --conf", "--config"),

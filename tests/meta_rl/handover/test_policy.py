@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -54,6 +55,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "rma of choices": ("rma", "classic/cartpole", {"cell": "gru"}),
     "latent": ("pearl", "navigation", {"normalise_observations": True, "encoder_hidden": (5,)}),
+    "squashed": ("rl2-sac", "navigation", {"normalise_observations": True, "cell": "transformer"}),
     "belief": ("varibad", "navigation", {"normalise_observations": True, "head_hidden": (4,)}),
 }
 ALONE = """
@@ -157,8 +159,10 @@ def test_the_code_of_the_page_acts_as_the_player_does_without_torch(tmp_path: Pa
     assert len(about["memory"]) == sum(about["memory_parts"].values())
 
 
-@pytest.mark.parametrize("action", ["box", "discrete"])
-@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2", "varibad"])
+@pytest.mark.parametrize(
+    ("recipe", "action"),
+    [*itertools.product(("maml-trpo", "rl2", "varibad"), ("box", "discrete")), ("rl2-sac", "box")],
+)
 def test_an_exported_program_answers_batches_of_any_size(recipe: str, action: str, tmp_path: Path) -> None:
     agent = agent_for(recipe, True, action)
     folder = write_policy(agent, tmp_path / "out", "pt2")
@@ -187,7 +191,7 @@ def test_an_exported_program_answers_batches_of_any_size(recipe: str, action: st
         np.testing.assert_allclose(player.act(seen[1, row]), found[1][row], rtol=1e-5)
 
 
-@pytest.mark.parametrize("recipe", ["reptile", "rl2", "pearl", "varibad"])
+@pytest.mark.parametrize("recipe", ["reptile", "rl2", "rl2-sac", "pearl", "varibad"])
 def test_an_adapted_policy_is_that_of_its_player(
     recipe: str, tmp_path: Path, tiny: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -151,7 +151,9 @@ class Training:
         assert source.restarts == 0
 
 
-@pytest.mark.parametrize("case", ["maml-trpo", "reptile", "rl2", "rl2 transformer", "varibad", "dagger", "rma"])
+@pytest.mark.parametrize(
+    "case", ["maml-trpo", "reptile", "rl2", "rl2 transformer", "rl2-sac", "varibad", "dagger", "rma"]
+)
 def test_one_two_and_four_workers_train_to_the_same_bits_as_one_process(case: str) -> None:
     recipe, _, cell = case.partition(" ")
     training = Training(recipe, normalised=recipe != "reptile", cell=cell or "lstm")

@@ -26,6 +26,7 @@ CASES = [
     ["rl2", "--env", "bandit/k5-n10", "--meta-batch-size", "20"],
     ["rl2", "--env", "navigation", *TRIALS, "--cell", "transformer"],
     ["pearl", "--env", "navigation", *FEW, "--update-steps", "3"],
+    ["rl2-sac", "--env", "navigation", *TRIALS, "--update-steps", "3"],
     *([recipe, "--env", "sinusoid-5shot"] for recipe in ("maml", "fomaml", "metasgd", "reptile-supervised")),
     ["meta-lstm", "--env", "sinusoid-5shot"],
 ]  # fmt: skip

@@ -38,6 +38,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "varibad": {"algorithm.epochs": 2, "algorithm.belief_epochs": 2, "algorithm.decode_states": True},
     "dagger": {"algorithm.minibatches": 2, "algorithm.learning_rate_iterations": 4},
     "pearl": {"algorithm.update_steps": 2, "algorithm.batch_size": 8},
+    "rl2-sac": {"algorithm.update_steps": 2, "algorithm.update_trials": 4, "algorithm.chunk": 30},
 }
 STATISTICS: Params = Moments(
     torch.tensor(50.0, dtype=torch.float64), *torch.tensor([[0.3, -0.2], [20.0, 4.0]], dtype=torch.float64)

@@ -31,25 +31,36 @@ from tests.meta_rl.agents.test_practised import lone
 from tests.meta_rl.training.test_train import assert_same_run, quiet
 
 Tiny = Callable[..., TrainConfig]
-SMALL = {
-    "network.encoder_hidden": (6,),
-    "network.activation": "relu",
-    "algorithm.update_steps": 3,
-    "algorithm.update_tasks": 4,
-    "algorithm.batch_size": 8,
-    "algorithm.context_size": 10,
-    "algorithm.replay_size": 300,  # an iteration brings up to 400 steps of a task
-    "algorithm.replay_tasks": 7,  # and three tasks: the ring goes round in the third
+SMALL: dict[str, dict[str, Any]] = {
+    "pearl": {
+        "network.encoder_hidden": (6,),
+        "network.activation": "relu",
+        "algorithm.update_steps": 3,
+        "algorithm.update_tasks": 4,
+        "algorithm.batch_size": 8,
+        "algorithm.context_size": 10,
+        "algorithm.replay_size": 300,  # an iteration brings up to 400 steps of a task
+        "algorithm.replay_tasks": 7,  # and three tasks: the ring goes round in the third
+    },
+    "rl2-sac": {
+        "network.hidden": (8,),
+        "network.head_hidden": (8,),
+        "network.critic_hidden": (8,),
+        "algorithm.update_steps": 3,
+        "algorithm.update_trials": 4,
+        "algorithm.chunk": 30,
+        "algorithm.replay_size": 1400,  # seven trials of two episodes; an iteration brings three
+    },
 }
 
 
 @pytest.fixture
 def small(tiny: Tiny) -> Tiny:
-    """``small(name, **changes)``: the config of a small run of PEARL."""
+    """``small(name, recipe, **changes)``: the config of a small run of PEARL, or of another one with a replay."""
 
-    def make(name: str = "run", **changes: Any) -> TrainConfig:
-        of_pearl = {"recipe": "pearl", "algorithm": default_config("pearl", "navigation").algorithm}
-        return tiny(name, **of_pearl | SMALL | changes)
+    def make(name: str = "run", recipe: str = "pearl", **changes: Any) -> TrainConfig:
+        of_recipe = {"recipe": recipe, "algorithm": default_config(recipe, "navigation").algorithm}
+        return tiny(name, **of_recipe | SMALL[recipe] | changes)
 
     return make
 
@@ -67,11 +78,12 @@ def assert_same_replay(a: Path, b: Path) -> None:
     assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
 
 
+@pytest.mark.parametrize("recipe", SMALL)
 @pytest.mark.parametrize("stop", [1, 3])
-def test_stop_and_resume_equals_an_uninterrupted_run(small: Tiny, stop: int) -> None:
-    whole = train(small("whole"), quiet)
-    train(small("parts", iterations=stop), quiet)
-    parts = train(small("parts"), quiet)
+def test_stop_and_resume_equals_an_uninterrupted_run(small: Tiny, stop: int, recipe: str) -> None:
+    whole = train(small("whole", recipe), quiet)
+    train(small("parts", recipe, iterations=stop), quiet)
+    parts = train(small("parts", recipe), quiet)
     assert_same_run(whole, parts)
     assert_same_replay(whole, parts)
 
@@ -101,9 +113,10 @@ def test_an_iteration_that_is_abandoned_after_its_episodes_were_kept_is_done_aga
     assert_same_replay(whole, cut)
 
 
-def test_workers_and_shards_give_the_same_bits(small: Tiny) -> None:
-    plain = train(small("plain", shards=3), quiet)
-    shared = train(small("shared", shards=3, workers=2), quiet)
+@pytest.mark.parametrize("recipe", SMALL)
+def test_workers_and_shards_give_the_same_bits(small: Tiny, recipe: str) -> None:
+    plain = train(small("plain", recipe, shards=3), quiet)
+    shared = train(small("shared", recipe, shards=3, workers=2), quiet)
     assert_same_run(plain, shared)
     assert_same_replay(plain, shared)
 
@@ -125,13 +138,14 @@ def test_the_replay_is_a_file_that_goes_with_its_checkpoint(small: Tiny) -> None
     assert checkpoint.load_checkpoint(kept[-1]).replay == {}
 
 
-def test_whoever_acts_does_not_need_it(small: Tiny, tmp_path: Path) -> None:
-    run = train(small(), quiet)
+@pytest.mark.parametrize(("recipe", "parts"), [("pearl", {"encoder", "actor"}), ("rl2-sac", {"recurrent", "head"})])
+def test_whoever_acts_does_not_need_it(small: Tiny, tmp_path: Path, recipe: str, parts: set[str]) -> None:
+    run = train(small(recipe=recipe), quiet)
     (run / "checkpoints" / "00000004" / REPLAY).unlink()
     agent = meta_rl.load(run)
     assert agent.iteration == 4
     names = {name.partition(".")[0] for name in agent.weights.params}
-    assert names == {"encoder", "actor"}  # no critic, no temperature
+    assert names == parts  # no critic, no temperature
     player = agent.player().adapt(lone(), steps=2, episodes=1)
     player.save(tmp_path / "player")
     folder = export(run, tmp_path / "agent")
@@ -159,6 +173,9 @@ def test_a_run_says_how_much_memory_its_replay_may_take(small: Tiny) -> None:
     train(small(iterations=1), said.append)
     # 7 tasks x (300 steps + 200 of the context); 32 bytes each: 2 + 2 + 1 + 2 + 1 numbers.
     assert said[3] == "the replay grows to 3,500 env steps at most: 0 MB of memory, and of every checkpoint"
+    train(small("other", "rl2-sac", iterations=1, **{"algorithm.replay_size": 150_100}), said.append)
+    # 750 trials of 200 steps; 24 bytes each: 2 + 2 + 1 + 1 numbers.
+    assert "the replay grows to 150,000 env steps at most: 4 MB of memory, and of every checkpoint" in said
 
 
 def test_one_that_does_not_fit_is_refused_before_any_work(small: Tiny) -> None:
@@ -208,7 +225,36 @@ def pictures(split: str) -> Navigation:
 def test_impossible_settings_are_refused_in_one_line(
     options: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "pearl", *options.split(), "--run-dir", str(tmp_path / "run")]) == 2
+    refuses("pearl", options, words, tmp_path, capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--replay-size 6399", ["--replay-size: 6399", "16 trials", "of up to 400 env steps", "valid: at least 6400"]),
+        ("--burn-in 50 --chunk 400", ["--burn-in: 50", "a whole trial of at most 400", "valid: None"]),
+        ("--burn-in -1", ["--burn-in", "at least 0, or None", "got -1"]),
+        ("--chunk 0", ["--chunk", "at least 1"]),
+        ("--update-trials 0", ["--update-trials", "at least 1"]),
+        ("--critic-hidden", ["--critic-hidden", "at least one hidden layer"]),
+        ("--hidden", ["--hidden", "at least one layer, its cell"]),
+        ("--memory-gradient actor", ["--memory-gradient", "'critics', 'both'"]),
+        ("--epochs 3", ["--epochs", "not an option of rl2-sac"]),
+        ("--cell transformer --attention-heads 3", ["--attention-heads", "cannot share 64 units"]),
+        ("--learners 5", ["--learners", "rl2-sac updates in one process", "valid: 1"]),
+        ("--env bandit/k5-n10", ["recipe: rl2-sac squashes actions into a box", "Discrete(5)"]),
+        ("--env tests.meta_rl.training.test_replay_runs:unbounded", ["recipe: rl2-sac squashes actions between"]),
+    ],
+)
+def test_impossible_settings_of_trials_are_refused_in_one_line(
+    options: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = "" if "--env" in options else "--env navigation"
+    refuses("rl2-sac", f"{env} {options}", words, tmp_path, capsys)
+
+
+def refuses(recipe: str, options: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", recipe, *options.split(), "--run-dir", str(tmp_path / "run")]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert all(word in said for word in words), said
     assert not (tmp_path / "run").exists()
