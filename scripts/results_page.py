@@ -165,7 +165,7 @@ def curve(comparison: Comparison, group: Group, way: str) -> str:
     if len(shown) > MOST_STAGES:
         shown = [*shown[: MOST_STAGES - 2], "...", shown[-1]]
     unit = " %" if name in RATES else ""
-    return f"{' -> '.join(shown)}{unit} ({show(name, best.low)} to {show(name, best.high)})"
+    return f"{' → '.join(shown)}{unit} ({show(name, best.low)} to {show(name, best.high)})"
 
 
 def scored(comparison: Comparison) -> str:
