@@ -167,9 +167,7 @@ class Rl2Sac(RecurrentLearner):
                 return self.loss(mine, targets, part, moments)
 
             drawn = to_device(self.draw(replay, state.statistics, rng), trials.weight.device)
-            return self.gradient_of(
-                params, drawn, lambda mine, part: self.loss(mine, targets, part, moments), SAC_TERMS
-            )
+            return self.gradient_of(params, drawn, loss, SAC_TERMS)
 
         rate = self.learning_rate(state.iteration)
         metrics |= {"update/learning_rate": rate}
