@@ -110,7 +110,7 @@ def overview_cell(comparison: Comparison, group: Group) -> str:
 def experiment(name: str) -> list[list[str]]:
     """A row per learner of one table of results/."""
     comparison = read(name)
-    both = SAMPLED in comparison.ways
+    both = any(SAMPLED in stage.scores for stage in comparison.stages)
     unit = scored(comparison)
     times = {label: minutes(name, label, group) for label, group in comparison.groups.items()}
     timed = any(times.values())
