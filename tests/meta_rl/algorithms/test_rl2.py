@@ -35,6 +35,7 @@ from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, Streams, sample_shard
 from meta_rl.sources.in_process import InProcess
 from meta_rl.training.train import train
+from tests.meta_rl.algorithms.acting import watch
 from tests.meta_rl.training.test_train import assert_same_run, final, quiet
 from tests.meta_rl.untrained import untrained
 
@@ -129,15 +130,7 @@ class Recorder(Rl2):
 
     def actor(self, adapted: Remembered) -> RecurrentActor:
         actor = super().actor(adapted)
-        step, seen = actor._policy.step, []
-
-        def recording(*args: Tensor) -> Any:
-            result = step(*args)
-            seen.append(result[0])
-            return result
-
-        actor._policy.step = recording  # type: ignore[method-assign]
-        self.__dict__.setdefault("stages_seen", []).append(seen)
+        self.__dict__.setdefault("stages_seen", []).append(watch(actor))
         return actor
 
 

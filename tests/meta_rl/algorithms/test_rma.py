@@ -39,6 +39,7 @@ from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard
 from meta_rl.sources.in_process import InProcess
 from meta_rl.training.train import train
+from tests.meta_rl.algorithms.acting import watch
 from tests.meta_rl.training.test_train import assert_same_run, final, quiet
 
 CONTINUOUS = gym.spaces.Box(-1, 1, (2,), np.float32)
@@ -174,15 +175,7 @@ class Recorder(Rma):
 
     def actor(self, adapted: Remembered | Told) -> RecurrentActor:
         actor = super().actor(adapted)
-        step, seen = actor._policy.step, []
-
-        def recording(*args: Tensor) -> Any:
-            result = step(*args)
-            seen.append(result[0])
-            return result
-
-        actor._policy.step = recording  # type: ignore[method-assign]
-        self.__dict__.setdefault("stages_seen", []).append(seen)
+        self.__dict__.setdefault("stages_seen", []).append(watch(actor))
         self.__dict__.setdefault("who", []).append(type(actor._policy).__name__)
         return actor
 

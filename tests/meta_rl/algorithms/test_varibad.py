@@ -32,6 +32,7 @@ from meta_rl.sources.base import Plan
 from meta_rl.sources.collect import Shard, Streams, sample_shard
 from meta_rl.sources.in_process import InProcess
 from meta_rl.training.train import train
+from tests.meta_rl.algorithms.acting import watch
 from tests.meta_rl.algorithms.test_rl2 import CONTINUOUS, DISCRETE, OBSERVATION, TwoArmed, Uneven
 from tests.meta_rl.training.test_train import assert_same_run, final, quiet
 
@@ -294,15 +295,7 @@ def test_recomputed_log_probs_equal_those_of_the_actor(space: gym.Space, cell: s
 
     def recording(adapted: Any) -> Any:
         actor = actor_of(adapted)
-        step, seen = actor._policy.step, []
-
-        def one(*args: Tensor) -> Any:
-            result = step(*args)
-            seen.append(result[0])
-            return result
-
-        actor._policy.step = one  # type: ignore[method-assign]
-        acted.append(seen)
+        acted.append(watch(actor))
         return actor
 
     learner.actor = recording  # type: ignore[method-assign]
