@@ -10,6 +10,7 @@ import json
 import shlex
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -115,21 +116,19 @@ def make_jobs(name: str, budget: int, seeds: range) -> dict[str, list[Job]]:
     made: dict[str, list[Job]] = {}
     for row, changes in about.rows.items():
         recipe, options = RECIPES.get(row, about.recipe), [*about.options, *changes.split(), *JUDGE]
+        begins = None if row in FROM_SCRATCH else about.begins
         iterations = iterations_within(budget, recipe, options)
         made[row] = []
         for seed in seeds_of(folder, table, row, seeds):
-            begun = begins(about, seed) if row not in FROM_SCRATCH else None
-            start = ["--start-from", str(begun.path)] if begun else []
+            start = ["--start-from", str(run_of(*begins, seed).path)] if begins else []
             made[row].append(Job(recipe, [*options, *start], iterations, seed, folder / f"{row}_s{seed}", table))
     return made
 
 
-def begins(about: Ablation, seed: int) -> Job | None:
-    """The run that the rows of `about` begin with, if there is one; it belongs to a table of its own."""
-    if about.begins is None:
-        return None
-    name, row = about.begins
-    made = results.make_jobs(results.EXPERIMENTS[name], name, range(seed, seed + 1), 1.0)
+@cache
+def run_of(table: str, row: str, seed: int) -> Job:
+    """A run of a table of scripts/results.py."""
+    made = results.make_jobs(results.EXPERIMENTS[table], table, range(seed, seed + 1), 1.0)
     return next(job for job in made if job.path.name == f"{row}_s{seed}")
 
 
@@ -200,7 +199,7 @@ def main(arguments: list[str]) -> None:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     jobs = make_jobs(options.name, budget, seeds)
     wanted = [job for row in options.only or about.rows for job in jobs[row] if job.seed in seeds]
-    before = [job for seed in seeds if (job := begins(about, seed))]
+    before = [run_of(*about.begins, seed) for seed in seeds] if about.begins else []
     failed = [] if options.table else run_all(before, options.jobs) or run_all(wanted, options.jobs)
     done = finished([job for row in jobs.values() for job in row])
     out = Path(f"results/ablations-{options.name}")

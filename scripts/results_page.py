@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from kept import KEPT, minutes_of
 from meta_rl.core.files import with_ending
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.compare import read_comparison
+from meta_rl.evaluation.grouping import group_runs
 from meta_rl.evaluation.kinds.base import Comparison, Group
-from meta_rl.evaluation.record import read_evaluation
+from meta_rl.evaluation.record import Evaluated, evaluated
 from meta_rl.evaluation.scores import INDUCTIVE, RATES, SAMPLED, TRANSDUCTIVE
 
 RESULTS = Path("results")
@@ -74,12 +76,12 @@ def main(arguments: list[str]) -> None:
         "--check", action="store_true", help="write nothing; 1 if a table is not as it would be written"
     )
     options = parser.parse_args(arguments)
-    stale = [page for page in PAGES if (text := page.read_text()) != renewed(text)]
-    for page in stale:
+    made = {page: text for page in PAGES if (text := renewed(before := page.read_text())) != before}
+    for page, text in made.items():
         print(f"{page}: {'not as results/ has it' if options.check else 'written'}")
         if not options.check:
-            page.write_text(renewed(page.read_text()))
-    sys.exit(int(options.check and bool(stale)))
+            page.write_text(text)
+    sys.exit(int(options.check and bool(made)))
 
 
 def renewed(text: str) -> str:
@@ -112,7 +114,8 @@ def experiment(name: str) -> list[list[str]]:
     comparison = read(name)
     both = any(SAMPLED in stage.scores for stage in comparison.stages)
     unit = scored(comparison)
-    times = {label: minutes(name, label, group) for label, group in comparison.groups.items()}
+    kept = kept_runs(name)
+    times = {label: minutes(kept.get(label, [])) for label in comparison.groups}
     timed = any(times.values())
     heads = ["learner", "seeds", "env steps", *(["minutes"] if timed else []), f"{unit}, mode actions"]
     rows = [[*heads, *([f"{unit}, sampled actions"] if both else []), "commits"]]
@@ -120,7 +123,12 @@ def experiment(name: str) -> list[list[str]]:
         cells = [label, str(len(group.seeds)), f"{group.train_env_steps / 1e6:.1f} M"]
         cells += [times[label]] if timed else []
         cells += [curve(comparison, group, comparison.headline), *([curve(comparison, group, SAMPLED)] if both else [])]
-        rows.append([*cells, commits(name, label, comparison, group)])
+        mine = kept.get(label, [])
+        if len(mine) == len(group.seeds):
+            rows.append([*cells, commits(mine)])
+        else:
+            versions = group.origin.get("versions", comparison.versions)
+            rows.append([*cells, EARLIER_COMMITS.get((name, label), str(versions.get("commit", ""))[:7])])
     return rows
 
 
@@ -180,20 +188,20 @@ def show(name: str, value: float) -> str:
     return f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def minutes(name: str, label: str, group: Group) -> str:
+def kept_runs(name: str) -> dict[str, list[Evaluated]]:
+    """The kept runs of a table by the labels that it gives them."""
+    return group_runs(evaluated(found)) if (found := sorted((KEPT / name).glob("*_s*"))) else {}
+
+
+def minutes(runs: Sequence[Evaluated]) -> str:
     """Minutes of training of one run on average, where they were kept."""
-    found = [m for seed in group.seeds if (m := minutes_of(KEPT / name / f"{label}_s{seed}")) is not None]
+    found = [m for run in runs if (m := minutes_of(run.folder)) is not None]
     return f"{sum(found) / len(found):.0f}" if found else ""
 
 
-def commits(name: str, label: str, comparison: Comparison, group: Group) -> str:
+def commits(runs: Sequence[Evaluated]) -> str:
     """The commits that the runs are of."""
-    kept = [KEPT / name / f"{label}_s{seed}" for seed in group.seeds]
-    if all((folder / "evaluation.json").exists() for folder in kept):
-        found = [read_evaluation(folder).versions.get("commit", "") for folder in kept]
-        return ", ".join(dict.fromkeys(commit[:7] for commit in found))
-    versions = group.origin.get("versions", comparison.versions)
-    return EARLIER_COMMITS.get((name, label), str(versions.get("commit", ""))[:7])
+    return ", ".join(dict.fromkeys(run.record.versions.get("commit", "")[:7] for run in runs))
 
 
 def read(name: str) -> Comparison:

@@ -88,7 +88,7 @@ class Imitator(TrialLearner):
         """Passes over the trials. A loss or gradient that is not finite abandons the update: `state` stays as it was,
         bit for bit."""
         trials = self.trials(batch)
-        moments = Moments(*(state.extras[name] for name in Moments._fields))
+        moments = Moments.of(state.extras)
         rows, moments, recorded = self.rows(state.params, trials, moments)
         rate = self.learning_rate(state.iteration)
         adam = Adam(state.params, state.optimizer, rate)

@@ -112,7 +112,7 @@ class TrialPpo(TrialLearner):
     def improve(self, state: TrainState, trials: Trials) -> Metrics:
         """PPO's steps on `trials`; see `meta_update`."""
         c = self.config
-        moments = Moments(*(state.extras[name] for name in Moments._fields))
+        moments = Moments.of(state.extras)
         rows, moments, recorded = self.rows(state.params, trials, moments, self.gae_lambda(state.iteration))
         rate = self.learning_rate(state.iteration)
         moved, entropy_coef = self.moved(state.params), self.entropy_coef(state.iteration)

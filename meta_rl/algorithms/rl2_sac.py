@@ -155,7 +155,7 @@ class Rl2Sac(RecurrentLearner):
             return {"guard/non_finite_gradient": 1.0}
         trials, longest = self.without_pauses(batch)
         replay = self.remember(unflatten_replay(state.replay, "replay", Trial), trials, longest)
-        moments = self.measure(Moments(*(state.extras[name] for name in Moments._fields)), trials)
+        moments = self.measure(Moments.of(state.extras), trials)
         state.replay = flatten_replay(replay, "replay")
         state.extras = state.extras | moments._asdict()
         metrics = {"replay/trials": float(len(replay)), "replay/steps": float(count_steps(replay))}

@@ -69,14 +69,13 @@ def from_dict(cls: type[_C], values: Mapping[str, Any], path: str = "") -> _C:
             raise ConfigError(f"recipe: {recipe} takes a {expected.__name__}, got a {type(found).__name__}")
     arguments: dict[str, Any] = {}
     for name, value in values.items():
-        if name not in hints and path + name in GONE:
-            if value != GONE[path + name]:
-                raise ConfigError(f"config: {path + name} is no setting any more; valid: {GONE[path + name]}, or none")
-            continue
-        if name not in hints:
+        if name in hints:
+            arguments[name] = _convert(hints[name], value, path + name)
+        elif path + name not in GONE:
             close = envs.closest(name, hints)
             raise ConfigError(f"config: unknown field {path + name!r}; closest: {path}{close}")
-        arguments[name] = _convert(hints[name], value, path + name)
+        elif value != GONE[path + name]:
+            raise ConfigError(f"config: {path + name} is no setting any more; valid: {GONE[path + name]}, or none")
     return cls(**arguments)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import torch
@@ -28,6 +29,11 @@ class Moments(NamedTuple):
             shape: of the numbers side by side.
         """
         return cls(*(torch.zeros(size, dtype=torch.float64) for size in ((), shape, shape)))
+
+    @classmethod
+    def of(cls, extras: Mapping[str, Tensor]) -> Self:
+        """Statistics among the extras of a `meta_rl.core.state.TrainState`, where `_asdict` has put them."""
+        return cls(*(extras[name] for name in cls._fields))
 
     @property
     def std(self) -> Tensor:

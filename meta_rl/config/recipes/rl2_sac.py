@@ -97,7 +97,7 @@ DEFAULTS: Rows = [
     ),
     *[
         ("rl2-sac", f"metaworld/{benchmark}", {"meta_batch_size": trials})
-        for benchmark, trials in (("ml10", 10), ("ml25", 25), ("ml45", 45), ("mt10", 10), ("mt25", 25), ("mt50", 50))
+        for benchmark, trials in (("ml25", 25), ("ml45", 45), ("mt25", 25), ("mt50", 50))
     ],
     (
         "rl2-sac",
