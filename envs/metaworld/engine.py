@@ -103,7 +103,7 @@ class EngineVectorEnv(TaskVectorEnv):
             self._engine.assign(index, native[index // self.envs_per_task])
 
     def _reset(self, seeds: list[int], mask: Bool) -> Float:
-        observation = np.empty((*self.shape, OBSERVATION_SIZE))
+        observation = np.zeros((*self.shape, OBSERVATION_SIZE))  # of those that are passed over, too
         self._engine.reset(mask.reshape(-1), self._rows(observation))
         self._info[mask] = 0
         if self._channel:
@@ -112,7 +112,7 @@ class EngineVectorEnv(TaskVectorEnv):
         return with_family(observation, self._family_rows)
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
-        observation, reward = np.empty((*self.shape, OBSERVATION_SIZE)), np.zeros(self.shape)
+        observation, reward = np.zeros((*self.shape, OBSERVATION_SIZE)), np.zeros(self.shape)
         self._info = np.zeros_like(self._info)
         if self._channel:
             action = self._channel.act(action, self._elapsed)

@@ -198,6 +198,18 @@ def test_the_contract_is_kept(name: str) -> None:
     envs.check(envs.make(name, horizon=20))
 
 
+def test_noise_is_added_to_no_memory_that_nobody_has_written() -> None:
+    """Environments whose episodes are over have no new observation. Here memory of its size was full of NaN before."""
+    with envs.make("metaworld/push-v3+dynamics").make(1, 2) as env:
+        env.set_tasks(envs.make("metaworld/push-v3+dynamics").sample(np.random.default_rng(0), 1))
+        size = env.reset([0]).size
+        used = [np.full(size, np.nan) for _ in range(8)]
+        del used
+        action = np.zeros((1, 2, 4), np.float32)
+        observation, *_ = env._step(action, np.zeros((1, 2), bool))
+        assert np.isfinite(observation).all()
+
+
 def test_draws_are_in_their_ranges() -> None:
     dynamics = parse("dynamics-hard")
     rng = np.random.default_rng(0)
