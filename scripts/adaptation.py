@@ -1,4 +1,4 @@
-"""Why an agent adapts, or does not: three looks at a kept one, always on training goals.
+"""Why an agent adapts, or does not: four looks at a kept one, always on training goals.
 
 ``python scripts/adaptation.py memory RUN [--out FILE]``: does an agent with a memory know its goal? A ridge regression
 on its memory, fitted on four fifths of the goals, tells the others: the share of their variance that it explains
@@ -8,6 +8,10 @@ an inner step go? Success before and after one step of each size, on 10 episodes
 ``python scripts/adaptation.py signal RUN [--gae-lambda 1 0.95] [--out FILE]``: what does a practice of 10 episodes say
 about the goal? The same regression as of memories, on the policy gradient with respect to the mean action, and on how
 the reward changes with the observation, which the same episodes show.
+``python scripts/adaptation.py gradient RUN [--batches 8] [--out FILE]``: does training still know where to go? The
+cosine between the meta-gradients of meta-batches as the run has them, each with tasks and episodes of its own: 1 where
+all point the same way, 0 where each is noise. A share c of what a meta-gradient says is then common to all, and
+(1 - c) / c times as many tasks would give one of which it is half.
 """
 
 import argparse
@@ -15,6 +19,7 @@ import itertools
 import json
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +34,11 @@ from meta_rl.config import make_distribution, replace_paths
 from meta_rl.core.files import with_ending
 from meta_rl.core.seeding import Purpose
 from meta_rl.core.types import Rollout
+from meta_rl.core.weights import joined
 from meta_rl.evaluation import markdown
 from meta_rl.evaluation.episodes import evaluate
+from meta_rl.maths import gradient_step, trust_region
+from meta_rl.runs.problem import Environments
 from meta_rl.sources.collect import Streams, rollout
 
 TIMES = (50, 100, 200, 300, 400, 499)
@@ -140,6 +148,40 @@ def signal_table(agent: Any, lambdas: list[float]) -> list[list[str]]:
     return [*rows, ["slope of the reward over the observation", "", *shares]]
 
 
+def gradients(agent: Any, batches: int) -> Tensor:
+    """Meta-gradients ``[batch, coordinate]`` of as many meta-batches as the agent's next iterations would have."""
+    learner, found = agent.learner, []
+    params = joined(agent.weights.params, agent.weights.shared)
+    with closing(Environments(agent.config).source()) as source:
+        for iteration in range(agent.iteration, agent.iteration + batches):
+            batch = source.sample(agent.weights, iteration).batch
+            leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+            surrogates, _ = learner.surrogates(leaves, batch)
+            found.append(trust_region.ravel(gradient_step.accumulate(leaves, surrogates)[1]))
+    return torch.stack(found)
+
+
+def cosines(gradients: Tensor) -> tuple[float, float]:
+    """The mean cosine between any two of the rows, and its standard error, by leaving out one row at a time."""
+
+    def mean(rows: Tensor) -> float:
+        together = float(rows.sum(0).square().sum())  # of all pairs, and of each row with itself, which is 1
+        return (together - len(rows)) / (len(rows) * (len(rows) - 1))
+
+    unit = gradients.double() / gradients.double().norm(dim=1, keepdim=True)
+    without = torch.tensor([mean(torch.cat([unit[:k], unit[k + 1 :]])) for k in range(len(unit))])
+    error = float((without - without.mean()).square().sum() * (len(unit) - 1) / len(unit)) ** 0.5
+    return mean(unit), error
+
+
+def gradient_table(agent: Any, batches: int) -> list[list[str]]:
+    """One row: how many tasks and episodes a meta-gradient is made of, and how alike such gradients are."""
+    cosine, error = cosines(gradients(agent, batches))
+    c = agent.config
+    rows = [["tasks", "episodes of each, before and after the step", "meta-batches", "cosine between meta-gradients"]]
+    return [*rows, [str(c.meta_batch_size), str(c.episodes_per_task), str(batches), f"{cosine:.2f} +- {error:.2f}"]]
+
+
 def step_table(agent: Any, rates: list[float], lambdas: list[float], goals: int) -> list[list[str]]:
     """Rows: step size, lambda, success before and after by mode and by sampled actions, return before and after."""
     rows = [["inner lr", "gae lambda", "success, mode actions", "success, sampled actions", "return, mode actions"]]
@@ -158,23 +200,31 @@ def step_table(agent: Any, rates: list[float], lambdas: list[float], goals: int)
 def main() -> None:
     """Look, print the table, and write it with its command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("memory", "step", "signal"))
+    parser.add_argument("what", choices=("memory", "step", "signal", "gradient"))
     parser.add_argument("run")
     parser.add_argument("--inner-lr", type=float, nargs="+", default=[0.01, 0.03, 0.1])
     parser.add_argument("--gae-lambda", type=float, nargs="+", default=[1.0, 0.95])
     parser.add_argument("--goals", type=int, default=20)
+    parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--out", default="")
     options = parser.parse_args()
+    if options.batches < 3:
+        parser.error(f"--batches: must be at least 3, got {options.batches}")
     agent = meta_rl.load(options.run)
     if options.what == "memory" and not hasattr(agent.learner.policy, "recurrent"):
         parser.error(f"memory: {agent.config.recipe} has none; valid: a run of rl2")
     if options.what != "memory" and not hasattr(agent.config.algorithm, "inner_lr"):
         parser.error(f"{options.what}: {agent.config.recipe} takes no inner step; valid: a run of MAML or multi-task "
                      "training")  # fmt: skip
+    if options.what == "gradient" and not hasattr(agent.learner, "surrogates"):
+        parser.error(
+            f"gradient: {agent.config.recipe} has none like MAML's; valid: a run of MAML or multi-task training"
+        )
     rows = {
         "memory": lambda: memory_table(agent),
         "step": lambda: step_table(agent, options.inner_lr, options.gae_lambda, options.goals),
         "signal": lambda: signal_table(agent, options.gae_lambda),
+        "gradient": lambda: gradient_table(agent, options.batches),
     }[options.what]()
     title = f"{agent.config.recipe} on {agent.config.env} after {agent.env_steps:,} env steps"
     lines = [title, "", *markdown.table(rows)]

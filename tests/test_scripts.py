@@ -7,10 +7,12 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from meta_rl.cli import main
 from meta_rl.cli.commands import parse_train
@@ -19,6 +21,7 @@ from meta_rl.evaluation.compare import compare, write_comparison
 from meta_rl.evaluation.record import read_evaluation, write_record_file
 from meta_rl.evaluation.scores import MODE, SAMPLED, Record, Score, Stage
 from meta_rl.runs.folder import began_with
+from meta_rl.runs.problem import Environments
 from tests.meta_rl.conftest import TINY, TINY_OPTIONS
 from tests.meta_rl.untrained import untrained
 from tests.test_commands import ROOT, script
@@ -313,6 +316,36 @@ def test_step_sizes_are_tried_on_training_tasks() -> None:
     before, after = rows[0][4].split(" -> ")
     assert before == after  # no step was taken
     assert rows[1][4].split(" -> ")[0] == before
+
+
+def test_cosines_of_gradients_are_those_of_all_pairs() -> None:
+    rows = torch.randn(5, 30, generator=torch.Generator().manual_seed(0)) + 1
+    found, error = script("adaptation").cosines(rows)
+    pairs = [float(torch.cosine_similarity(rows[i], rows[j], dim=0)) for i in range(5) for j in range(i)]
+    assert found == pytest.approx(np.mean(pairs), abs=1e-6)
+    same, none = script("adaptation").cosines(rows[:1].expand(4, -1))
+    assert (same, none) == (pytest.approx(1), pytest.approx(0, abs=1e-6))
+    noise = torch.randn(40, 3000, generator=torch.Generator().manual_seed(1))
+    found, error = script("adaptation").cosines(noise)
+    assert abs(found) < 4 * error < 0.01
+
+
+def test_meta_gradients_are_those_that_training_follows() -> None:
+    """The first of them is the gradient of the loss of the next iteration's meta-batch: finite differences along it."""
+    agent = untrained("maml-trpo", "navigation", TINY)
+    found = script("adaptation").gradients(agent, 2)
+    with closing(Environments(agent.config).source()) as source:
+        batch = source.sample(agent.weights, agent.iteration).batch
+
+    def loss(step: float) -> float:
+        along, start = {}, 0
+        for name, p in agent.weights.params.items():
+            along[name] = p + step * found[0, start : start + p.numel()].reshape(p.shape)
+            start += p.numel()
+        return sum(float(part(along)[0]) for part in agent.learner.surrogates(along, batch)[0])
+
+    slope = (loss(1e-2) - loss(-1e-2)) / 2e-2  # the policies are float32
+    assert slope == pytest.approx(float(found[0].square().sum()), rel=1e-3)
 
 
 @pytest.mark.parametrize(("rows", "high"), [(14, 4), (3, 1)])

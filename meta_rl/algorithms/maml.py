@@ -178,10 +178,19 @@ class Maml(MamlBase):
         """One outer step on the meta-parameters through the adaptation of all tasks."""
         return self._outer_step(state, batch)
 
+    def surrogates(self, params: Params, batch: MetaBatch) -> tuple[list[gradient_step.Loss], Groups]:
+        """The outer loss of a trust region, a likelihood ratio, in parts that add up to it, and the group of tasks
+        that each part is of.
+
+        Args:
+            params: the network's and the shared ones together; they set the size of the groups.
+        """
+        groups = self._groups(params, batch)
+        return gradient_step.group_losses(self._objective(losses.likelihood_ratio), groups), groups
+
     def _trust_region_step(self, state: TrainState, batch: MetaBatch) -> Metrics:
         params = {name: p.detach().requires_grad_() for name, p in joined(state.params, state.shared).items()}
-        groups, c = self._groups(params, batch), self.config
-        surrogates = gradient_step.group_losses(self._objective(losses.likelihood_ratio), groups)
+        (surrogates, groups), c = self.surrogates(params, batch), self.config
         loss, gradient, old = gradient_step.accumulate(params, surrogates)
 
         def evaluate(candidate: Params) -> tuple[Tensor, Tensor]:
