@@ -9,14 +9,13 @@ and the return at the end as a share of what Meta-World's own expert earns (resu
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jobs import BATCHES, SMALL_BATCHES, Job, finished, iterations_within, run_all
+from jobs import BATCHES, SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all
 from kept import minutes_of
 from measured import write_measured
 
@@ -103,18 +102,15 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run what is asked for, and draw all there is."""
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = parser(__doc__)
     made.add_argument("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES, metavar="NAME")
-    made.add_argument("--only", nargs="+", default=list(RECIPES), choices=RECIPES, metavar="RECIPE")
     made.add_argument("--budget", type=int, default=2_000_000, help="env steps of each run")
-    made.add_argument("--jobs", type=int, default=2, help="runs at a time, each on one core")
-    made.add_argument("--table", action="store_true", help="train nothing: the map of what is evaluated so far")
     options = made.parse_args(arguments)
-    for name in ("budget", "jobs"):
-        if getattr(options, name) < 1:
-            made.error(f"--{name}: must be at least 1, got {getattr(options, name)}")
-    jobs = make_jobs(options.budget)
-    wanted = [job for (family, recipe), job in jobs.items() if family in options.families and recipe in options.only]
+    check(made, options, RECIPES)
+    if options.budget < 1:
+        made.error(f"--budget: must be at least 1 env step, got {options.budget}")
+    jobs, recipes = make_jobs(options.budget), options.only or RECIPES
+    wanted = [job for (family, recipe), job in jobs.items() if family in options.families and recipe in recipes]
     failed = [] if options.table else run_all(wanted, options.jobs)
     done = finished([job for job in jobs.values() if job.path.exists() or job.kept.exists()])
     experts = json.loads(Path("results/experts.json").read_text())["families"]

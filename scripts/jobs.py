@@ -107,17 +107,18 @@ def iterations_within(env_steps: float, recipe: str, options: Sequence[str]) -> 
     return max(whole, min(1, int(env_steps)))
 
 
-def parser(description: str, names: Sequence[str], seeds: int | None) -> argparse.ArgumentParser:
+def parser(description: str, names: Sequence[str] = (), seeds: int | None = None) -> argparse.ArgumentParser:
     """The options of every such script.
 
     Args:
-        names: of its experiments.
+        names: of its experiments; none: it has a single one, of one seed.
         seeds: default of their number; None: as the experiment says.
     """
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("name", choices=names)
-    made.add_argument("--seeds", type=int, default=seeds, help="runs of each row")
-    made.add_argument("--first-seed", type=int, default=0)
+    if names:
+        made.add_argument("name", choices=names)
+        made.add_argument("--seeds", type=int, default=seeds, help="runs of each row")
+        made.add_argument("--first-seed", type=int, default=0)
     made.add_argument("--jobs", type=int, default=2, help="runs at a time, each on one core")
     made.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows to train; the table has all there are")
     made.add_argument("--table", action="store_true", help="train nothing: the table of what is evaluated so far")
@@ -130,7 +131,7 @@ def check(made: argparse.ArgumentParser, options: argparse.Namespace, rows: Sequ
         if name not in rows:
             made.error(f"--only: unknown row {name!r}; valid: {', '.join(rows)}")
     for name, least in (("seeds", 1), ("first_seed", 0), ("jobs", 1)):
-        value = getattr(options, name)
+        value = getattr(options, name, None)
         if value is not None and value < least:
             made.error(f"--{name.replace('_', '-')}: must be at least {least}, got {value}")
 
