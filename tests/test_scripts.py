@@ -31,6 +31,7 @@ from tests.test_commands import ROOT, script
     ("name", "recipe", "iterations"),
     [
         ("push", "maml-trpo", 360),  # (20,000,000 - 2,000,000) / (10 tasks x 5 episodes x 500 steps x 2 stages)
+        ("push", "maml-ppo", 180),  # the same, of 10 x 10
         ("push", "multitask-ppo", 80),  # 2,000,000 / (10 x 5 x 500)
         ("push", "reptile", 40),  # (5 - 2) million / (10 x 5 x 500 x 3), begun with multi-task training
         ("push", "rl2", 333),  # 5,000,000 / (10 trials x 3 episodes x 500)
