@@ -94,13 +94,6 @@ class MetaLearner(Protocol):
         """The data that losses read (named tuples of tensors ``[task, ...]``), made from a rollout of `adapted`."""
         ...
 
-    def prepare_query(self, adapted: Adapted, rollout: Rollout) -> Any:
-        """`prepare` for the last rollout of an iteration, which nothing adapts on.
-
-        Optional: for learners whose outer loss is paid for something else than the reward.
-        """
-        ...
-
     def adapt(self, adapted: Adapted, support: Any, actor: Actor) -> Adapted:
         """One adaptation of every task, on what `prepare` made of a rollout of `actor`."""
         ...

@@ -29,7 +29,6 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -174,11 +173,6 @@ class Maml(MamlBase):
     def prepare(self, adapted: Weights, rollout: Rollout) -> Batch:
         """See `policy_batch`."""
         return policy_batch(self.policy, adapted, rollout, self.config.discount, self.config.gae_lambda)
-
-    def prepare_query(self, adapted: Weights, rollout: Rollout) -> Batch:
-        """`prepare`, of rewards with the bonus for goals that are met."""
-        bonus = np.float32(self.config.success_bonus) * rollout.success  # [task, env, time]
-        return self.prepare(adapted, rollout._replace(reward=rollout.reward + bonus))
 
     def meta_update(self, state: TrainState, batch: MetaBatch) -> Metrics:
         """One outer step on the meta-parameters through the adaptation of all tasks."""

@@ -310,11 +310,9 @@ def sample_shard(
         if learner.episodes_at_once and not recorded.valid.any((1, 2)).all():  # [task]
             raise NonFiniteError(f"every episode of a task had a {recorded.discarded[0]}")
         rollouts.append(recorded)
-        if stage < stages - 1:
-            batches.append(learner.prepare(adapted, recorded))
+        batches.append(learner.prepare(adapted, recorded))
+        if stage < stages - 1:  # the last rollout is the query, which nothing adapts on
             adapted = learner.adapt(adapted, batches[-1], actor)
-        else:
-            batches.append(getattr(learner, "prepare_query", learner.prepare)(adapted, recorded))
     return shard_of(learner, tasks, batches, rollouts, bool(weights.statistics) and told is not False)
 
 

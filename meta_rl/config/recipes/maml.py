@@ -69,14 +69,6 @@ class MamlConfig(AlgorithmConfig):
     """ppo: weight of KL(old || new) of the pre-adaptation policies on the support data (ProMP's penalty)."""
     max_grad_norm: NonNegativeFloat = 0.0
     """ppo, vpg: meta-gradients are scaled down to this norm; 0: never."""
-    success_bonus: NonNegativeFloat = 0.0
-    """Added to the reward of every step at which the goal is met, for the outer loss alone: no inner step reads it, and
-    evaluations do not count it. For rewards that hardly tell a goal that is met from one that is nearly met."""
-
-    @property
-    def needs_success(self) -> bool:
-        """See `AlgorithmConfig`."""
-        return self.success_bonus > 0
 
 
 @dataclass(frozen=True)

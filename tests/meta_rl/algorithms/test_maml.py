@@ -12,7 +12,7 @@ from meta_rl.algorithms.maml import Maml, thin
 from meta_rl.config import MamlConfig, NetworkConfig, default_config, replace_paths
 from meta_rl.core.minibatches import between_steps, between_tasks
 from meta_rl.core.seeding import Purpose, generator
-from meta_rl.core.types import Batch, MetaBatch, Params, Rollout, map_tensors
+from meta_rl.core.types import Batch, MetaBatch, Params, map_tensors
 from meta_rl.maths import losses, trust_region
 from meta_rl.networks.policy import make_policy
 from meta_rl.sources.base import Plan
@@ -305,42 +305,3 @@ def test_candidates_evaluated_together_give_the_same_step(monkeypatch: pytest.Mo
     assert 0 < results[0][0] == results[1][0]
     for name, p in results[0][1].items():
         torch.testing.assert_close(results[1][1][name], p, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(("recipe", "stages"), [("maml-ppo", 2), ("multitask-ppo", 1)])
-def test_a_goal_that_is_met_pays_a_bonus_to_the_outer_loss_alone(recipe: str, stages: int) -> None:
-    """Some goals are near enough to be met by chance. What inner steps read stays as it was; the query
-    has the advantages of rewards with the bonus."""
-    plan = Plan(meta_batch_size=20, episodes_per_task=10, seed=1)
-    found = {}
-    for bonus in (0.0, 5.0):
-        config = replace_paths(default_config(recipe, "navigation"), {"algorithm.success_bonus": bonus})
-        distribution = envs.make("navigation")
-        learner = make_learner(config, distribution)
-        source = InProcess(distribution, learner, plan)
-        found[bonus] = source.sample(learner.init().weights, 0).batch
-        source.close()
-    plain, paid = found[0.0], found[5.0]
-    assert len(plain.support) == len(paid.support) == stages - 1
-    for a, b in zip(plain.support, paid.support, strict=True):
-        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    assert torch.equal(plain.query.action, paid.query.action)
-    assert not torch.equal(plain.query.advantage, paid.query.advantage)
-
-
-def test_the_bonus_is_added_to_the_rewards_of_steps_at_which_the_goal_is_met() -> None:
-    config = replace_paths(default_config("maml-ppo", "navigation"), {"algorithm.success_bonus": 5.0})
-    distribution = envs.make("navigation")
-    learner = make_learner(config, distribution)
-    rng, shape = np.random.default_rng(0), (2, 3, 4)  # [task, env, time]
-    observation = rng.normal(size=(*shape, 2)).astype(np.float32)
-    action = rng.normal(size=(*shape, 2)).astype(np.float32)
-    reward, success = rng.normal(size=shape).astype(np.float32), rng.random(shape) < 0.4
-    ends = np.zeros(shape[:2], bool), observation[:, :, -1]
-    valid = np.ones(shape, bool)
-    rollout = Rollout(observation, action, reward, valid, success, *ends, reward, action, ())
-    start = learner.start(learner.init().weights, 2)
-    by_hand = rollout._replace(reward=np.where(success, reward + 5, reward).astype(np.float32))
-    paid, told = learner.prepare_query(start, rollout), learner.prepare(start, by_hand)
-    assert all(torch.equal(x, y) for x, y in zip(paid, told, strict=True))
-    assert not torch.equal(paid.advantage, learner.prepare(start, rollout).advantage)

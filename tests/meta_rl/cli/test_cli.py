@@ -103,7 +103,6 @@ BAD = {
     "train rl2 --env bandit/k5-n10 --reward-everywhere True": ["--reward-everywhere", "--reward-coef above 0"],
     "train rl2 --env navigation --learn-from-means True": ["--learn-from-means", "navigation", "valid here: False"],
     "train rl2 --env bandit/k5-n10 --success-bonus 1": ["--success-bonus", "bandit/k5-n10", "valid here: 0"],
-    "train maml-ppo --env bandit/k5-n10 --success-bonus 1": ["--success-bonus", "bandit/k5-n10", "valid here: 0"],
     "train rl2 --env navigation --success-bonus -1": ["--success-bonus", "at least 0"],
     "train --discount 1.5": ["--discount", "between 0 and 1"],
     "train --gae-lambda -0.5": ["--gae-lambda", "between 0 and 1"],
