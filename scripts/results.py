@@ -92,12 +92,12 @@ for family, (dagger, rl2) in {"push": (0.9, 1), "pick-place": (1, 0), "door-open
 STOCK = ["--stock-goals", "10"]
 EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo", "rl2"), (20 * MILLION, STOCK)))
 BONUS = ["--success-bonus", "10"]
-# Adam on minibatches in the place of a trust region, a step size of its own for every parameter, practice by a wide
-# deviation and a short view of the future, from one policy for all goals that PPO has trained.
+# Adam on minibatches in the place of a trust region, smaller steps in the end, a step size of its own for every
+# parameter, practice by a wide deviation and a short view of the future, from what PPO made of all goals at once.
 TENS = ["--meta-batch-size", "10", "--episodes-per-task", "10"]
-LEARNED_STEPS = ["--learn-inner-lr", "True", "--gae-lambda", "0.95", "--min-std", "0.5"]
+LEARNED_STEPS = ["--learn-inner-lr", "True", "--gae-lambda", "0.95", "--min-std", "0.5", "--final-meta-lr", "0.1"]
 for name in ("push", "pick-place"):
-    EXPERIMENTS[name].rows["maml-ppo"] = (20 * MILLION, [*TENS, *LEARNED_STEPS, *BONUS])
+    EXPERIMENTS[name].rows["maml-ppo"] = (20 * MILLION, [*TENS, *LEARNED_STEPS])
     EXPERIMENTS[name].begins["maml-ppo"] = "multitask-ppo"
 for name, bonus in {"push": BONUS, "pick-place": BONUS, "ml10": []}.items():
     budget, options = EXPERIMENTS[name].rows["rl2"]

@@ -46,6 +46,7 @@ from meta_rl.core.threads import part_map
 from meta_rl.core.types import Batch, Examples, MetaBatch, Metrics, Params, Rollout, map_tensors
 from meta_rl.core.weights import Weights, joined, parted
 from meta_rl.maths import gradient_step, inner_loop, losses, trust_region
+from meta_rl.maths.schedules import linear
 from meta_rl.networks.fewshot import Network
 from meta_rl.networks.policy import Policy
 
@@ -253,7 +254,7 @@ class Maml(MamlBase):
             start,
             state.optimizer,
             gradient_step.group_losses(objective, groups),
-            c.meta_lr,
+            linear(c.meta_lr, c.final_meta_lr, state.iteration, c.meta_lr_iterations),
             epochs,
             c.max_grad_norm,
             minibatches=cut if minibatches > 1 else None,

@@ -305,3 +305,22 @@ def test_candidates_evaluated_together_give_the_same_step(monkeypatch: pytest.Mo
     assert 0 < results[0][0] == results[1][0]
     for name, p in results[0][1].items():
         torch.testing.assert_close(results[1][1][name], p, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("outer_step", ["ppo", "vpg"])
+def test_the_step_size_of_adam_falls_over_the_iterations(outer_step: str) -> None:
+    """Half way to a factor of 0.5 it is three quarters of what it was, and from the end on it stays half."""
+
+    def moved(iteration: int, **changes: object) -> Params:
+        learner, params = make(outer_step=outer_step, **changes)
+        state = learner.init()
+        state.iteration = iteration
+        learner.meta_update(state, random_batch(learner, params))
+        return state.params
+
+    for iteration, share in ((0, 1.0), (5, 0.75), (10, 0.5), (30, 0.5)):
+        annealed = moved(iteration, meta_lr=0.01, final_meta_lr=0.5, meta_lr_iterations=10)
+        plain = moved(iteration, meta_lr=0.01 * share)
+        assert all(torch.equal(annealed[name], plain[name]) for name in plain)
+    always = moved(5, meta_lr=0.01)
+    assert any(not torch.equal(always[name], p) for name, p in moved(5, meta_lr=0.0075).items())

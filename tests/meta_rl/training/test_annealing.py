@@ -63,6 +63,8 @@ def test_a_run_learns_until_its_end(tmp_path: Path) -> None:
         ("rl2", "bandit/k5-n100", {}, 1000),
         ("rl2-gru", "tabular", {"iterations": 600}, 600),
         ("reptile", "navigation", {"algorithm.final_meta_lr": 0.5}, 100),
+        ("maml-ppo", "navigation", {"algorithm.final_meta_lr": 0.1}, 100),
+        ("maml-ppo", "navigation", {}, None),
         ("rl2", "navigation", {"algorithm.final_learning_rate": 0.1}, 200),
         ("rl2", "navigation", {"algorithm.final_learning_rate": 0.1, "algorithm.learning_rate_iterations": 7}, 7),
         ("rl2", "bandit/k5-n10", {"algorithm.learning_rate_iterations": 0}, 0),
