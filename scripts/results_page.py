@@ -41,9 +41,11 @@ OVERVIEW = {
 """Tables of results/ in the overview, and what they are of; success where nothing else is said."""
 LEARNERS = {
     "maml-trpo": "MAML-TRPO",
+    "maml-ppo": "MAML-PPO",
     "rl2": "RL2",
     "reptile": "Reptile",
     "multitask-trpo": "one policy for all (TRPO)",
+    "multitask-ppo": "one policy for all (PPO)",
 }
 FEWSHOT = {
     "prototypical": "prototypical networks",
@@ -54,7 +56,7 @@ FEWSHOT = {
 OMNIGLOT = {"5way-1shot": "5 ways, 1 shot", "5way-5shot": "5 ways, 5 shots", "20way-1shot": "20 ways, 1 shot"}
 RETURNS = {"navigation": "return"}
 """Tasks that are known by their return, though they have a success too."""
-SHORT = ("maml-trpo", "rl2", "reptile")
+SHORT = ("maml-trpo", "maml-ppo", "rl2", "reptile")
 MOST_STAGES = 6
 """More of them are shown by the first ones and the last."""
 EARLIER_COMMITS = {
