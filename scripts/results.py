@@ -96,6 +96,8 @@ BONUS = ["--success-bonus", "10"]
 # parameter, practice by a wide deviation and a short view of the future, from what PPO made of all goals at once.
 TENS = ["--meta-batch-size", "10", "--episodes-per-task", "10"]
 LEARNED_STEPS = ["--learn-inner-lr", "True", "--gae-lambda", "0.95", "--min-std", "0.5", "--final-meta-lr", "0.1"]
+by_ppo = [*SMALL_BATCHES, "--learn-inner-lr", "True", "--final-meta-lr", "0.1"]
+EXPERIMENTS["reach"].rows["maml-ppo"] = (MILLION, by_ppo)
 for name in ("push", "pick-place"):
     EXPERIMENTS[name].rows["maml-ppo"] = (20 * MILLION, [*TENS, *LEARNED_STEPS])
     EXPERIMENTS[name].begins["maml-ppo"] = "multitask-ppo"

@@ -37,6 +37,7 @@ from tests.test_commands import ROOT, script
         ("push", "rl2", 333),  # 5,000,000 / (10 trials x 3 episodes x 500)
         ("push", "random", 0),
         ("reach", "maml-trpo", 20),
+        ("reach", "maml-ppo", 20),
         ("reach", "multitask-trpo", 40),  # as much as maml-trpo: 1,000,000
         ("reach", "reptile", 27),  # 2,030,000 / (10 x 5 x 500 x 3)
         ("door-open", "rl2", 133),
