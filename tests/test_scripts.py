@@ -175,8 +175,9 @@ def test_the_table_joins_the_runs_that_spent_their_budget(
     write_run(Path("results/runs/reach/maml-trpo_s4"), 20)  # kept by another machine
     (runs / "reptile_s0").mkdir()
     (runs / "reptile_s0/evaluation.json").write_text(json.dumps({"iteration": 27}))  # of an earlier version
-    jobs = script("results").make_jobs(script("results").EXPERIMENTS["reach"], "reach", range(1), 1.0)
-    assert len(jobs) == 9
+    reach = script("results").EXPERIMENTS["reach"]
+    jobs = script("results").make_jobs(reach, "reach", range(1), 1.0)
+    assert len(jobs) == len(reach.rows) + 1 + 2  # the untrained, and two more seeds of a row
     found = [job.path.name for job in script("jobs").finished(jobs)]
     assert found == ["maml-trpo_s0", "maml-trpo_s4", "maml-trpo_s7"]
     assert "not evaluated yet, or not at the budget: reptile_s0, rl2_s0" in capsys.readouterr().err
