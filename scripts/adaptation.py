@@ -152,10 +152,10 @@ def gradients(agent: Any, batches: int) -> Tensor:
     """Meta-gradients ``[batch, coordinate]`` of as many meta-batches as the agent's next iterations would have."""
     learner, found = agent.learner, []
     params = joined(agent.weights.params, agent.weights.shared)
+    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
     with closing(Environments(agent.config).source()) as source:
         for iteration in range(agent.iteration, agent.iteration + batches):
             batch = source.sample(agent.weights, iteration).batch
-            leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
             surrogates, _ = learner.surrogates(leaves, batch)
             found.append(trust_region.ravel(gradient_step.accumulate(leaves, surrogates)[1]))
     return torch.stack(found)

@@ -94,12 +94,11 @@ EXPERIMENTS["ml10"] = Experiment("metaworld/ml10", 1, dict.fromkeys(("maml-trpo"
 BONUS = ["--success-bonus", "10"]
 # Adam on minibatches in the place of a trust region, smaller steps in the end, a step size of its own for every
 # parameter, practice by a wide deviation and a short view of the future, from what PPO made of all goals at once.
-TENS = ["--meta-batch-size", "10", "--episodes-per-task", "10"]
-LEARNED_STEPS = ["--learn-inner-lr", "True", "--gae-lambda", "0.95", "--min-std", "0.5", "--final-meta-lr", "0.1"]
-by_ppo = [*SMALL_BATCHES, "--learn-inner-lr", "True", "--final-meta-lr", "0.1"]
-EXPERIMENTS["reach"].rows["maml-ppo"] = (MILLION, by_ppo)
+LEARNED_STEPS = ["--learn-inner-lr", "True", "--final-meta-lr", "0.1"]
+WIDE_PRACTICE = ["--meta-batch-size", "10", "--episodes-per-task", "10", "--gae-lambda", "0.95", "--min-std", "0.5"]
+EXPERIMENTS["reach"].rows["maml-ppo"] = (MILLION, [*SMALL_BATCHES, *LEARNED_STEPS])
 for name in ("push", "pick-place"):
-    EXPERIMENTS[name].rows["maml-ppo"] = (20 * MILLION, [*TENS, *LEARNED_STEPS])
+    EXPERIMENTS[name].rows["maml-ppo"] = (20 * MILLION, [*WIDE_PRACTICE, *LEARNED_STEPS])
     EXPERIMENTS[name].begins["maml-ppo"] = "multitask-ppo"
 for name, bonus in {"push": BONUS, "pick-place": BONUS, "ml10": []}.items():
     budget, options = EXPERIMENTS[name].rows["rl2"]

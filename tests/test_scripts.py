@@ -20,6 +20,7 @@ from meta_rl.config import TrainConfig, default_config, replace_paths, to_dict
 from meta_rl.evaluation.compare import compare, write_comparison
 from meta_rl.evaluation.record import read_evaluation, write_record_file
 from meta_rl.evaluation.scores import MODE, SAMPLED, Record, Score, Stage
+from meta_rl.maths import trust_region
 from meta_rl.runs.folder import began_with
 from meta_rl.runs.problem import Environments
 from tests.meta_rl.conftest import TINY, TINY_OPTIONS
@@ -175,9 +176,8 @@ def test_the_table_joins_the_runs_that_spent_their_budget(
     write_run(Path("results/runs/reach/maml-trpo_s4"), 20)  # kept by another machine
     (runs / "reptile_s0").mkdir()
     (runs / "reptile_s0/evaluation.json").write_text(json.dumps({"iteration": 27}))  # of an earlier version
-    reach = script("results").EXPERIMENTS["reach"]
-    jobs = script("results").make_jobs(reach, "reach", range(1), 1.0)
-    assert len(jobs) == len(reach.rows) + 1 + 2  # the untrained, and two more seeds of a row
+    jobs = script("results").make_jobs(script("results").EXPERIMENTS["reach"], "reach", range(1), 1.0)
+    assert len(jobs) == 10  # eight rows, one of them by two more seeds
     found = [job.path.name for job in script("jobs").finished(jobs)]
     assert found == ["maml-trpo_s0", "maml-trpo_s4", "maml-trpo_s7"]
     assert "not evaluated yet, or not at the budget: reptile_s0, rl2_s0" in capsys.readouterr().err
@@ -341,10 +341,8 @@ def test_meta_gradients_are_those_that_training_follows() -> None:
         batch = source.sample(agent.weights, agent.iteration).batch
 
     def loss(step: float) -> float:
-        along, start = {}, 0
-        for name, p in agent.weights.params.items():
-            along[name] = p + step * found[0, start : start + p.numel()].reshape(p.shape)
-            start += p.numel()
+        direction = trust_region.unravel(found[0], agent.weights.params)
+        along = {name: p + step * direction[name] for name, p in agent.weights.params.items()}
         return sum(float(part(along)[0]) for part in agent.learner.surrogates(along, batch)[0])
 
     slope = (loss(1e-2) - loss(-1e-2)) / 2e-2  # the policies are float32
