@@ -1,9 +1,9 @@
 """What each choice in the defaults for Meta-World is worth: every row changes one of them, for equal env steps.
 
-``python scripts/ablations.py push|reach|ml10|maml-push [--only ROW ...] [--budget N] [--seeds 1] [--jobs 2]``: rl2 on
-ML1 push-v3, reach-v3 or on ML10; maml-trpo on push-v3, from one policy for all goals, which is trained first (the row
-of ``python scripts/results.py push``). Interrupted, it goes on where it was when started again; ``--table`` only joins
-what is evaluated so far. Writes results/ablations-NAME.json and .md.
+``python scripts/ablations.py NAME [--only ROW ...] [--budget N] [--seeds 1] [--jobs 2]``: push, reach and ml10 are rl2
+on ML1 push-v3, reach-v3 and on ML10; maml-push and maml-ppo-push are maml-trpo and maml-ppo on push-v3, from one policy
+for all goals, which is trained first (a row of ``python scripts/results.py push``). Interrupted, it goes on where it
+was when started again; ``--table`` only joins what is evaluated so far. Writes results/ablations-NAME.json and .md.
 """
 
 import json
@@ -69,10 +69,23 @@ MAML = {
     "reptile": "--inner-lr 1e-3",
     "from-scratch": "--inner-lr 0.1",
 }
+BY_PPO = {
+    "recipe": "",
+    "one-step-size": "--learn-inner-lr False",
+    "one-step-size-0.3": "--learn-inner-lr False --inner-lr 0.3",
+    "five-episodes": "--episodes-per-task 5",
+    "gae-lambda-1": "--gae-lambda 1",
+    "min-std-free": "--min-std 1e-6",
+    "final-meta-lr-1": "--final-meta-lr 1",
+    "outer-trpo": "--final-meta-lr 1",
+    "start-by-trpo": "",
+}
+"""Changes of the recipe by which MAML adapts on push, one each."""
 RECIPES = {"metasgd": "metasgd-trpo", "promp": "promp", "outer-ppo": "maml-ppo", "reptile": "reptile"}
+RECIPES["outer-trpo"] = "metasgd-trpo"
 """Rows that are another recipe."""
-FROM_SCRATCH = ("from-scratch",)
-"""Rows that do not begin with what the others begin with."""
+BEGINS = {"from-scratch": None, "start-by-trpo": ("push", "multitask-trpo")}
+"""Rows that begin with something else than the others, or with nothing."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,10 @@ class Ablation:
     budget: int = 450_000
     begins: tuple[str, str] | None = None
 
+    def start(self, row: str) -> tuple[str, str] | None:
+        """Table and row of scripts/results.py whose runs those of `row` begin with."""
+        return BEGINS.get(row, self.begins)
+
 
 PUSH = ["--env", "metaworld/ml1-push-v3"]
 FROM_ONE_POLICY = [*PUSH, *SMALL_BATCHES, "--inner-lr", "0.03"]
@@ -105,6 +122,7 @@ EXPERIMENTS = {
     ),
     "ml10": Ablation("rl2", ["--env", "metaworld/ml10"], RL2 | MANY | WIDE),
     "maml-push": Ablation("maml-trpo", FROM_ONE_POLICY, MAML, 3_000_000, ("push", "multitask-trpo")),
+    "maml-ppo-push": Ablation("maml-ppo", [*PUSH, *results.ADAPTING], BY_PPO, 3_000_000, ("push", "multitask-ppo")),
 }
 JUDGE = ["--device", "cpu", "--test-tasks", "20"]
 
@@ -116,7 +134,7 @@ def make_jobs(name: str, budget: int, seeds: range) -> dict[str, list[Job]]:
     made: dict[str, list[Job]] = {}
     for row, changes in about.rows.items():
         recipe, options = RECIPES.get(row, about.recipe), [*about.options, *changes.split(), *JUDGE]
-        begins = None if row in FROM_SCRATCH else about.begins
+        begins = about.start(row)
         iterations = iterations_within(budget, recipe, options)
         made[row] = []
         for seed in seeds_of(folder, table, row, seeds):
@@ -135,7 +153,9 @@ def run_of(table: str, row: str, seed: int) -> Job:
 def changes(name: str, row: str) -> str:
     """What differs from the defaults in a row that there is."""
     recipe = f"the recipe {RECIPES[row]}" if row in RECIPES else ""
-    return ", ".join(filter(None, (recipe, EXPERIMENTS[name].rows[row])))
+    start = BEGINS.get(row, ("", ""))
+    begun = "begun with nothing" if start is None else start[1] and f"begun with {start[1]}"
+    return ", ".join(filter(None, (recipe, begun, EXPERIMENTS[name].rows[row])))
 
 
 def summarise(name: str, jobs: list[Job]) -> dict[str, Any]:
@@ -189,7 +209,7 @@ def table(found: dict[str, dict[str, Any]]) -> list[str]:
 def main(arguments: list[str]) -> None:
     """Train and evaluate the rows, and write what came of them."""
     made = parser(__doc__, list(EXPERIMENTS), 1)
-    made.add_argument("--budget", type=int, help="env steps of each run (default: 450,000, of maml-push 3,000,000)")
+    made.add_argument("--budget", type=int, help="env steps of each run (default: 450,000; MAML: 3,000,000)")
     options = made.parse_args(arguments)
     about = EXPERIMENTS[options.name]
     check(made, options, list(about.rows))
@@ -199,7 +219,8 @@ def main(arguments: list[str]) -> None:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     jobs = make_jobs(options.name, budget, seeds)
     wanted = [job for row in options.only or about.rows for job in jobs[row] if job.seed in seeds]
-    before = [run_of(*about.begins, seed) for seed in seeds] if about.begins else []
+    begins = dict.fromkeys(filter(None, map(about.start, options.only or about.rows)))
+    before = [run_of(*begun, seed) for begun in begins for seed in seeds]
     failed = [] if options.table else run_all(before, options.jobs) or run_all(wanted, options.jobs)
     done = finished([job for row in jobs.values() for job in row])
     out = Path(f"results/ablations-{options.name}")

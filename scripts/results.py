@@ -73,14 +73,14 @@ for family, (maml, reptile, rl2) in {
         {recipe: (int(n * MILLION), BATCHES.get(recipe, SMALL_BATCHES)) for recipe, n in budgets.items()},
     )
     if maml > multitask:  # begin with one policy for all goals, and go on with steps that do not destroy it
-        EXPERIMENTS[family].begins.update(dict.fromkeys(("maml-trpo", "reptile"), "multitask-trpo"))
+        EXPERIMENTS[family].begins.update({"maml-trpo": "multitask-trpo", "reptile": "multitask-ppo"})
         EXPERIMENTS[family].rows["maml-trpo"] = (maml * MILLION, [*SMALL_BATCHES, "--inner-lr", "0.03"])
         sooner = ["--init-std", "0.7", "--gae-lambda", "0.99"]
         EXPERIMENTS[family].rows["multitask-trpo"] = (multitask * MILLION, [*SMALL_BATCHES, *sooner])
 # What Reptile's inner learner makes of the policy that Reptile begins with: whether it is Reptile that taught to adapt.
 push = EXPERIMENTS["push"]
-push.rows["as-it-came"], push.recipes["as-it-came"] = (push.rows["multitask-trpo"][0], SMALL_BATCHES), "reptile"
-push.begins["as-it-came"] = "multitask-trpo"
+push.rows["as-it-came"], push.recipes["as-it-came"] = (push.rows["multitask-ppo"][0], SMALL_BATCHES), "reptile"
+push.begins["as-it-came"] = "multitask-ppo"
 # An expert shows what is to be done; RL2 goes on from there. In millions of env steps.
 for family, (dagger, rl2) in {"push": (0.9, 1), "pick-place": (1, 0), "door-open": (0.3, 0)}.items():
     EXPERIMENTS[f"dagger-{family}"] = Experiment(
@@ -96,10 +96,18 @@ BONUS = ["--success-bonus", "10"]
 # parameter, practice by a wide deviation and a short view of the future, from what PPO made of all goals at once.
 LEARNED_STEPS = ["--learn-inner-lr", "True", "--final-meta-lr", "0.1"]
 WIDE_PRACTICE = ["--meta-batch-size", "10", "--episodes-per-task", "10", "--gae-lambda", "0.95", "--min-std", "0.5"]
+ADAPTING = [*WIDE_PRACTICE, *LEARNED_STEPS]
 EXPERIMENTS["reach"].rows["maml-ppo"] = (MILLION, [*SMALL_BATCHES, *LEARNED_STEPS])
 for name in ("push", "pick-place"):
-    EXPERIMENTS[name].rows["maml-ppo"] = (20 * MILLION, [*WIDE_PRACTICE, *LEARNED_STEPS])
+    EXPERIMENTS[name].rows["maml-ppo"] = (20 * MILLION, ADAPTING)
     EXPERIMENTS[name].begins["maml-ppo"] = "multitask-ppo"
+ml10 = EXPERIMENTS["ml10"]
+ml10.rows["multitask-ppo"] = (4 * MILLION, [*SMALL_BATCHES, *STOCK])
+ml10.rows["maml-ppo"], ml10.begins["maml-ppo"] = (20 * MILLION, [*ADAPTING, *STOCK]), "multitask-ppo"
+# One policy that is told family and goal, judged on its training tasks, as Meta-World does.
+EXPERIMENTS["mt10"] = Experiment(
+    "metaworld/mt10", 1, dict.fromkeys(("multitask-ppo", "multitask-trpo"), (20 * MILLION, SMALL_BATCHES))
+)
 for name, bonus in {"push": BONUS, "pick-place": BONUS, "ml10": []}.items():
     budget, options = EXPERIMENTS[name].rows["rl2"]
     EXPERIMENTS[name].rows["rl2"] = (budget, [*options, "--final-learning-rate", "0.1", *bonus])  # over its iterations

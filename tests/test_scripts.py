@@ -74,21 +74,23 @@ def test_a_part_of_a_budget_is_one_iteration_at_least() -> None:
     assert push.iterations("maml-trpo", 1e-6) == 1
 
 
-@pytest.mark.parametrize("name", ["push", "reach", "ml10", "maml-push"])
+@pytest.mark.parametrize("name", ["push", "reach", "ml10", "maml-push", "maml-ppo-push"])
 def test_ablations_spend_the_same_budget(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ablations = script("ablations")
     jobs = {row: mine for row, (mine,) in ablations.make_jobs(name, 1_350_000, range(1)).items()}
     configs = {row: parse_train([job.recipe, *job.options]) for row, job in jobs.items()}
-    begun = {row for row, config in configs.items() if config.start_from}
-    assert begun == (set(jobs) - {"from-scratch"} if name == "maml-push" else set())
-    assert {configs[row].start_from for row in begun} <= {"runs/results/push/multitask-trpo_s0"}
-    # 10 tasks x 5 episodes x 500 steps, twice; 30 or 10 trials x 3 episodes x 500 steps.
-    per_iteration = {"maml-push": 50_000, "ml10": 45_000}.get(name, 15_000)
-    assert jobs["defaults"].iterations == 1_350_000 // per_iteration
+    usual = {"maml-push": "multitask-trpo", "maml-ppo-push": "multitask-ppo"}.get(name)
+    starts = dict.fromkeys(jobs, usual) | {"from-scratch": None, "start-by-trpo": "multitask-trpo"}
+    for row, config in configs.items():
+        assert config.start_from == (f"runs/results/push/{starts[row]}_s0" if starts[row] else "")
+    # 10 tasks x 5 or 10 episodes x 500 steps, twice; 30 or 10 trials x 3 episodes x 500 steps.
+    per_iteration = {"maml-push": 50_000, "maml-ppo-push": 100_000, "ml10": 45_000}.get(name, 15_000)
+    plain = next(iter(jobs))
+    assert jobs[plain].iterations == 1_350_000 // per_iteration
     assert all(job.iterations >= 6 for job in jobs.values())
-    assert all(config != configs["defaults"] for row, config in configs.items() if row != "defaults")
-    if name != "maml-push":
+    assert all(config != configs[plain] for row, config in configs.items() if row != plain)
+    if "maml" not in name:
         assert configs["heads-read-memory-only"].network.head_hidden == ()
         assert configs["long-trials"].episodes_per_task == configs["long-trials"].evaluate.adaptation_steps + 1
         assert configs["defaults"].episodes_per_task == configs["defaults"].evaluate.adaptation_steps + 1
