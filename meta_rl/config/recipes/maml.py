@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from meta_rl.config.base import AlgorithmConfig, Annealing, Recipe, Rows
+from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
 from meta_rl.config.bounds import (
     ABOVE_ZERO,
     AT_LEAST_ONE,
     ZERO,
     Fraction,
-    Length,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -19,15 +18,16 @@ from meta_rl.config.bounds import (
     other_than,
 )
 from meta_rl.config.fewshot import TaskMap, examples_recipe
+from meta_rl.config.meta_step import MetaStepConfig
 
 
 @dataclass(frozen=True)
-class MamlConfig(AlgorithmConfig):
+class MamlConfig(MetaStepConfig):
     """Policy-gradient MAML: inner loss, outer loss and outer step (see `meta_rl.algorithms.maml`)."""
 
     shared_update: ClassVar[bool] = True
-    annealing: ClassVar[Annealing] = Annealing("meta_lr_iterations", ("final_meta_lr",))
 
+    meta_lr: PositiveFloat = 1e-3
     inner_lr: PositiveFloat = 0.1
     """Step size of the adaptation; with learn-inner-lr its initial value."""
     inner_steps: NonNegativeInt = 1
@@ -58,12 +58,6 @@ class MamlConfig(AlgorithmConfig):
     """trpo: factor between the candidates of the line search."""
     max_backtracks: PositiveInt = 15
     """trpo: number of candidates."""
-    meta_lr: PositiveFloat = 1e-3
-    """ppo, vpg: step size of Adam, at the beginning."""
-    final_meta_lr: NonNegativeFloat = 1.0
-    """ppo, vpg: factor on meta-lr that is reached linearly after meta-lr-iterations."""
-    meta_lr_iterations: Length = None
-    """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
     epochs: PositiveInt = 5
     """ppo: passes over the batch per iteration."""
     minibatches: PositiveInt = 1

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from meta_rl.config.base import AlgorithmConfig, Annealing, Recipe, Rows
-from meta_rl.config.bounds import Fraction, Length, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from meta_rl.config.base import Recipe, Rows
+from meta_rl.config.bounds import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from meta_rl.config.fewshot import TaskMap, examples_recipe
+from meta_rl.config.meta_step import MetaStepConfig
 
 
 @dataclass(frozen=True)
-class ReptileConfig(AlgorithmConfig):
+class ReptileConfig(MetaStepConfig):
     """Reptile (see `meta_rl.algorithms.reptile`). ``--meta-batch-size 1`` is the serial version."""
 
     shared_update: ClassVar[bool] = True
-    annealing: ClassVar[Annealing] = Annealing("meta_lr_iterations", ("final_meta_lr",))
 
     inner_lr: PositiveFloat = 0.1
     """Step size of the adaptation."""
@@ -33,12 +33,6 @@ class ReptileConfig(AlgorithmConfig):
     """ppo: probability ratios count up to 1 +- this."""
     meta_optimizer: Literal["sgd", "adam"] = "sgd"
     """How the step towards the adapted parameters is taken: plain interpolation, or Adam on the difference."""
-    meta_lr: PositiveFloat = 1.0
-    """Interpolation step (sgd), or Adam's step size."""
-    final_meta_lr: NonNegativeFloat = 1.0
-    """Factor on meta-lr that is reached linearly after meta-lr-iterations."""
-    meta_lr_iterations: Length = None
-    """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
     discount: Fraction = 0.99
     """Discount factor of the returns."""
     gae_lambda: Fraction = 1.0
@@ -51,11 +45,10 @@ class ReptileConfig(AlgorithmConfig):
 
 
 @dataclass(frozen=True)
-class SupervisedReptileConfig(AlgorithmConfig):
+class SupervisedReptileConfig(MetaStepConfig):
     """Reptile on labelled examples (see `meta_rl.algorithms.reptile`)."""
 
-    annealing: ClassVar[Annealing] = Annealing("meta_lr_iterations", ("final_meta_lr",))
-
+    final_meta_lr: NonNegativeFloat = 0.0
     inner_lr: PositiveFloat = 1e-3
     """Step size of the adaptation."""
     inner_steps: NonNegativeInt = 5
@@ -66,12 +59,6 @@ class SupervisedReptileConfig(AlgorithmConfig):
     """adam: with beta1 = 0; its second moments last from task to task and into the tests, as in the authors' code."""
     meta_optimizer: Literal["sgd", "adam"] = "sgd"
     """How the step towards the adapted parameters is taken: plain interpolation, or Adam on the difference."""
-    meta_lr: PositiveFloat = 1.0
-    """Interpolation step (sgd), or Adam's step size."""
-    final_meta_lr: NonNegativeFloat = 0.0
-    """Factor on meta-lr that is reached linearly after meta-lr-iterations."""
-    meta_lr_iterations: Length = None
-    """Length of the annealing in iterations; None: those that the run begins with; 0: no annealing."""
     task_map: TaskMap = "auto"
     """Tasks computed together, as for MAML."""
 
