@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from experiments import ADAPTING
 from jobs import SMALL_BATCHES, Job, check, finished, iterations_within, parser, run_all, seeds_of
 
 import results
@@ -122,7 +123,7 @@ EXPERIMENTS = {
     ),
     "ml10": Ablation("rl2", ["--env", "metaworld/ml10"], RL2 | MANY | WIDE),
     "maml-push": Ablation("maml-trpo", FROM_ONE_POLICY, MAML, 3_000_000, ("push", "multitask-trpo")),
-    "maml-ppo-push": Ablation("maml-ppo", [*PUSH, *results.ADAPTING], BY_PPO, 3_000_000, ("push", "multitask-ppo")),
+    "maml-ppo-push": Ablation("maml-ppo", [*PUSH, *ADAPTING.split()], BY_PPO, 3_000_000, ("push", "multitask-ppo")),
 }
 JUDGE = ["--device", "cpu", "--test-tasks", "20"]
 

@@ -247,9 +247,9 @@ def run_script(folder: Path, *words: str) -> None:
 
 def results(folder: Path, words: list[str]) -> None:
     experiment = script("results").EXPERIMENTS[words[1]]
-    for row, (budget, _) in experiment.rows.items():
-        spent = experiment.rows[experiment.begins[row]][0] if row in experiment.begins else 0
-        assert (experiment.iterations(row) > 0) == (budget > spent)  # its options are parsed
+    for name, row in experiment.rows.items():
+        spent = experiment.rows[row.begins].budget if row.begins else 0
+        assert (experiment.iterations(name) > 0) == (row.budget > spent)  # its options are parsed
 
 
 def fewshot(folder: Path, words: list[str]) -> None:
