@@ -78,6 +78,7 @@ BY_PPO = {
     "gae-lambda-1": "--gae-lambda 1",
     "min-std-free": "--min-std 1e-6",
     "final-meta-lr-1": "--final-meta-lr 1",
+    "meta-lr-3e-4": "--meta-lr 3e-4",
     "outer-trpo": "--final-meta-lr 1",
     "start-by-trpo": "",
 }
