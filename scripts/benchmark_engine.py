@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measured import write_measured
+from measured import CORES, write_measured
 
 from meta_rl.core.files import with_ending
 
@@ -34,7 +34,6 @@ CASES = {
     "ml45": ("metaworld/ml45", 45, 10),
 }
 GYM_SIZES = {"pick-place": (5, 25), "ml10": (10,), "ml45": (45,)}
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rate(step: Callable[[], int], seconds: float) -> float:

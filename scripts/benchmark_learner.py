@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import resource
 import shlex
 import statistics
@@ -24,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measured import write_measured
+from measured import CORES, write_measured
 from torch.utils import _pytree as pytree
 
 import envs
@@ -146,7 +145,7 @@ def main(arguments: list[str]) -> None:
     sizes = (options.tasks, options.episodes, options.horizon)
     record: dict[str, Any] = {"command": shlex.join(["scripts/benchmark.py", "learner", *arguments]), "sizes": sizes}
     where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    record |= {"device": where, "cores": os.cpu_count(), "versions": versions(), "seconds": {}}
+    record |= {"device": where, "cores": CORES, "versions": versions(), "seconds": {}}
     lines = [f"Command: `python {record['command']}`; {sizes[0]} tasks x {sizes[1]} episodes x {sizes[2]} steps, "
              f"{where}, {torch.get_num_threads()} torch threads, medians of {options.iterations}, in turn.",
              ""]  # fmt: skip

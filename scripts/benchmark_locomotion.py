@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measured import write_measured
+from measured import CORES, write_measured
 
 from meta_rl.core.files import with_ending
 
@@ -37,7 +37,6 @@ CASES = {
     "hopper": ("hopper-params@v5", "Hopper-v5", 3, 1.0),
 }
 OURS = "engine"
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rate(step: Callable[[int], None], num_envs: int, seconds: float) -> float:

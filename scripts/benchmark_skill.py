@@ -7,8 +7,8 @@ Trains by the framework's own loop, one run per task and recipe after another, w
 and, for all but rl2, meta-batches of ten tasks with five episodes (see `jobs.SMALL_BATCHES`). Every few iterations it
 is judged by mode actions on goals that training never saw; a run ends when 90 % of them are solved or the budget is
 spent. Time is that of training iterations alone. The skill counts as learned at the first of these judgements that
-shows it, so that times are rounded up to the next one. Interrupted, it goes on where it was when started again; no
-other work should run meanwhile.
+shows it, so that times are rounded up to the next one. Interrupted, it goes on where it was when started again. Other
+work takes time from it: it runs alone, or ``taskset`` gives it cores of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from typing import Any
 
 import torch
 from jobs import BATCHES, SMALL_BATCHES, iterations_within
-from measured import write_measured
+from measured import CORES, write_measured
 
 import envs
 from meta_rl import load
@@ -158,7 +157,7 @@ def main(arguments: list[str]) -> None:
     except (ConfigError, envs.UnknownNameError) as error:
         parser.error(str(error))
     record: dict[str, Any] = {"command": shlex.join(["scripts/benchmark.py", "skill", *arguments])}
-    record |= {"cores": os.cpu_count(), "torch_threads": torch.get_num_threads(), "versions": versions()}
+    record |= {"cores": CORES, "torch_threads": torch.get_num_threads(), "versions": versions()}
     record |= {name: getattr(options, name) for name in ("budget", "every", "test_tasks", "seed")}
     record["curves"] = {recipe: {} for recipe in options.recipes}
     for (recipe, task), config in runs.items():

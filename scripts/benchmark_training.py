@@ -10,7 +10,6 @@ adapting, the meta-update, and the rest; and env-steps/s of the whole.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import statistics
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measured import write_measured
+from measured import CORES, write_measured
 
 import envs
 from meta_rl.algorithms.base import make_learner
@@ -100,7 +99,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/training"))
     options = parser.parse_args(arguments)
     record: dict[str, Any] = {"command": shlex.join(["scripts/benchmark.py", "training", *arguments])}
-    record |= {"cores": os.cpu_count(), "torch_threads": torch.get_num_threads(), "versions": versions()}
+    record |= {"cores": CORES, "torch_threads": torch.get_num_threads(), "versions": versions()}
     lines = [f"Command: `python {record['command']}`; medians of {options.iterations} iterations, "
              f"{record['torch_threads']} torch threads.", ""]  # fmt: skip
     for case in options.cases:

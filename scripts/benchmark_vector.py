@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measured import write_measured
+from measured import CORES, write_measured
 
 sys.path.insert(0, str(Path(__file__).parent))  # as a process of its own
 
-from benchmark_engine import CORES, child, rate
+from benchmark_engine import child, rate
 
 CASES: dict[str, dict[str, Any]] = {
     "MT10": {"use_one_hot": True},

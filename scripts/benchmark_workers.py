@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measured import write_measured
+from measured import CORES, write_measured
 
 import envs
 from meta_rl.algorithms.base import make_learner
@@ -222,11 +222,11 @@ def main(arguments: list[str]) -> None:
         with group() as sources:
             results |= bench.measure(sources)
     in_process, one = results[f"in process, {options.shards} shards"], results[plural(options.workers[0], "worker")]
-    record: dict[str, Any] = {"command": command, "cores": os.cpu_count(), "versions": versions(), "results": results}
+    record: dict[str, Any] = {"command": command, "cores": CORES, "versions": versions(), "results": results}
     record |= {"supervision": one["seconds"] / in_process["seconds"] - 1, "update_seconds": bench.update_seconds()}
     record["projection"] = bench.projection(results[ONE_CORE], record["update_seconds"])
     heading = (
-        f"Command: `python {command}`; {os.cpu_count()} cores, {options.recipe} on {options.env}, "
+        f"Command: `python {command}`; {CORES} cores, {options.recipe} on {options.env}, "
         f"{options.tasks} tasks x {options.episodes} episodes, {options.shards} shards; medians of "
         f"{options.rounds} rounds."
     )

@@ -1,10 +1,14 @@
 """What the benchmarks share: a record of what was measured, as JSON, and beside it the table of it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from meta_rl.core.files import with_ending
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""Cores that this process may run on (``taskset`` can leave it fewer than the machine has)."""
 
 
 def write_measured(out: Path, record: dict[str, Any], text: str) -> None:
