@@ -93,8 +93,13 @@ class RecurrentLearner:
         return RecurrentActor(self.policy, adapted.weights, adapted.memory, self.recall)
 
     def adapt(self, adapted: Remembered, support: Any, actor: RecurrentActor) -> Remembered:
-        """The memory that the actor had after its last step: this learner adapts by remembering."""
-        return adapted._replace(memory=actor.memory())
+        """The memory that the actor had after its last step: this learner adapts by remembering. Where the episode was
+        left out, nobody learns from it, so the memory is the one before it."""
+        memory, left_out = actor.memory(), ~support.weight.bool().flatten(1).any(1)  # [task]
+        if left_out.any():
+            where = left_out[:, None, None]  # [task, env, width]
+            memory = TrialMemory(*(torch.where(where, *pair) for pair in zip(adapted.memory, memory, strict=True)))
+        return adapted._replace(memory=memory)
 
     def recall(self, observation: Tensor, action: Tensor, reward: Tensor, done: Tensor, clock: Tensor) -> Tensor:
         """The recall of a step, the same while acting and learning; see `RecurrentPolicy.recall`."""

@@ -161,6 +161,37 @@ def test_recomputed_log_probs_equal_those_of_the_actor(
         assert not trials.weight[task, t:].any()
 
 
+class Losing(Uneven):
+    """The first episode of task 2 gives a NaN at every step, and so does the third one of task 3."""
+
+    def _step(self, action: NDArray[Any], active: NDArray[np.bool_]) -> Any:
+        observation, reward, ended, success = super()._step(action, active)
+        reward[{0: 2, 2: 3}.get(self.episode, []), 0] = np.nan
+        return observation, reward, ended, success
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_episode_that_is_left_out_leaves_nothing_in_the_memory(cell: str) -> None:
+    """What was done after it was done as the learner sees it: after the episodes that count."""
+    plain = make(CONTINUOUS, cell, network={"clock_steps": 3, "recall_observation": True})
+    learner = Recorder(plain.config, plain.policy)
+    tasks = [Task("uneven", (i,)) for i in range(5)]
+    shard = sample_shard(Losing(5, CONTINUOUS), learner, learner.init().weights, tasks, range(5), 4, Streams(0, 0))
+    assert len(shard.discarded) == 2
+    trials = learner.trials(as_dtype(shard.batch, torch.float64))
+    rows, _, _ = learner.rows(learner.init().params, trials, Moments.empty(), 0.95)
+    log_prob = rows.batch.log_prob.reshape(trials.weight.shape)
+    for task in range(5):
+        t = 0
+        for stage in {2: [1, 2, 3], 3: [0, 1, 3]}.get(task, range(4)):
+            for step in range(1 + (task + 2 * stage) % 5):
+                action = trials.action[task, t]
+                acted = learner.stages_seen[stage][step].log_prob(action)[task]  # type: ignore[attr-defined]
+                assert log_prob[task, t].item() == pytest.approx(acted.item(), abs=1e-6)
+                t += 1
+        assert t == trials.weight[task].sum()
+
+
 @pytest.mark.parametrize("clock_steps", [0, 5])
 @pytest.mark.parametrize("recall_observation", [False, True])
 def test_the_network_reads_the_previous_step(recall_observation: bool, clock_steps: int) -> None:
