@@ -26,7 +26,8 @@ SupervisedLoss = Callable[[Tensor, Examples], Tensor]
 
 
 def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
-    """Mean of `value` under `weight`; 0 if all weights are 0, as for a task that has no steps in a minibatch."""
+    """Mean of `value` under `weight`; 0 if all weights are 0, as for a task that has no steps in a minibatch, or a user
+    without ratings in one."""
     total = weight.sum()
     return (value * weight).sum() / torch.where(total > 0, total, 1)
 
@@ -75,14 +76,9 @@ def cross_entropy(logits: Tensor, examples: Examples) -> Tensor:
     """Mean over examples of ``-log softmax(logits)[target]``; logits ``[example, class]``."""
     # Not F.cross_entropy: gather differentiates twice under vmap whatever the batch.
     log_probs = F.log_softmax(logits, -1).gather(-1, examples.target.unsqueeze(-1)).squeeze(-1)
-    return -example_mean(log_probs, examples.weight)
+    return -weighted_mean(log_probs, examples.weight)
 
 
 def squared_error(output: Tensor, examples: Examples) -> Tensor:
     """Mean over examples of ``(output - target)^2``; output ``[example, 1]``."""
-    return example_mean((output.squeeze(-1) - examples.target).square(), examples.weight)
-
-
-def example_mean(value: Tensor, weight: Tensor) -> Tensor:
-    """`weighted_mean`, but 0 if all weights are 0: a minibatch of a user with few ratings may be all padding."""
-    return (value * weight).sum() / weight.sum().clamp(min=1)
+    return weighted_mean((output.squeeze(-1) - examples.target).square(), examples.weight)
