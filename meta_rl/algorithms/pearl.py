@@ -58,7 +58,7 @@ from meta_rl.core.types import MetaBatch, Metrics, Params, Rollout, from_numpy, 
 from meta_rl.core.weights import Weights
 from meta_rl.maths import soft_actor_critic
 from meta_rl.maths.products import Evidence, unit_gaussian
-from meta_rl.maths.sequences import last_steps
+from meta_rl.maths.sequences import following, last_steps
 from meta_rl.networks.latent import LatentActor, LatentPolicy
 
 
@@ -125,12 +125,10 @@ class Pearl:
         """The rollout as steps. Observations stay as they were: what normalises them changes while they are kept."""
         read = rollout.observation, rollout.action, rollout.reward, rollout.last_observation
         observation, action, reward, last = map(from_numpy, read)
-        ends = last_steps(from_numpy(rollout.valid))  # [task, env, time]
-        following = torch.cat([observation[:, :, 1:], last.unsqueeze(2)], 2)  # [task, env, time, obs]
-        following = torch.where(ends.unsqueeze(-1), last.unsqueeze(2), following)
-        terminal = ends & from_numpy(rollout.terminated).unsqueeze(-1)
-        steps = Transitions(observation, action, reward, following, terminal.float())
-        return Experience(steps, from_numpy(rollout.valid).float())
+        valid = from_numpy(rollout.valid)  # [task, env, time]
+        terminal = last_steps(valid) & from_numpy(rollout.terminated).unsqueeze(-1)
+        steps = Transitions(observation, action, reward, following(observation, last, valid), terminal.float())
+        return Experience(steps, valid.float())
 
     @torch.no_grad()
     def adapt(self, adapted: Inferred, support: Experience, actor: object = None) -> Inferred:

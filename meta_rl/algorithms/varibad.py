@@ -63,7 +63,7 @@ from meta_rl.maths.distributions import DiagonalGaussian
 from meta_rl.maths.gradient_step import Adam
 from meta_rl.maths.losses import weighted_mean
 from meta_rl.maths.schedules import linear
-from meta_rl.maths.sequences import drawn_steps
+from meta_rl.maths.sequences import drawn_steps, following
 from meta_rl.networks import functional
 from meta_rl.networks.belief import BeliefPolicy
 from meta_rl.networks.initial import drawn_from
@@ -139,10 +139,8 @@ class Varibad(TrialPpo):
     def prepare(self, adapted: Remembered, rollout: Rollout) -> Happened:  # type: ignore[override]  # one field more
         """The rollout as tensors."""
         last = normaliser.normalise_observation(adapted.weights.statistics, from_numpy(rollout.last_observation))
-        episode, last = super().prepare(adapted, rollout), last.unsqueeze(2)  # [task, env, 1, obs]
-        following = torch.cat([episode.observation[:, :, 1:], last], 2)
-        following = torch.where(episode.done.unsqueeze(-1) > 0, last, following)
-        return Happened(*episode, following)
+        episode = super().prepare(adapted, rollout)
+        return Happened(*episode, following(episode.observation, last, episode.weight > 0))
 
     def moved(self, params: Params) -> Params:
         """The part of `params` that PPO's steps move: the heads, or all if the policy teaches the belief."""

@@ -1,4 +1,4 @@
-"""Sequences of steps on the time axis ``[..., time]``: where they end, and how their gaps are closed."""
+"""Sequences of steps on the time axis ``[..., time]``: where they end, what follows, and how gaps are closed."""
 
 from __future__ import annotations
 
@@ -41,3 +41,16 @@ def drawn_steps(key: Tensor, weight: Tensor, count: int) -> tuple[Tensor, Tensor
 def last_steps(valid: Tensor) -> Tensor:
     """Whether each step is valid and the next one is not; bool ``[..., time]``, from bool ``[..., time]``."""
     return valid & ~pad(valid[..., 1:], (0, 1))
+
+
+def following(observation: Tensor, last: Tensor, valid: Tensor) -> Tensor:
+    """The observation after each step ``[..., time, obs]``; of use at the valid ones.
+
+    Args:
+        observation: before each step, ``[..., time, obs]``.
+        last: after the last valid step, ``[..., obs]``.
+        valid: bool ``[..., time]``, a prefix.
+    """
+    last = last.unsqueeze(-2)  # [..., 1, obs]
+    shifted = torch.cat([observation[..., 1:, :], last], -2)
+    return torch.where(last_steps(valid).unsqueeze(-1), last, shifted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from meta_rl.maths.sequences import drawn_steps, last_steps, without_gaps
+from meta_rl.maths.sequences import drawn_steps, following, last_steps, without_gaps
 
 
 def test_gaps_are_closed_and_padding_follows() -> None:
@@ -20,6 +20,18 @@ def test_gaps_are_closed_and_padding_follows() -> None:
 def test_last_steps_end_every_run_of_valid_ones() -> None:
     valid = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 0, 0], [1, 0, 1]]).bool()
     assert last_steps(valid).int().tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 1]]
+
+
+def test_what_follows_a_step_by_hand() -> None:
+    """Episodes of three, of two and of no steps; the last observations are 9 and 8, and padding repeats them."""
+    observation = torch.tensor([[[1.0], [2], [3]], [[4], [5], [8]], [[7], [7], [7]]])
+    last = torch.tensor([[9.0], [8], [7]])
+    valid = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 0, 0]]).bool()
+    after = following(observation, last, valid).squeeze(-1)
+    assert after[0].tolist() == [2, 3, 9]
+    assert after[1, :2].tolist() == [5, 8]
+    unknown = observation.where(valid.unsqueeze(-1), torch.tensor(torch.nan))  # padding may be anything
+    assert following(unknown, last, valid)[1, :2].flatten().tolist() == [5, 8]
 
 
 def test_drawn_steps_are_valid_ones_whatever_the_padding() -> None:
