@@ -101,7 +101,9 @@ class Rma(TrialLearner):
             raise ConfigError("RUN: it is not known which numbers of its tasks this agent was told")
         self._numbers, self.encoder = numbers, policy.task_encoder(len(numbers))
         teacher: Any = Teacher(policy, self.encoder)  # with the interface of a recurrent policy
-        self.ppo = TrialPpo(config, teacher)
+        length = config.learning_rate_iterations  # of the annealing
+        length = config.told_for if length is None else length
+        self.ppo = TrialPpo(replace(config, learning_rate_iterations=length), teacher)
         self._heads = {name for name, _ in teacher.named_parameters()} & dict(policy.named_parameters()).keys()
 
     def init(self) -> TrainState:

@@ -19,13 +19,15 @@ class RmaConfig(TrialPpoConfig):
     """Iterations in which the teacher acts and learns by PPO; in all after them the student acts and learns from the
     teacher. None: half of those that the run begins with. 0: for a run that starts from another one of rma,
     whose teacher stays as it is."""
+    learning_rate_iterations: Length = None
+    """Length of the teacher's annealing in iterations; None: teacher-iterations; 0: no annealing."""
     student_learning_rate: PositiveFloat = 3e-3
     """Step size of Adam for the student; learning-rate and its annealing are the teacher's."""
 
     @property
     def lengths(self) -> dict[str, float]:
-        """See `AlgorithmConfig`."""
-        return {**super().lengths, "teacher_iterations": 0.5}
+        """See `AlgorithmConfig`. What is annealed is the teacher's, so it takes as long as that learns."""
+        return {**dict.fromkeys(super().lengths, 0.0), "teacher_iterations": 0.5}
 
     @property
     def told_for(self) -> int:

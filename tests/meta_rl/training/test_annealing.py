@@ -88,6 +88,26 @@ def test_the_learner_has_it_too() -> None:
     assert learner.learning_rate(900) == pytest.approx(3e-4)
 
 
+@pytest.mark.parametrize(
+    ("changes", "length"),
+    [
+        ({"iterations": 900}, 450),  # half of them are the teacher's
+        ({"iterations": 900, "algorithm.teacher_iterations": 600}, 600),
+        ({"iterations": 900, "algorithm.learning_rate_iterations": 200}, 200),
+    ],
+)
+def test_what_is_annealed_is_at_its_end_when_the_teacher_has_learned(changes: dict[str, Any], length: int) -> None:
+    """Of rate and entropy bonus a tenth is left at the end of the annealing, (1 + 0.1) / 2 half way."""
+    config = replace_paths(default_config("rma", "bandit/k5-n10"), {"network.hidden": (4,), **changes})
+    config = replace_paths(config, {"algorithm.final_gae_bias": 0.0})
+    learner: Any = make_learner(config, open_problem(config).interface)
+    assert learner.ppo.learning_rate(length // 2) == pytest.approx(3e-3 * 0.55)
+    assert learner.ppo.learning_rate(length) == learner.ppo.learning_rate(length + 1) == pytest.approx(3e-4)
+    assert learner.ppo.entropy_coef(length) == pytest.approx(1e-3)
+    assert learner.ppo.gae_lambda(length) == pytest.approx(1.0)
+    assert config.algorithm.gae_lambda == 0.3  # type: ignore[attr-defined]
+
+
 @given(st.floats(1e-9, 1e3), st.integers(0, 10**6), st.integers(0, 10**6))
 def test_a_factor_of_one_changes_no_bit(start: float, iteration: int, length: int) -> None:
     assert linear(start, 1.0, iteration, length) == linear(start, 0.3, iteration, None) == start
