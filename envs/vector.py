@@ -7,6 +7,7 @@ The environment is told its task in one of two ways: a method ``set_task(vector)
 from __future__ import annotations
 
 import copy
+import operator
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -44,14 +45,38 @@ class TaskError(EnvError, ValueError):
 def draw_vector(name: str, sample_vector: Callable[..., Any] | None, rng: np.random.Generator) -> tuple[float, ...]:
     """The numbers of one task of `name`, from a function of the user's."""
     assert sample_vector is not None
-    drawn = sample_vector(rng)
+    try:
+        drawn = sample_vector(rng)
+    except Exception as error:
+        raise EnvError(f"{name}: sample_vector raised {in_words(error)}") from error
     try:
         if isinstance(drawn, (str, bytes)):
             raise TypeError
-        return tuple(float(number) for number in np.asarray(drawn).tolist())
+        numbers = tuple(float(number) for number in np.asarray(drawn).tolist())
+        if not np.isfinite(numbers).all():
+            raise ValueError
     except (TypeError, ValueError):
         wrong = " ".join(repr(drawn).split())
-        raise EnvError(f"{name}: sample_vector gave {wrong}; valid: a list of numbers, like [0.5]") from None
+        raise EnvError(f"{name}: sample_vector gave {wrong}; valid: a list of finite numbers, like [0.5]") from None
+    return numbers
+
+
+def whole(name: str, what: str, number: Any) -> int:
+    """`number`, a count of at least 1.
+
+    Args:
+        name: of the distribution that is given it.
+        what: the argument.
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        count = operator.index(number)
+    except TypeError:
+        raise ValueError(f"{name}: {what} must be a whole number, got {number!r}") from None
+    if count < 1:
+        raise ValueError(f"{name}: {what} must be at least 1, got {count}")
+    return count
 
 
 class GivenTasks(TaskDistribution):
@@ -129,10 +154,8 @@ class GymDistribution(GivenTasks):
         in_turn: bool = False,
         expert: Expert | None = None,
     ) -> None:
-        if horizon < 1:
-            raise ValueError(f"horizon must be at least 1, got {horizon}")
         self._give(name, split, sample_vector, tasks)
-        self.horizon, self.make_env = horizon, make_env
+        self.horizon, self.make_env = whole(name, "horizon", horizon), make_env
         self.deterministic, self.success_key = deterministic, success_key
         self.has_success, self.in_turn = success_key is not None, in_turn
         self.expert, self.has_expert = expert, expert is not None
@@ -200,7 +223,7 @@ class GymVectorEnv(TaskVectorEnv):
                 chosen[place] = np.asarray(self._expert(observation[place].copy(), vector)).reshape(space.shape)
             except Exception as error:
                 where = f"task {self.tasks[place[0]].to_json()}, expert(observation, vector)"
-                raise EnvError(f"{where}: {_in_words(error)}; valid: an action of {space}") from error
+                raise EnvError(f"{where}: {in_words(error)}; valid: an action of {space}") from error
         return np.clip(chosen, space.low, space.high) if isinstance(space, gym.spaces.Box) else chosen
 
     def _set_tasks(self, tasks: list[Task]) -> None:
@@ -219,7 +242,7 @@ class GymVectorEnv(TaskVectorEnv):
             self._envs[row][column].get_wrapper_attr("set_task")(task.array)
         except Exception as error:
             where = f"env [{row}, {column}], task {task.to_json()}, set_task(array of {len(task.vector)})"
-            raise TaskError(f"{where}: {_in_words(error)}") from error
+            raise TaskError(f"{where}: {in_words(error)}") from error
 
     def _reset(self, seeds: list[int], mask: Bool) -> Float:
         observation = np.zeros((*self.shape, *self.observation_space.shape), self.observation_space.dtype)
@@ -234,7 +257,7 @@ class GymVectorEnv(TaskVectorEnv):
         try:
             return self._reader.reset(self._envs[task][env].reset(**given))
         except Exception as error:
-            raise EnvError(f"{self._called(task, env)}, reset: {_in_words(error)}{self._advice}") from error
+            raise EnvError(f"{self._called(task, env)}, reset: {in_words(error)}{self._advice}") from error
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
         observation = np.zeros((*self.shape, *self.observation_space.shape), self.observation_space.dtype)
@@ -252,7 +275,7 @@ class GymVectorEnv(TaskVectorEnv):
             return self._reader.step(self._envs[task][env].step(action))
         except Exception as error:
             where = f"{self._called(task, env)}, step {self._elapsed[task, env]}"
-            raise EnvError(f"{where}: {_in_words(error)}{self._beyond(action)}{self._advice}") from error
+            raise EnvError(f"{where}: {in_words(error)}{self._beyond(action)}{self._advice}") from error
 
     def _beyond(self, action: Any) -> str:
         """What to know of an action outside its bounds, which may be why its step went wrong."""
@@ -280,7 +303,7 @@ class GymVectorEnv(TaskVectorEnv):
         try:
             return copy.deepcopy(env)
         except Exception as error:
-            raise EnvError(f"{env} cannot be copied in the middle of an episode: {_in_words(error)}") from error
+            raise EnvError(f"{env} cannot be copied in the middle of an episode: {in_words(error)}") from error
 
     def _twin(self) -> GymVectorEnv:
         grid = [[self._copied(env) for env in row] for row in self._envs]
@@ -341,7 +364,7 @@ def look_alikes(env: gym.Env[Any, Any]) -> list[str]:
     return sorted({name for kind, name in named if callable(getattr(kind, name, None))})
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     """An error in one line. Some libraries' errors say nothing: assertions without a word."""
     if isinstance(error, ReturnedError):
         return str(error)

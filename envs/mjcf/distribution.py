@@ -16,7 +16,7 @@ from envs import dynamics as dyn
 from envs.api import Task, TaskVectorEnv
 from envs.finite import TaskLists
 from envs.scene import Scene
-from envs.vector import EnvError, GivenTasks
+from envs.vector import EnvError, GivenTasks, in_words, whole
 
 if TYPE_CHECKING:
     import mujoco
@@ -92,18 +92,16 @@ class MujocoDistribution(GivenTasks):
         split: str = "train",
         num_threads: int | None = None,
     ) -> None:
-        for what, number in (("frame_skip", frame_skip), ("horizon", horizon)):
-            if number < 1:
-                raise ValueError(f"{name}: {what} must be at least 1, got {number}")
         self._give(name, split, sample_vector, tasks)
-        self.horizon = horizon
+        self.frame_skip, self.horizon = whole(name, "frame_skip", frame_skip), whole(name, "horizon", horizon)
         self.has_success, self.deterministic = success is not None, start is None
-        self.frame_skip, self.num_threads = frame_skip, num_threads
+        self.num_threads = num_threads
         self._functions = {"observe": observe, "reward": reward, "terminated": terminated, "success": success}
         self._parameters, self._start, self._reads = parameters, start, tuple(reads)
         self._goal, self._view, self._trail = goal, view, trail
         self._source = str(model) if str(model).lstrip().startswith("<") else str(Path(model).absolute())
         self._models: dict[bool, Model] = {}
+        self._changed: tuple[str, ...] | None = None  # names of the arrays that tasks change, once they are known
         self.action_space = _action_space(name, self._load(False).mujoco)
         self._probe()
 
@@ -122,8 +120,7 @@ class MujocoDistribution(GivenTasks):
         """The robot with what the task changes, and the goal if it is a place."""
         from envs.mjcf.render import scene
 
-        point = None if self._goal is None else [float(x) for x in self._goal(task.array)]
-        changes = self._changes(task.array)
+        changes, point = self._changes(task.array), self._point(task.array)
         return scene(self.name, self._source, task, changes, point, self._trail, self._view)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -144,46 +141,65 @@ class MujocoDistribution(GivenTasks):
             from envs.mjcf.model import make_model, read_model
 
             model = read_model(self.name, self._source)
-            own = () if self._parameters is None else tuple(self._changes(self._example().array, model))
+            self._check_reads()
+            if self._changed is None:
+                self._changed = tuple(self._changes(self._example().array, model))
+            own = (*self._changed, *(dyn.ARRAYS if dynamics else ()))
             try:
-                self._models[dynamics] = make_model(
-                    model, self.frame_skip, self._reads, (*own, *(dyn.ARRAYS if dynamics else ()))
-                )
+                self._models[dynamics] = make_model(model, self.frame_skip, self._reads, own)
             except ValueError as error:
-                raise EnvError(f"{self.name}: {error}") from error
+                raise EnvError(f"{self.name}: parameters: {error}") from error
         return self._models[dynamics]
+
+    def _check_reads(self) -> None:
+        """Refuse arrays that the engine does not have."""
+        from envs.mjcf.arrays import COMPONENTS
+
+        for array in self._reads:
+            if array not in COMPONENTS:
+                raise EnvError(f"{self.name}: reads: the engine has no array {array}; valid: {', '.join(COMPONENTS)}")
 
     def _example(self) -> Task:
         return self.sample(np.random.default_rng(0), 1)[0]
 
     def _changes(self, vector: Double, model: mujoco.MjModel | None = None) -> dict[str, Double]:
-        """What a task changes in the model: name of the array -> its numbers, in the array's shape."""
+        """What a task changes in the model: name of the array -> its numbers, in the array's shape; the same arrays in
+        the same order for every task."""
         if self._parameters is None:
             return {}
         model = self._load(False).mujoco if model is None else model
-        changes: dict[str, Double] = {}
-        for name, given in self._parameters(vector.copy(), model).items():
-            own = model.opt.gravity if name == "gravity" else getattr(model, name, None)
-            array = np.array(given, np.float64)
-            where = f"{self.name}: parameters of task {vector.tolist()}: {name}"
-            if own is None:
-                raise EnvError(f"{where}: the model has no such array")
-            if array.size != own.size:
-                raise EnvError(f"{where} has {array.size} numbers, must have {own.size}, {own.shape}")
-            low = 0.0 if name in NOT_NEGATIVE else -np.inf
-            wrong = array[~(np.isfinite(array) & (array >= low))]
-            if wrong.size:
-                bound = "finite and at least 0" if low == 0 else "finite"
-                raise EnvError(f"{where} must be {bound}, got {wrong[0]:g}")
-            changes[name] = array.reshape(own.shape)
-        return changes
+        where = f"{self.name}: parameters of task {vector.tolist()}"
+        try:
+            given = dict(self._parameters(vector.copy(), model))
+        except Exception as error:
+            raise EnvError(f"{where}: {in_words(error)}; valid: a dict of arrays of the model") from error
+        if self._changed is not None and set(given) != set(self._changed):
+            raise EnvError(
+                f"{where} changes {', '.join(given) or 'nothing'}, but another task changes "
+                f"{', '.join(self._changed) or 'nothing'}; valid: the same arrays for every task"
+            )
+        return {name: _array(f"{where}: {name}", name, given[name], model) for name in self._changed or given}
+
+    def _point(self, vector: Double) -> list[float] | None:
+        """The place of the goal of a task, if it has one."""
+        if self._goal is None:
+            return None
+        try:
+            place = np.array(self._goal(vector.copy()), np.float64)
+        except Exception as error:
+            raise EnvError(f"{self.name}: goal of task {vector.tolist()}: {in_words(error)}") from error
+        if place.shape != (3,) or not np.isfinite(place).all():
+            raise EnvError(
+                f"{self.name}: goal of task {vector.tolist()} must be a place [x, y, z], got {place.tolist()}"
+            )
+        return [float(x) for x in place]
 
     def _rules(self) -> Rules:
         """The functions as the engine calls them."""
         from envs.mjcf.engine import Rules
 
         def numbers(vector: Double) -> Double:
-            return np.concatenate([array.ravel() for array in self._changes(vector).values()])
+            return np.concatenate([np.zeros(0), *(array.ravel() for array in self._changes(vector).values())])
 
         return Rules(
             self.name,
@@ -214,13 +230,21 @@ class MujocoDistribution(GivenTasks):
         )
 
     def _probe(self) -> None:
-        """Find the size of observations, and try all functions on a few environments.
+        """Find the size of observations, and try all functions on a few environments; look up the names to be drawn.
 
         Raises:
             EnvError: one of them gives something else than it should.
         """
         tasks = self.sample(np.random.default_rng(0), PROBES)
         self._size = len(tasks[0].vector)
+        self._point(tasks[0].array)
+        from envs.mjcf.model import find
+
+        model = self._load(False).mujoco
+        if isinstance(self._view, str):
+            find(f"{self.name}: view", model, "camera", self._view)
+        if self._trail:
+            find(f"{self.name}: trail", model, "body", self._trail)
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (0,), np.float64)
         with self._make(PROBES, 1, False) as env:
             env.set_tasks(tasks)
@@ -235,6 +259,25 @@ class MujocoDistribution(GivenTasks):
                         raise EnvError(f"{self.name}: {what} gave NaN or infinity")
                 step = env.step(action)
                 seen = {"observe": step.observation, "reward": step.reward}
+
+
+def _array(where: str, name: str, given: Any, model: mujoco.MjModel) -> Double:
+    """What a task has in place of one array of the model, in the array's shape; `where` begins its errors."""
+    own: Any = model.opt.gravity if name == "gravity" else getattr(model, str(name), None)
+    if not isinstance(own, np.ndarray):
+        raise EnvError(f"{where}: the model has no such array")
+    try:
+        array = np.array(given, np.float64)
+    except (TypeError, ValueError):
+        raise EnvError(f"{where} must be numbers, {own.shape}, got {' '.join(repr(given).split())}") from None
+    if array.size != own.size:
+        raise EnvError(f"{where} has {array.size} numbers, must have {own.size}, {own.shape}")
+    low = 0.0 if name in NOT_NEGATIVE else -np.inf
+    wrong = array[~(np.isfinite(array) & (array >= low))]
+    if wrong.size:
+        bound = "finite and at least 0" if low == 0 else "finite"
+        raise EnvError(f"{where} must be {bound}, got {wrong[0]:g}")
+    return array.reshape(own.shape)
 
 
 def _action_space(name: str, model: mujoco.MjModel) -> gym.spaces.Box:

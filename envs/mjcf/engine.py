@@ -19,7 +19,7 @@ from envs.api import Bool, Float, Task, TaskVectorEnv
 from envs.mjcf.arrays import Arrays, Double
 from envs.mjcf.model import Engine, Model
 from envs.threads import count_threads
-from envs.vector import EnvError
+from envs.vector import EnvError, in_words
 
 Start = Callable[[np.random.Generator, Double, Double, Double], tuple[Any, Any]]
 """``(rng, task vector, qpos, qvel)``, the initial pose and speed: the state that one episode starts in."""
@@ -144,7 +144,7 @@ class MujocoVectorEnv(TaskVectorEnv):
             given = self._rules.start(rng, task.copy(), qpos.copy(), qvel.copy())
             pose, speed = (np.asarray(x, np.float64) for x in given)
         except Exception as error:
-            raise EnvError(f"{self._rules.name}: start raised {_in_words(error)}") from error
+            raise EnvError(f"{self._rules.name}: start raised {in_words(error)}") from error
         for what, got, own in (("qpos", pose, qpos), ("qvel", speed, qvel)):
             if got.shape != own.shape or not np.isfinite(got).all():
                 raise EnvError(
@@ -187,11 +187,12 @@ class MujocoVectorEnv(TaskVectorEnv):
         return np.asarray(self._call("observe", self._rules.observe, self.observation_space.shape))
 
     def _call(self, name: str, function: Callable[[Arrays], Any], shape: tuple[int, ...] | None = ()) -> Any:
-        """What one of the rules says of the arrays, ``[task, env, *shape]``; None: a row of any length."""
+        """What one of the rules says of the arrays, ``[task, env, *shape]``, as a new array; None: a row of any
+        length."""
         try:
-            said = np.asarray(function(self._arrays))
+            said = np.array(function(self._arrays))  # a view of the arrays would change with the next step
         except Exception as error:
-            raise EnvError(f"{self._rules.name}: {name} raised {_in_words(error)}") from error
+            raise EnvError(f"{self._rules.name}: {name} raised {in_words(error)}") from error
         if shape is None:
             shape = said.shape[1:] if said.ndim == 2 else ("numbers",)  # type: ignore[assignment]
         expected = (len(self._still), *shape)  # type: ignore[misc]
@@ -219,7 +220,3 @@ class MujocoVectorEnv(TaskVectorEnv):
 
     def _close(self) -> None:
         del self._engine
-
-
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mujoco  # first: the engine needs its library
 import numpy as np
@@ -45,6 +45,18 @@ def read_model(name: str, source: str) -> mujoco.MjModel:
     except ValueError as error:
         place = "the MJCF text" if text else source
         raise EnvError(f"{name}: {place}: {' '.join(str(error).split())}") from error
+
+
+def find(what: str, model: mujoco.MjModel, kind: str, name: str) -> Any:
+    """The body, camera or other `kind` of the model that is called `name`; `what` begins the error.
+
+    Raises:
+        EnvError: there is none; with those that there are.
+    """
+    try:
+        return getattr(model, kind)(name)
+    except KeyError as error:
+        raise EnvError(f"{what}: {' '.join(str(error.args[0]).split())}") from error
 
 
 def make_model(

@@ -49,7 +49,11 @@ std::vector<Row> pick(const Row (&table)[N], const std::vector<std::string>& nam
   std::vector<Row> rows;
   for (const auto& name : names) {
     const auto found = std::find_if(table, table + N, [&](const Row& row) { return row.name == name; });
-    if (found == table + N) throw std::invalid_argument("the engine has no array " + name);
+    if (found == table + N) {
+      std::string valid;
+      for (const Row& row : table) valid += (valid.empty() ? "" : ", ") + std::string(row.name);
+      throw std::invalid_argument("the engine has no array " + name + "; valid: " + valid);
+    }
     rows.push_back(*found);
   }
   return rows;

@@ -48,7 +48,10 @@ class Scratch {
 // The same model, for an mjData without scratch space of its own and without what no step reads.
 inline mjModel lean(const mjModel& model) {
   mjModel copy = model;
-  copy.narena = 1 << 13;  // mj_makeData works in it, before there is any scratch space
+  // mj_makeData works in it, before there is any scratch space: on a few rows of ints at a time, none of them longer than
+  // these sizes together. Too little would end the process.
+  const size_t ints = size_t{0} + copy.nv + copy.nbody + copy.nM + copy.nB + copy.nC + copy.nD;
+  copy.narena = (size_t{1} << 13) + 4 * sizeof(int) * ints;
   copy.nlight = 0;  // their poses are for rendering
   if (copy.nsensor > 0) return copy;  // sensors may look through cameras and cast rays
   copy.ncam = 0;

@@ -200,9 +200,26 @@ def test_going_on_from_a_moment_and_in_another_process() -> None:
         ),
         ({"parameters": lambda task, model: {"gravity": [0, 0, np.nan]}}, "gravity must be finite, got nan"),
         ({"parameters": lambda task, model: {"mass": [1.0]}}, "mass: the model has no such array"),
-        ({"parameters": lambda task, model: {"geom_size": model.geom_size}}, "cart: the engine has no array geom_size"),
-        ({"reads": ["qpos", "contact"]}, "cart: the engine has no array contact"),
+        ({"parameters": lambda task, model: {"nq": 3}}, "nq: the model has no such array"),
+        ({"parameters": lambda task, model: {"gravity": "down"}}, r"gravity must be numbers, \(3,\), got 'down'"),
+        ({"parameters": lambda task, model: [1.0]}, "cart: parameters of task .*TypeError.*; valid: a dict of arrays"),
+        ({"parameters": lambda task, model: 1 / 0}, "cart: parameters of task .*ZeroDivisionError: division by zero"),
+        (
+            {"parameters": lambda task, model: {"gravity": [0, 0, -1]} if task[0] > 0 else {}},
+            "cart: parameters of task .* changes nothing, but another task changes gravity; valid: the same arrays",
+        ),
+        (
+            {"parameters": lambda task, model: {"geom_size": model.geom_size}},
+            "cart: parameters: the engine has no array geom_size; valid: body_mass, .*, gravity",
+        ),
+        ({"reads": ["qpos", "contact"]}, "cart: reads: the engine has no array contact; valid: qpos, .*, sensordata"),
         ({"sample_vector": lambda rng: "abc"}, "cart: sample_vector gave 'abc'"),
+        ({"sample_vector": lambda rng: 1 / 0}, "cart: sample_vector raised ZeroDivisionError: division by zero"),
+        ({"sample_vector": lambda rng: [1.0, np.nan, 1.0]}, r"cart: sample_vector gave \[1.0, nan, 1.0\]"),
+        ({"goal": lambda task: task[:2]}, r"cart: goal of task .* must be a place \[x, y, z\], got"),
+        ({"goal": lambda task: 1 / 0}, "cart: goal of task .*ZeroDivisionError: division by zero"),
+        ({"view": "side"}, "cart: view: Invalid name 'side'. Valid names: .*'front'"),
+        ({"trail": "wheel"}, "cart: trail: Invalid name 'wheel'. Valid names: .*'cart'"),
         (
             {"start": lambda rng, task, qpos, qvel: (qpos[:3], qvel)},
             r"cart: start gave a qpos of shape \(3,\), must be \(9,\)",
@@ -234,6 +251,8 @@ def test_bad_tasks_and_sizes_are_refused() -> None:
     for what in ("frame_skip", "horizon"):
         with pytest.raises(ValueError, match=f"cart: {what} must be at least 1, got 0"):
             cart(**{what: 0})
+        with pytest.raises(ValueError, match=f"cart: {what} must be a whole number, got 1.5"):
+            cart(**{what: 1.5})
     with pytest.raises(ValueError, match="give sample_vector, or tasks"):
         cart(sample_vector=None)
     with cart().make(1, 1) as env:
@@ -284,9 +303,78 @@ def test_the_scene_is_seen_through_the_models_camera() -> None:
     assert marks["trail"] == 2
     assert distribution.scene(task).goal.startswith("goal (")
     assert len(distribution.scene(task).solids()) == 3
-    with pytest.raises(EnvError, match=r"cart: .*'side'"):
-        cart(view="side").scene(task)
     assert set(NOT_NEGATIVE) <= set(dir(mujoco.MjModel))
+
+
+def test_what_a_task_moves_is_drawn_where_it_is() -> None:
+    """A geom and a site in the middle of their body, whose places MuJoCo does not read unless it has to."""
+    text = SIMPLE.replace("</worldbody>", '<body name="mark"><geom name="mark" size="0.05"/><site name="mark"/></body>'
+                                          "</worldbody>")  # fmt: skip
+
+    def parameters(task: Any, model: mujoco.MjModel) -> Any:
+        geoms, sites = model.geom_pos.copy(), model.site_pos.copy()
+        geoms[model.geom("mark").id] = sites[model.site("mark").id] = task
+        return {"geom_pos": geoms, "site_pos": sites}
+
+    def places(arrays: Any) -> Any:
+        return np.concatenate([arrays.geom("mark"), arrays.site("mark")], 1)
+
+    reads = ("qpos", "qvel", "xpos", "site_xpos", "geom_xpos")
+    distribution = cart(text, parameters=parameters, observe=places, reads=reads)
+    (task,) = distribution.sample(np.random.default_rng(0), 1)
+    scene: Any = distribution.scene(task)
+    with distribution.make(1, 1) as env:
+        env.set_tasks([task])
+        np.testing.assert_array_equal(env.reset([0])[0, 0], np.tile(task.vector, 2))
+        scene.poses(env.state(0, 0)[None])
+    mujoco.mj_kinematics(scene._model, scene._data)
+    np.testing.assert_allclose(scene._data.geom("mark").xpos, task.vector, rtol=1e-15)
+    np.testing.assert_allclose(scene._data.site("mark").xpos, task.vector, rtol=1e-15)
+
+
+def test_what_the_functions_give_is_kept_though_they_are_views() -> None:
+    """Rewards of a constant push are the speeds after each step, and stay what they were while others follow."""
+    distribution = cart(reward=lambda arrays: arrays["qvel"][:, 0], start=None, terminated=None)
+    with distribution.make(1, 2) as env:
+        env.set_tasks(distribution.sample(np.random.default_rng(0), 1))
+        env.reset([0])
+        steps = [env.step(np.ones((1, 2, 1), np.float32)) for _ in range(3)]
+    speeds = [step.observation[0, 0, 9] for step in steps]  # behind nine positions
+    assert speeds[0] < speeds[1] < speeds[2]
+    assert [step.reward[0, 0] for step in steps] == speeds
+
+
+def test_tasks_may_name_what_they_change_in_any_order() -> None:
+    def parameters(task: Any, model: mujoco.MjModel) -> Any:
+        changes = {"body_mass": model.body_mass * task[1], "gravity": [0, 0, -9.81]}
+        return changes if task[0] > 0 else dict(reversed(changes.items()))
+
+    distribution = cart(parameters=parameters, start=None)
+    tasks, push = [Task("cart", (0.5, 1.5, 1.0)), Task("cart", (-0.5, 1.5, 1.0))], np.ones((2, 1, 1), np.float32)
+    with distribution.make(2, 1) as env:
+        env.set_tasks(tasks)
+        env.reset([0, 0])
+        for _ in range(3):
+            first, second = env.step(push).observation[:, 0]
+            assert first[9] > 0  # it moves
+            np.testing.assert_array_equal(first, second)
+
+
+def test_a_model_of_many_joints_equals_mujocos_own_step() -> None:
+    """A pile of 70 balls, 420 degrees of freedom: MuJoCo lays out more of those than of a robot."""
+    balls = "".join(f'<body pos="{i % 7} {i // 7} 0.3"><freejoint/><geom size="0.1"/></body>' for i in range(70))
+    text = SIMPLE.replace("</worldbody>", f"{balls}</worldbody>")
+    distribution = cart(text, start=None, parameters=None, observe=lambda arrays: arrays["qpos"])
+    model = mujoco.MjModel.from_xml_string(text)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    with distribution.make(1, 1) as env:
+        env.set_tasks(distribution.sample(np.random.default_rng(0), 1))
+        env.reset([0])
+        for _ in range(5):
+            data.ctrl[:] = 1
+            mujoco.mj_step(model, data, 3)
+            np.testing.assert_array_equal(env.step(np.ones((1, 1, 1), np.float32)).observation[0, 0], data.qpos)
 
 
 def test_the_fingerprint_tells_models_apart(tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def test_errors_inside_set_task_have_their_place(broken: Any, error: type[Except
 @pytest.mark.parametrize("drawn", [0.5, None, "left", [[0.5]], {"goal": 0.5}, [0.5, "far"]])
 def test_a_sampler_that_gives_no_numbers_is_refused(drawn: Any) -> None:
     distribution = GymDistribution("line", Line, lambda rng: drawn, 10)
-    with pytest.raises(EnvError, match=r"^line: sample_vector gave .*; valid: a list of numbers, like \[0.5\]$"):
+    with pytest.raises(EnvError, match=r"^line: sample_vector gave .*; valid: a list of finite numbers, like \[0.5\]$"):
         distribution.sample(np.random.default_rng(0), 1)
 
 

@@ -288,7 +288,9 @@ ROWS = {
     "a task by name": both(tell(lambda self, v: v["goal"]), PLACE + r"set_task\(array of 1\): IndexError"),
     "a silent assertion in set_task": both(tell(lambda self, v: [][0]), "set_task.* IndexError: list index"),
     "set_task of nothing": both(tell(lambda self: None), "set_task.* TypeError: .*positional argument"),
-    "a task that is a number": both(Base, "sample_vector gave 0.5; valid: a list of numbers", draw=lambda rng: 0.5),
+    "a task that is a number": both(
+        Base, "sample_vector gave 0.5; valid: a list of finite numbers", draw=lambda rng: 0.5
+    ),
     "a task in words": both(Base, "sample_vector gave 'left'", draw=lambda rng: "left"),
     "a task of rows": both(Base, "sample_vector gave", draw=lambda rng: rng.random((2, 2))),
     "a task of its own at every reset": misread(Restless, "a second reset changed the task"),
