@@ -163,11 +163,10 @@ class TaskVectorEnv(Resumable, ABC):
             raise RuntimeError("call set_tasks before reset: an environment never draws its own task")
         if len(seeds) != self.num_tasks:
             raise ValueError(f"reset needs {self.num_tasks} seeds (one per task), got {len(seeds)}")
-        if mask is None:
-            mask = np.ones(self.shape, dtype=bool)
-        elif mask.shape != self.shape or mask.dtype != np.bool_:
+        mask = np.ones(self.shape, dtype=bool) if mask is None else np.asarray(mask)
+        if mask.shape != self.shape or mask.dtype != np.bool_:
             raise ValueError(f"mask must be bool {self.shape}, got {mask.dtype} {mask.shape}")
-        elif not self._was_reset and not mask.all():
+        if not self._was_reset and not mask.all():
             raise RuntimeError("the first reset after set_tasks must reset every environment")
         observation = np.asarray(self._reset([int(s) for s in seeds], mask), self.observation_space.dtype)
         self._observation = np.where(self._expand(mask), observation, self._observation)

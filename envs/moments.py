@@ -89,6 +89,7 @@ class Resumable:
             NotImplementedError: environments of this kind cannot go on from the middle of an episode.
         """
         self._check_open()
+        mask = None if mask is None else np.asarray(mask)
         _check_moment(self, moment, mask)
         if mask is None:
             mask = np.ones(self.shape, dtype=bool)
@@ -156,6 +157,8 @@ class Resumable:
 def _check_moment(env: Any, moment: Moment, mask: Bool | None) -> None:
     """Refuse a moment that `env` cannot go on from."""
     kind, shape = type(env).__name__, env._observation.shape
+    if not isinstance(moment, Moment):
+        raise ValueError(f"set_state: needs what get_state gives, got {type(moment).__name__}")
     if moment.kind != kind:
         raise ValueError(f"set_state: a {kind} cannot go on from the moment of a {moment.kind}")
     if moment.shape != env.shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import os
 import threading
 from collections.abc import Callable
@@ -27,14 +28,18 @@ def count_threads(wanted: int | None) -> int:
     """`wanted`, or one per core that this process may run on, up to the limit.
 
     Raises:
-        ValueError: `wanted` is below 1.
+        ValueError: `wanted` is below 1, or no whole number.
     """
     if wanted is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return min(cores, _limit or cores)
-    if wanted < 1:
-        raise ValueError(f"num_threads must be at least 1, got {wanted}")
-    return wanted
+    try:
+        number = operator.index(wanted)
+    except TypeError:
+        raise ValueError(f"num_threads must be a whole number, got {wanted!r}") from None
+    if number < 1:
+        raise ValueError(f"num_threads must be at least 1, got {number}")
+    return number
 
 
 def limit_threads(number: int | None) -> None:
@@ -55,13 +60,15 @@ def one_thread_at_a_time(verb: Callable[Concatenate[_S, _P], _R]) -> Callable[Co
     @functools.wraps(verb)
     def alone(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         me = threading.get_ident()
+        inside = self.__dict__.get("_caller") == me  # one of these verbs called this one
         # One step of the interpreter, so that of two threads only one succeeds.
         if self.__dict__.setdefault("_caller", me) != me:
             raise overlapping(verb.__name__)
         try:
             return verb(self, *args, **kwargs)
         finally:
-            self.__dict__.pop("_caller", None)
+            if not inside:
+                self.__dict__.pop("_caller", None)
 
     return alone
 
@@ -70,5 +77,5 @@ def overlapping(verb: str) -> RuntimeError:
     """What is said to the thread that comes second."""
     return RuntimeError(
         f"{verb} was called while another thread was inside a call of the same environments; calls must not overlap: "
-        "make environments for each thread (TaskDistribution.make), or hold a lock"
+        "make environments for each thread, or hold a lock"
     )

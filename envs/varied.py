@@ -23,6 +23,8 @@ class VariedDynamics(TaskDistribution):
         UnknownNameError: `base` has no dynamics to vary, or there is no such preset or quantity.
     """
 
+    no_dynamics = "its dynamics vary already; name all ranges at once, as in mass+delay=0..3"
+
     def __init__(self, base: TaskDistribution, ranges: str) -> None:
         self.dynamics = dyn.parse(ranges)
         self.base = base

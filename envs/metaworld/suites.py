@@ -6,6 +6,7 @@ goals), and seed 0 is a seed in ``custom-mt-envs`` (there it is none).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -48,12 +49,17 @@ class Members:
     total_tasks_per_cls: int | None
 
 
+NOBODYS = Members(None, None, None, None, None, None, meta_batch_size=20, total_tasks_per_cls=None)
+"""Where nothing is said of the environments."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """A vector env of Meta-World, before its arguments.
 
     Attributes:
         rows: its environments.
+        takes: the arguments, fields of `Members`, that say which they are, besides the seed and their number.
         multitask: goals are visible, and a one-hot code may tell the environment.
         pseudorandom: goals come in shuffled rounds, when asked for.
         terminate_on_success: episodes end where the goal is met.
@@ -61,6 +67,7 @@ class Suite:
     """
 
     rows: Callable[[Members], Rows]
+    takes: tuple[str, ...] = ()
     multitask: bool = False
     pseudorandom: bool = False
     terminate_on_success: bool = False
@@ -120,19 +127,20 @@ def _shared(benchmark: benchmarks.Benchmark, split: str, members: Members) -> Ro
 
 
 SUITES: dict[str, Suite] = {
-    "MT1": Suite(_mt1, multitask=True, autoreset=AutoresetMode.NEXT_STEP),
+    "MT1": Suite(_mt1, ("env_name",), multitask=True, autoreset=AutoresetMode.NEXT_STEP),
     **{name: Suite(partial(_mt, name.lower()), multitask=True) for name in ("MT10", "MT25", "MT50")},
-    "custom-mt-envs": Suite(_custom_mt, multitask=True),
+    "custom-mt-envs": Suite(_custom_mt, ("envs_list",), multitask=True),
     **{
         f"{name}-{split}": Suite(
             partial(_ml1, split) if name == "ML1" else partial(_ml, name.lower(), split),
+            (*(("env_name",) if name == "ML1" else ()), "meta_batch_size", "total_tasks_per_cls"),
             pseudorandom=True,
             terminate_on_success=split == "test",
         )
         for name in ("ML1", "ML10", "ML25", "ML45")
         for split in ("train", "test")
     },
-    "custom-ml-envs": Suite(_custom_ml),
+    "custom-ml-envs": Suite(_custom_ml, ("train_envs", "test_envs", "meta_batch_size", "total_tasks_per_cls")),
 }
 """What follows ``meta-rl/`` (and ``Meta-World/``) in the ids of `gymnasium.make_vec`."""
 
@@ -199,7 +207,12 @@ def vector_env(
     """
     if name not in SUITES:
         raise UnknownNameError(f"unknown vector env {name!r}; closest: {closest(name, SUITES)}")
-    suite, limit = SUITES[name], max_episode_steps
+    suite = SUITES[name]
+    seed, num_envs, limit = (
+        _whole("seed", seed),
+        _whole("num_envs", num_envs),
+        _whole("max_episode_steps", max_episode_steps),
+    )
     _require("seed", seed, seed is None or 0 <= seed <= LARGEST_SEED, f"0 to {LARGEST_SEED}, or None")
     _require("max_episode_steps", limit, limit is None or limit >= 1, f"at least 1, or None for {HORIZON}")
     native = "'v2' ('v1' is to be had by envs.make with reward_version='v1')"
@@ -215,9 +228,10 @@ def vector_env(
     wrapper = "False, and gymnasium.wrappers.vector.NormalizeObservation around it"
     _require("normalize_observations", True, not normalize_observations, wrapper)
     mode = suite.autoreset if autoreset_mode is None else autoreset_of(autoreset_mode)
-    members = Members(
-        seed, num_envs, env_name, envs_list, train_envs, test_envs, meta_batch_size, total_tasks_per_cls
-    )  # fmt: skip
+    goals = _whole("total_tasks_per_cls", total_tasks_per_cls)
+    size = _whole("meta_batch_size", meta_batch_size)
+    members = Members(seed, num_envs, env_name, envs_list, train_envs, test_envs, size, goals)
+    _check_taken(name, suite, members)
     rows = suite.rows(members)
 
     from envs.metaworld.vector import MetaWorldVectorEnv, Place  # the engine
@@ -243,6 +257,26 @@ def _by_family(benchmark: benchmarks.Benchmark, split: str, seed: int | None) ->
     return [tuple(tasks) for tasks in by_family.values()]
 
 
+def _check_taken(name: str, suite: Suite, members: Members) -> None:
+    """Refuse arguments that say which environments there are, where `name` says it."""
+    for argument, plain in vars(NOBODYS).items():
+        if argument not in ("seed", "num_envs", *suite.takes) and getattr(members, argument) != plain:
+            takers = ", ".join(other for other, one in SUITES.items() if argument in one.takes)
+            raise ValueError(f"{argument}: {name} does not take it; those that do: {takers}")
+
+
+def _whole(argument: str, number: Any) -> Any:
+    """`number` as a Python int, or None.
+
+    Raises:
+        ValueError: it is no whole number.
+    """
+    try:
+        return None if number is None else operator.index(number)
+    except TypeError:
+        raise ValueError(f"{argument}: got {number!r}; valid: a whole number") from None
+
+
 def _known(argument: str, family: str | None) -> str:
     """`family`, if it is one.
 
@@ -259,6 +293,8 @@ def _known(argument: str, family: str | None) -> str:
 
 
 def _all_known(argument: str, families: Sequence[str] | None) -> list[str]:
+    if isinstance(families, str):
+        raise UnknownNameError(f"{argument}: got {families!r}; valid: a list of families, as ['reach-v3']")
     return [_known(argument, family) for family in families] if families else [_known(argument, None)]
 
 

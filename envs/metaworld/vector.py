@@ -15,7 +15,7 @@ import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 import gymnasium as gym
 import numpy as np
@@ -27,7 +27,7 @@ from envs.api import Bool, NonFiniteError, Task
 from envs.metaworld import snapshots
 from envs.metaworld.snapshots import _engine  # imported there, once mujoco has loaded the library it needs
 from envs.metaworld.spaces import action_space, observation_space
-from envs.threads import count_threads
+from envs.threads import count_threads, one_thread_at_a_time
 
 Infos = dict[str, Any]
 
@@ -135,7 +135,8 @@ class MetaWorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     """One environment for each of `places`; `envs.metaworld.vector_env` makes it from the name of a benchmark.
 
     Observations are float64 ``[env, 39]``; with a one-hot code they are float32 ``[env, 39 + places]`` (both as in
-    Meta-World). Actions are float32 ``[env, 4]``; other floats are rounded to float32. `close` ends the threads.
+    Meta-World). Actions are float32 ``[env, 4]``; other floats are rounded to float32. `close` ends the threads. Any
+    thread may use it, but calls must not overlap; one that does is refused with a RuntimeError.
 
     Args:
         goal_visible: show the goal in the observation.
@@ -188,6 +189,7 @@ class MetaWorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """The seeds of the environments."""
         return self.get_attr("np_random_seed")
 
+    @one_thread_at_a_time
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Infos | None = None
     ) -> tuple[NDArray[Any], Infos]:
@@ -213,6 +215,7 @@ class MetaWorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._over[mask] = False
         return self._observations(), {}
 
+    @one_thread_at_a_time
     def step(
         self, actions: Any
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Infos]:
@@ -240,6 +243,7 @@ class MetaWorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         infos = self._infos(info, active, ended)
         return self._observations(), reward, terminated, truncated, infos
 
+    @one_thread_at_a_time
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """What each environment answers to a method, or its attribute, of this name (see `SubEnv`)."""
         found = (getattr(env, name) for env in self.envs)
@@ -266,8 +270,15 @@ class MetaWorldVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if hasattr(self, "_engine"):
             del self._engine
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "a MetaWorldVectorEnv is neither pickled nor copied: it holds simulations and threads; make another one, "
+            "and take along what call('get_checkpoint') gives"
+        )
+
     # -- inside ------------------------------------------------------------------------------------------------
 
+    @one_thread_at_a_time
     def begin_one(self, index: int) -> NDArray[Any]:
         """Begin an episode of one environment with the goal that it has; its observation."""
         self._begin_with_goals(np.arange(self.num_envs) == index)

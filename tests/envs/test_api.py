@@ -271,6 +271,9 @@ def test_wrong_counts_masks_and_sizes_are_refused(env: Labels) -> None:
         env.reset([0, 0], np.ones((2, 2), bool))
     with pytest.raises(ValueError, match="mask must be bool"):
         env.reset([0, 0], np.ones((2, 3)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="mask must be bool"):
+        env.reset([0, 0], [True])  # type: ignore[arg-type]
+    env.reset([0, 0], [[True] * 3] * 2)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 1"):
         Labels(0, 1)
 

@@ -271,6 +271,10 @@ def test_bad_tasks_and_engines_are_refused() -> None:
         envs.make("metaworld/ml1-push-v3+mass", engine="reference")
     with pytest.raises(UnknownNameError, match="it has no dynamics to vary"):
         envs.VariedDynamics(envs.make("navigation"), "mass")
+    with pytest.raises(
+        UnknownNameError, match=r"its dynamics vary already; name all ranges at once, as in mass\+delay"
+    ):
+        envs.VariedDynamics(envs.make("hopper-params@v5+mass"), "delay")
     distribution = envs.make("hopper-params@v5+dynamics", num_threads=1)
     (task,) = distribution.sample(np.random.default_rng(0), 1)
     with distribution.make(1, 1) as env:

@@ -193,6 +193,10 @@ def test_what_does_not_fit_is_refused() -> None:
             moment.pick([0], [2])
         with pytest.raises(ValueError, match=r"mask must be bool \(2, 2\), got int64 \(4,\)"):
             env.set_state(moment, np.ones(4, np.int64))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"mask must be bool \(2, 2\), got bool \(1,\)"):
+            env.set_state(moment, [True])  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="set_state: needs what get_state gives, got dict"):
+            env.set_state(dict(moment.arrays))  # type: ignore[arg-type]
         env.set_tasks([Task("navigation", (0.0, 0.1))] * 2)
         with pytest.raises(ValueError, match="tasks must be those"):
             env.set_state(moment, np.ones((2, 2), bool))

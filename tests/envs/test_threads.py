@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import pytest
 
 import envs
 from envs import Track, gl
-from envs.metaworld import benchmarks, snapshots
+from envs.metaworld import benchmarks, snapshots, vector_env
 from envs.metaworld.engine import EngineVectorEnv
-from envs.threads import count_threads
+from envs.threads import count_threads, one_thread_at_a_time
 
 
 def test_the_limit_holds_where_no_number_is_given() -> None:
@@ -223,3 +224,48 @@ def test_calls_that_overlap_are_refused(
         monkeypatch.setattr(env, "_step", step)
         assert np.array_equal(env.reset([0]), first)  # nothing was touched meanwhile, and other threads may call again
         assert np.array_equal(env.step(action).observation, seen.observation)
+
+
+def test_calls_of_a_vector_env_that_overlap_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads in its engine at once would end the process."""
+    inside, go_on = threading.Event(), threading.Event()
+    stay = np.zeros((1, 4), np.float32)
+    with closing(vector_env("MT1", "reach-v3", seed=1)) as env, ThreadPoolExecutor(1) as pool:
+        env.reset()
+        observe = env._observations
+
+        def slow() -> Any:
+            inside.set()
+            assert go_on.wait(60)
+            return observe()
+
+        monkeypatch.setattr(env, "_observations", slow)
+        stepping = pool.submit(env.step, stay)
+        assert inside.wait(60)
+        try:
+            for call in (lambda: env.step(stay), env.reset, lambda: env.call("sample_tasks"), lambda: env.begin_one(0)):
+                with pytest.raises(RuntimeError, match=r"calls must not overlap: make environments for each thread"):
+                    call()
+        finally:
+            go_on.set()
+        assert stepping.result()[0].shape == (1, 39)
+        assert env.reset()[0].shape == (1, 39)
+
+
+def test_a_call_within_a_call_leaves_the_outer_one_alone_in_it() -> None:
+    class Nested:
+        @one_thread_at_a_time
+        def inner(self) -> None:
+            """Nothing."""
+
+        @one_thread_at_a_time
+        def outer(self) -> str:
+            self.inner()
+            with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="must not overlap"):
+                pool.submit(self.inner).result()
+            return "done"
+
+    nested = Nested()
+    assert nested.outer() == "done"
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(nested.outer).result() == "done"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 from contextlib import closing
 from typing import Any
 
@@ -359,12 +361,31 @@ def test_every_id_is_known_to_make_vec_as_metaworlds_is() -> None:
         ({"name": "ML1-train", "env_name": "push-v3"}, "share its 50 goals evenly; 20 do not"),
         ({"name": "ML10-test", "total_tasks_per_cls": 51}, "total_tasks_per_cls: got 51"),
         ({"name": "custom-ml-envs", "train_envs": ["push-v3"], "test_envs": ["push-v3"]}, "share a family"),
+        ({"name": "MT10", "env_name": "push-v3"}, "env_name: MT10 does not take it; those that do: MT1, ML1-train"),
+        ({"name": "MT50", "envs_list": ["push-v3"]}, "envs_list: MT50 does not take it; .*: custom-mt-envs$"),
+        ({"name": "MT10", "meta_batch_size": 10}, "meta_batch_size: MT10 does not take it; those that do: ML1-train"),
+        (
+            {"name": "ML10-test", "train_envs": ["push-v3"]},
+            "train_envs: ML10-test does not take it; .*: custom-ml-envs$",
+        ),
+        ({"name": "MT10", "seed": 1.5}, "seed: got 1.5; valid: a whole number"),
+        ({"name": "MT10", "max_episode_steps": 2.5}, "max_episode_steps: got 2.5; valid: a whole number"),
+        ({"name": "MT1", "env_name": "push-v3", "num_envs": 2.0}, "num_envs: got 2.0; valid: a whole number"),
+        ({"name": "MT10", "num_threads": 1.5}, "num_threads must be a whole number, got 1.5"),
+        ({"name": "custom-mt-envs", "envs_list": "push-v3"}, r"envs_list: got 'push-v3'; valid: a list of families"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, envs.UnknownNameError), match=message) as caught:
         vector_env(**{"seed": SEED, **arguments})
     assert "\n" not in str(caught.value)
+
+
+def test_numpys_whole_numbers_are_numbers() -> None:
+    made = vector_env("MT1", "reach-v3", seed=np.int64(3), num_envs=np.int32(2))  # type: ignore[arg-type]
+    with closing(made) as ours, closing(vector_env("MT1", "reach-v3", seed=3, num_envs=2)) as plain:
+        np.testing.assert_array_equal(ours.reset()[0], plain.reset()[0])
+        assert ours.envs[0].task == plain.envs[0].task
 
 
 def test_what_cannot_be_done_is_said() -> None:
@@ -393,3 +414,6 @@ def test_what_cannot_be_done_is_said() -> None:
             env.step(stay)
     with pytest.raises(RuntimeError, match="closed"):
         env.reset()
+    for copied in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match=r"neither pickled nor copied: .* call\('get_checkpoint'\)"):
+            copied(env)
