@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from envs import SingleEnv
+from envs import NonFiniteError, SingleEnv
 from meta_rl.agents.bundle import Bundle
-from meta_rl.agents.practised import Budget, Judgement, Practised, check_practice, judge
+from meta_rl.agents.practised import Budget, Judgement, Practised, check_practice, check_whole, judge
 from meta_rl.agents.saved import Kept, adapted_leaves, with_leaves, write_player
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise
 from meta_rl.config import EvaluateConfig, TrainConfig
@@ -45,6 +45,8 @@ class Player:
         seed: of the noise of adaptation episodes and of the environments' resets.
         agent: the agent that it is of, as `save` writes it, and the config of its training run; None: it cannot be
             saved.
+    Raises:
+        ConfigError: `seed` is no whole number of at least 0.
     Attributes:
         practice: what the last `adapt` used, and whether its result was kept; None before the first.
     """
@@ -61,7 +63,9 @@ class Player:
         agent: tuple[Bundle, TrainConfig] | None = None,
     ) -> None:
         self._learner, self._weights, self._interface = learner, weights, interface
-        self._protocol, self._seed, self._agent = protocol, seed, agent
+        self._protocol, self._seed, self._agent = protocol, check_whole("seed", seed), agent
+        if self._seed < 0:
+            raise ConfigError(f"seed: must be at least 0, got {seed}")
         self._played, self._warned = 0, False
         self.forget()
 
@@ -75,7 +79,7 @@ class Player:
     def reset(self) -> None:
         """Forget what happened since the last adaptation; an episode begins."""
         self._actor: Actor | None = None
-        self._over = False
+        self._acted = self._over = False
 
     def adapt(
         self,
@@ -214,14 +218,28 @@ class Player:
         self._over = False
         space = self._interface.action_space
         action = to_env(space, self._actor.act(seen[None, None], None)[0, 0])
+        self._acted = True
         return int(action) if isinstance(space, gym.spaces.Discrete) else action
 
     def observe(self, reward: float, done: bool) -> None:
         """Tell what followed the last action; `done` is True if the episode is over, terminated or truncated. An agent
-        with a memory takes it into the next episode, unless `reset` comes first."""
-        assert self._actor is not None, "observe follows act"
+        with a memory takes it into the next episode, unless `reset` comes first.
+
+        Raises:
+            ConfigError: no action came before it since the last one, or `reward` is no number.
+            NonFiniteError: `reward` is not finite.
+        """
+        if self._actor is None or not self._acted:
+            raise ConfigError("observe: tells what followed an action; call act first, once for each observe")
+        try:
+            earned = np.asarray(reward, np.float64).item()
+        except (TypeError, ValueError):
+            raise ConfigError(f"observe: reward must be a number, got {reward!r}") from None
+        if not math.isfinite(earned):
+            raise NonFiniteError(f"observe: the reward is {earned}; it must be finite")
+        self._acted = False
         self._over = bool(done)
-        self._actor.observe(_lone(reward, np.float64), _lone(done, np.bool_))
+        self._actor.observe(_lone(earned, np.float64), _lone(done, np.bool_))
 
     def save(self, folder: str | Path) -> Path:
         """Write the agent and all that this player has adapted into `folder`; returns it. `meta_rl.load_player` reads
@@ -272,7 +290,7 @@ class Player:
             raise ConfigError(f"env: must be a single gymnasium.Env, got {type(env).__name__}")
         self._interface.check(env)
         horizon = self._interface.horizon if horizon is None else horizon
-        if horizon < 1:
+        if check_whole("horizon", horizon) < 1:
             raise ConfigError(f"horizon: must be at least 1, got {horizon}")
         return SingleEnv(env, horizon)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -164,16 +165,28 @@ def check_practice(
     """Refuse what `Player.adapt` cannot do.
 
     Args:
-        least_one: arguments that must be at least 1, where they are given.
+        least_one: arguments that must be whole numbers of at least 1, where they are given; infinity is one.
     Raises:
         ConfigError: naming the argument.
     """
     for name, value in least_one.items():
-        if value is not None and value < 1:
+        if value is not None and value != math.inf and check_whole(name, value) < 1:
             raise ConfigError(f"{name}: must be at least 1, got {value}")
     if seconds is not None and not 0 < seconds < math.inf:
         raise ConfigError(f"seconds: must be above 0, got {seconds}")
     if keep_if is not None and keep_if not in CONDITIONS:
         raise ConfigError(f"keep_if: unknown {keep_if!r}; valid: {', '.join(map(repr, CONDITIONS))}")
-    if keep_if is not None and judge_episodes < 2:
+    if keep_if is not None and check_whole("judge_episodes", judge_episodes) < 2:
         raise ConfigError(f"judge_episodes: must be at least 2, got {judge_episodes}")
+
+
+def check_whole(name: str, value: Any) -> int:
+    """`value` as an int.
+
+    Raises:
+        ConfigError: it is no whole number.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name}: must be a whole number, got {value!r}") from None

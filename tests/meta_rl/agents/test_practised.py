@@ -88,6 +88,11 @@ def test_what_practice_cannot_be_is_refused() -> None:
         ({"seconds": float("nan")}, "seconds: must be above 0, got nan"),
         ({"keep_if": "good"}, "keep_if: unknown 'good'; valid: 'not-worse', 'better'"),
         ({"keep_if": "better", "judge_episodes": 1}, "judge_episodes: must be at least 2, got 1"),
+        ({"keep_if": "better", "judge_episodes": 2.5}, "judge_episodes: must be a whole number, got 2.5"),
+        ({"env_steps": 1.5}, "env_steps: must be a whole number, got 1.5"),
+        ({"episodes": 1.5}, "episodes: must be a whole number, got 1.5"),
+        ({"steps": "1"}, "steps: must be a whole number, got '1'"),
+        ({"horizon": 1.5}, "horizon: must be a whole number, got 1.5"),
     ]
     for arguments, said in wrong:
         with pytest.raises(ConfigError, match=f"^{said}$"):
