@@ -50,7 +50,7 @@ class Members:
 
 
 NOBODYS = Members(None, None, None, None, None, None, meta_batch_size=20, total_tasks_per_cls=None)
-"""Where nothing is said of the environments."""
+"""Arguments that leave the environments to the name."""
 
 
 @dataclass(frozen=True)
