@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from meta_rl.agents import bundle
 from meta_rl.agents.player import Player
@@ -44,6 +44,7 @@ class Agent:
         interface: spaces and horizon of the tasks that it was trained on.
         learned_from: the fingerprint of these tasks; empty where the run did not write it down.
         about: all that the run wrote down of itself: versions, device, tasks.
+        extras: further tensors of the algorithm, for a run that begins with the agent; exported agents have none.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Agent:
         interface: Interface,
         learned_from: Mapping[str, Any] | None = None,
         about: Mapping[str, Any] | None = None,
+        extras: Mapping[str, Tensor] | None = None,
     ) -> None:
+        self.extras = dict(extras or {})
         self.learned_from, self.about = dict(learned_from or {}), dict(about or {})
         self.config, self.learner, self.weights = config, learner, weights
         self.iteration, self.env_steps, self.interface = iteration, env_steps, interface
@@ -149,7 +152,9 @@ def load(folder: str | Path, iteration: int | None = None, data: str | Path = ""
         found, interface, about = load_state(folder, iteration), interface_of(folder, config), read_about(folder)
     learner: Any = make_learner(config, interface)
     weights = adopted(folder, learner, found.weights)
-    return Agent(config, learner, weights, found.iteration, found.env_steps, interface, about.get(FINGERPRINT), about)
+    extras = found.extras if isinstance(found, TrainState) else {}
+    learned_from = about.get(FINGERPRINT)
+    return Agent(config, learner, weights, found.iteration, found.env_steps, interface, learned_from, about, extras)
 
 
 def load_player(folder: str | Path) -> Player:

@@ -28,6 +28,7 @@ from meta_rl.evaluation.words import counted
 from meta_rl.maths.statistics import bootstrap_interval
 from meta_rl.runs.folder import versions
 from meta_rl.studies.one_task import Progress, learn_one_task
+from meta_rl.training.warm_start import usable_extras
 
 TEACHER = "dagger"
 """Recipe that learns from an expert."""
@@ -131,7 +132,7 @@ def take_along(agent: Agent, config: SkillConfig, seed: int, say: Say = print) -
         # Another seed per task: its own noise and, from scratch, its own first policy.
         alone = config.alone(agent.config, seed * len(judged.tasks) + number)
         for name, start in starts.items():
-            curves[name].append(list(learn_one_task(test, task, alone, start)))
+            curves[name].append(list(learn_one_task(test, task, alone, start, usable_extras(agent, alone))))
         ends = ", ".join(f"{name} {found[-1][-1].mean_return:.1f}" for name, found in curves.items())
         steps = curves["from scratch"][-1][-1].env_steps
         say(f"task {number + 1} of {len(judged.tasks)}, {task.family}: return {ends} after {steps:,} env steps")

@@ -1,14 +1,18 @@
 """Begin a run with what another agent has learned: multi-task -> MAML, one family -> ten, somebody's agent -> my tasks.
 
 Taken over are the network's parameters, parameters that all tasks share (learned step sizes; the new run's own first
-ones where the agent has none of their names) and the statistics of observations. The optimizer begins anew.
-Env steps count on from the agent's: a budget is all that the weights have seen.
+ones where the agent has none of their names) and the statistics of observations. From the folder of a run with the same
+further tensors these too: the statistics of returns, whose units the values are in, critics and their temperature. An
+exported agent has none of them. The optimizer begins anew, and so does the replay. Env steps count on from the agent's:
+a budget is all that the weights have seen.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from meta_rl.agents.agent import Agent, load
 from meta_rl.config import TrainConfig, to_dict, without_places
@@ -55,13 +59,29 @@ def load_start(config: TrainConfig, interface: Interface, fresh: Weights) -> Age
         raise ConfigError(
             f"--start-from: {folder} ({agent.config.recipe}) does not fit {config.recipe}: {error}"
         ) from None
+    agent.extras = usable_extras(agent, config)
     return agent
 
 
 def begin_with(state: TrainState, agent: Agent) -> dict[str, Any]:
     """Put the agent's weights into a new `state`, and return a record of the agent (JSON-able)."""
     state.params, state.shared, state.statistics = agent.weights
+    state.extras = taken_over(state.extras, agent.extras)
     state.env_steps = agent.env_steps
     about = {"recipe": agent.config.recipe, "env": agent.trained_on, "seed": agent.config.seed}
     about |= {"iteration": agent.iteration, "env_steps": agent.env_steps}
     return about | {"config": to_dict(without_places(agent.config))}
+
+
+def usable_extras(agent: Agent, config: TrainConfig) -> dict[str, Tensor]:
+    """Further tensors of an agent that mean the same in a run of `config`: none where its values are of returns that
+    are compressed here and not there, or the other way round."""
+    here, there = (getattr(each.algorithm, "compress_returns", False) for each in (config, agent.config))
+    return agent.extras if here == there else {}
+
+
+def taken_over(own: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Further tensors of an agent, copied, where they are of the same names and shapes as a new run's `own`; else
+    these."""
+    shapes = [{name: x.shape for name, x in group.items()} for group in (own, found)]
+    return {name: found[name].clone() for name in own} if shapes[0] == shapes[1] else own

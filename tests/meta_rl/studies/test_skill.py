@@ -14,6 +14,7 @@ import envs
 from meta_rl.agents.agent import Agent
 from meta_rl.algorithms.base import make_learner
 from meta_rl.core.interface import Interface
+from meta_rl.core.moments import Moments
 from meta_rl.core.weights import Weights
 from meta_rl.evaluation.episodes import evaluate
 from meta_rl.studies.one_task import learn_one_task
@@ -65,6 +66,19 @@ def test_what_an_agent_has_learned_is_where_learning_goes_on(config: SkillConfig
     assert first.mean_return == expected.returns.mean()
     assert first.mean_return != next(iter(learn_one_task(distribution, task, alone))).mean_return
     assert torch.equal(*(next(iter(w.params.values())) - 0.01 for w in (moved, moved)))  # nothing moved them
+
+
+def test_learning_goes_on_in_the_units_that_values_were_learned_in() -> None:
+    """Returns of -1000 on average: the first update takes the values of the head for such, not for about 0."""
+    agent, task = made(MEMORY), envs.Task("navigation", (0.3, 0.2))
+    alone = replace(MEMORY.alone(agent.config, 5), iterations=1)
+    returns = Moments.empty().update(torch.tensor([-1010.0, -990.0]), torch.ones(2))
+    known, unknown = (
+        list(learn_one_task(envs.make("navigation"), task, alone, agent.weights, extras))
+        for extras in (returns._asdict(), None)
+    )
+    assert known[0] == unknown[0]
+    assert known[1] != unknown[1]
 
 
 @pytest.mark.parametrize("config", [TINY, MEMORY], ids=["gradient", "memory"])

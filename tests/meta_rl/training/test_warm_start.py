@@ -109,6 +109,62 @@ def test_recipes_with_the_same_network_take_over_from_each_other(
         assert not same(before.shared, own)
 
 
+ALIKE = {"network.hidden": (8,), "network.normalise_observations": False}
+
+
+@pytest.mark.parametrize("theirs", ["dagger", "rl2"])
+def test_a_value_head_is_read_in_the_units_that_it_was_learned_in(
+    sources: Callable[..., Path], tmp_path: Path, theirs: str
+) -> None:
+    """By hand: what the head says, times the deviation of the agent's returns, plus their mean. What advantages leave
+    of the spread of the targets is 1 minus the explained variance of the first iteration."""
+    source = sources(theirs, **ALIKE)
+    config = small("rl2", tmp_path / "run", iterations=1, start_from=str(source), **ALIKE)
+    first = begun("rl2", source, tmp_path / "none", **ALIKE)
+    assert same(first.extras, final(source).extras)
+    problem: Any = open_problem(config)
+    trials = problem.learner.trials(problem.source().sample(first.weights, 0).batch)
+    said = problem.learner.policy.unroll(
+        first.params, trials.inputs, torch.zeros(len(trials.inputs), problem.learner.policy.state_size)
+    ).value.double()
+    seen, mean, square = (float(final(source).extras[name]) for name in ("seen", "mean", "square"))
+    value = (said * (square / seen) ** 0.5 + mean) * trials.weight
+    following = torch.cat([value[:, 1:], torch.zeros_like(value[:, :1])], 1)
+    delta = (trials.earned + config.algorithm.discount * following - value) * trials.weight  # type: ignore[attr-defined]
+    decay = config.algorithm.discount * config.algorithm.gae_lambda  # type: ignore[attr-defined]
+    advantage, running = torch.zeros_like(delta), torch.zeros_like(delta[:, 0])
+    for t in reversed(range(delta.shape[1])):
+        advantage[:, t] = running = delta[:, t] + decay * running
+    valid = trials.weight > 0
+    left = advantage[valid].square().mean() / (advantage + value)[valid].var(correction=0)
+    row = json.loads((train(config, quiet) / "metrics.jsonl").read_text().splitlines()[0])
+    assert row["value/explained_variance"] == pytest.approx(1 - float(left), abs=1e-4)
+
+
+@pytest.mark.parametrize("recipe", ["pearl", "rl2-sac"])
+def test_critics_and_their_temperature_come_along(sources: Callable[..., Path], tmp_path: Path, recipe: str) -> None:
+    brief = {"network.hidden": (8,), "network.critic_hidden": (8,), "algorithm.update_steps": 3}
+    brief |= {"algorithm.context_size": 20} if recipe == "pearl" else {"algorithm.update_trials": 2}
+    source = sources(recipe, **brief)
+    theirs, mine = final(source), begun(recipe, source, tmp_path / "run", **brief)
+    assert {"log_temperature"} < theirs.extras.keys()
+    assert same(mine.extras, theirs.extras)
+    assert not mine.replay
+
+
+def test_where_values_are_in_other_units_or_there_are_none_a_run_begins_with_its_own(
+    sources: Callable[..., Path], tmp_path: Path
+) -> None:
+    """An exported agent has none, compressed returns are others, and so are those of a memory to no memory."""
+    student = sources("dagger", **ALIKE)
+    fresh = {"seen": 0.0, "mean": 0.0, "square": 0.0}
+    compressed = begun("rl2", student, tmp_path / "compressed", **ALIKE, **{"algorithm.compress_returns": True})
+    exported = begun("rl2", export(student, tmp_path / "agent"), tmp_path / "exported", **ALIKE)
+    for state in (compressed, exported):
+        assert {name: float(x) for name, x in state.extras.items()} == fresh
+        assert same(state.params, final(student).params)
+
+
 def test_an_exported_agent_will_do(sources: Callable[..., Path], tmp_path: Path) -> None:
     source = sources("maml-trpo", **NORMALISED)
     folder = export(source, tmp_path / "agent")
