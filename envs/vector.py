@@ -324,7 +324,7 @@ class SingleEnv(GymVectorEnv):
 
     def __init__(self, env: gym.Env[Any, Any], horizon: int, success_key: str = "success") -> None:
         super().__init__([[env]], "", horizon, success_key)
-        self._advice = "; its set_task must be called first" if self._has_set_task else ""
+        self._advice = "; was its set_task called first?" if self._has_set_task else ""
         self.set_tasks([Task("", ())])
 
     def _set_tasks(self, tasks: list[Task]) -> None:

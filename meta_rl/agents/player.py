@@ -21,7 +21,7 @@ from torch import nn
 
 from envs import NonFiniteError, SingleEnv
 from meta_rl.agents.bundle import Bundle
-from meta_rl.agents.practised import Budget, Judgement, Practised, check_practice, check_whole, judge
+from meta_rl.agents.practised import Budget, Judgement, Practised, check_count, check_practice, judge
 from meta_rl.agents.saved import Kept, adapted_leaves, with_leaves, write_player
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise
 from meta_rl.config import EvaluateConfig, TrainConfig
@@ -63,9 +63,8 @@ class Player:
         agent: tuple[Bundle, TrainConfig] | None = None,
     ) -> None:
         self._learner, self._weights, self._interface = learner, weights, interface
-        self._protocol, self._seed, self._agent = protocol, check_whole("seed", seed), agent
-        if self._seed < 0:
-            raise ConfigError(f"seed: must be at least 0, got {seed}")
+        check_count("seed", seed, 0)
+        self._protocol, self._seed, self._agent = protocol, int(seed), agent
         self._played, self._warned = 0, False
         self.forget()
 
@@ -79,7 +78,7 @@ class Player:
     def reset(self) -> None:
         """Forget what happened since the last adaptation; an episode begins."""
         self._actor: Actor | None = None
-        self._acted = self._over = False
+        self._over = self._acted = False
 
     def adapt(
         self,
@@ -125,7 +124,8 @@ class Player:
         if episodes is None and (env_steps is not None or seconds is not None):
             most = math.inf
         steps = self._protocol.adaptation_steps if steps is None else steps
-        check_practice({"episodes": most, "steps": steps, "env_steps": env_steps}, seconds, keep_if, judge_episodes)
+        given = {"episodes": episodes, "steps": steps, "env_steps": env_steps}
+        check_practice(given, seconds, keep_if, judge_episodes)
         before, budget = self._adapted, Budget(single.horizon, env_steps or math.inf, seconds or math.inf)
         for step in range(steps):
             numbers = budget.numbers(most, (step + 1) / steps)
@@ -181,6 +181,8 @@ class Player:
         Raises:
             ConfigError, NonFiniteError: as `adapt`.
         """
+        if seed is not None:
+            check_count("seed", seed, 0)
         single = self._open(env, horizon)
         seed = self._next_seed() if seed is None else seed
         played = as_sent(rollout(single, self._learner.actor(self._adapted), None, [seed]), single)
@@ -215,10 +217,9 @@ class Player:
             self._actor.begin()
         elif self._over:
             self._actor.begin()
-        self._over = False
+        self._over, self._acted = False, True
         space = self._interface.action_space
         action = to_env(space, self._actor.act(seen[None, None], None)[0, 0])
-        self._acted = True
         return int(action) if isinstance(space, gym.spaces.Discrete) else action
 
     def observe(self, reward: float, done: bool) -> None:
@@ -226,20 +227,14 @@ class Player:
         with a memory takes it into the next episode, unless `reset` comes first.
 
         Raises:
-            ConfigError: no action came before it since the last one, or `reward` is no number.
-            NonFiniteError: `reward` is not finite.
+            ConfigError: no action came before it, or the reward is not one number.
+            NonFiniteError: the reward is not finite; a memory would never forget it.
         """
         if self._actor is None or not self._acted:
-            raise ConfigError("observe: tells what followed an action; call act first, once for each observe")
-        try:
-            earned = np.asarray(reward, np.float64).item()
-        except (TypeError, ValueError):
-            raise ConfigError(f"observe: reward must be a number, got {reward!r}") from None
-        if not math.isfinite(earned):
-            raise NonFiniteError(f"observe: the reward is {earned}; it must be finite")
-        self._acted = False
-        self._over = bool(done)
-        self._actor.observe(_lone(earned, np.float64), _lone(done, np.bool_))
+            raise ConfigError("observe: tells what followed an action; call act first, once before each observe")
+        told = _lone(_reward(reward), np.float64), _lone(bool(done), np.bool_)
+        self._over, self._acted = bool(done), False
+        self._actor.observe(*told)
 
     def save(self, folder: str | Path) -> Path:
         """Write the agent and all that this player has adapted into `folder`; returns it. `meta_rl.load_player` reads
@@ -290,9 +285,19 @@ class Player:
             raise ConfigError(f"env: must be a single gymnasium.Env, got {type(env).__name__}")
         self._interface.check(env)
         horizon = self._interface.horizon if horizon is None else horizon
-        if check_whole("horizon", horizon) < 1:
-            raise ConfigError(f"horizon: must be at least 1, got {horizon}")
-        return SingleEnv(env, horizon)
+        check_count("horizon", horizon)
+        return SingleEnv(env, int(horizon))
+
+
+def _reward(value: Any) -> float:
+    """One finite number, of those that a policy can read."""
+    given = np.asarray(value)
+    if given.dtype.kind not in "fiub" or given.size != 1:
+        raise ConfigError(f"observe: the reward must be one number, got {value!r}")
+    number = float(given.item())
+    if not abs(number) <= float(np.finfo(np.float32).max):
+        raise NonFiniteError(f"observe: the reward is {number}; it must be finite in float32")
+    return number
 
 
 def _lone(value: Any, kind: Any) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
+import numbers
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -160,7 +160,7 @@ def judge(keep_if: str, returns: NDArray[np.float64], env_steps: int) -> Judgeme
 
 
 def check_practice(
-    least_one: Mapping[str, float | None], seconds: float | None, keep_if: str | None, judge_episodes: int
+    least_one: Mapping[str, int | None], seconds: float | None, keep_if: str | None, judge_episodes: int
 ) -> None:
     """Refuse what `Player.adapt` cannot do.
 
@@ -170,23 +170,23 @@ def check_practice(
         ConfigError: naming the argument.
     """
     for name, value in least_one.items():
-        if value is not None and value != math.inf and check_whole(name, value) < 1:
-            raise ConfigError(f"{name}: must be at least 1, got {value}")
-    if seconds is not None and not 0 < seconds < math.inf:
-        raise ConfigError(f"seconds: must be above 0, got {seconds}")
+        if value is not None:
+            check_count(name, value)
+    if seconds is not None and not (isinstance(seconds, numbers.Real) and 0 < seconds < math.inf):
+        raise ConfigError(f"seconds: must be above 0, got {seconds!r}")
     if keep_if is not None and keep_if not in CONDITIONS:
         raise ConfigError(f"keep_if: unknown {keep_if!r}; valid: {', '.join(map(repr, CONDITIONS))}")
-    if keep_if is not None and check_whole("judge_episodes", judge_episodes) < 2:
-        raise ConfigError(f"judge_episodes: must be at least 2, got {judge_episodes}")
+    if keep_if is not None:
+        check_count("judge_episodes", judge_episodes, 2)
 
 
-def check_whole(name: str, value: Any) -> int:
-    """`value` as an int.
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Refuse what is no whole number, or too small a one.
 
     Raises:
-        ConfigError: it is no whole number.
+        ConfigError: naming the argument.
     """
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise ConfigError(f"{name}: must be a whole number, got {value!r}") from None
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise ConfigError(f"{name}: must be a whole number, got {value!r}")
+    if value < least:
+        raise ConfigError(f"{name}: must be at least {least}, got {value}")

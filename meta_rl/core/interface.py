@@ -83,7 +83,7 @@ class Interface:
 
         Raises:
             ConfigError: it is of another shape, or no numbers.
-            NonFiniteError: a number in it is NaN or infinite.
+            NonFiniteError: a number in it is NaN or infinite, or is as float32.
         """
         wanted = (*leading, *(self.observation_space.shape or ()))
         try:
@@ -92,10 +92,13 @@ class Interface:
                 raise ValueError(f"{array.dtype} numbers of shape {array.shape}")
         except ValueError as error:  # numpy says so of ragged lists
             raise ConfigError(f"observation: must be numbers of shape {wanted}, got {error}") from None
-        if not np.isfinite(array).all():
-            where = np.argwhere(~np.isfinite(array))[0].tolist()
-            raise NonFiniteError(f"observation: the number at {where} is {array[tuple(where)]}; it must be finite")
-        return array.astype(np.float32)
+        with np.errstate(over="ignore"):
+            read = array.astype(np.float32)
+        if not np.isfinite(read).all():
+            where = np.argwhere(~np.isfinite(read))[0].tolist()
+            given = array[tuple(where)]
+            raise NonFiniteError(f"observation: the number at {where} is {given}; it must be finite in float32")
+        return read
 
     def warn_of_news(self, observation: NDArray[Any]) -> bool:
         """Warn if a number in `observation` ``[..., *obs]`` moves that could not move in training, as its bounds were

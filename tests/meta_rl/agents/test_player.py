@@ -243,7 +243,7 @@ def test_meta_worlds_own_environment_without_a_task_and_past_its_end() -> None:
     player = agent_for("maml-trpo", "metaworld/ml1-reach-v3").player()
     benchmark = metaworld.ML1("reach-v3", seed=0)
     env = benchmark.train_classes["reach-v3"]()
-    said = r"^<SawyerReachEnvV3.*>, reset: AssertionError without a message; its set_task must be called first$"
+    said = r"^<SawyerReachEnvV3.*>, reset: AssertionError without a message; was its set_task called first\?$"
     with pytest.raises(envs.EnvError, match=said):
         player.adapt(env)
     env.set_task(benchmark.train_tasks[0])
@@ -324,6 +324,60 @@ def test_an_observation_that_is_not_finite_is_refused(value: float) -> None:
             ask(np.array([[0.0, value]]))
         with pytest.raises(ConfigError, match=r"must be numbers of shape \(3, 2\)"):
             ask(np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2-sac"])
+def test_an_observation_beyond_the_numbers_of_the_network_is_refused(recipe: str) -> None:
+    """The largest float32 is 3.4028235e38."""
+    player = agent_for(recipe, "navigation").player()
+    with pytest.raises(envs.NonFiniteError, match=r"the number at \[0\] is 1e\+300; it must be finite in float32"):
+        player.act([1e300, 0.0])
+    assert np.isfinite(player.act([3.4e38, 0.0])).all()
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2", "rl2-sac", "varibad", "random"])
+def test_what_no_memory_should_keep_is_refused_and_changes_nothing(recipe: str) -> None:
+    """Beside a player that was never told."""
+    player, spared = (agent_for(recipe, "navigation").player(seed=3) for _ in range(2))
+    for one in (player, spared):
+        one.act([0.1, 0.2])
+    for reward in (np.nan, np.inf, -np.inf, 1e300):
+        with pytest.raises(envs.NonFiniteError, match=r"^observe: the reward is .*; it must be finite in float32$"):
+            player.observe(reward, False)
+    for wrong in ("a", None, [1.0, 2.0]):
+        with pytest.raises(ConfigError, match="^observe: the reward must be one number, got "):
+            player.observe(wrong, False)  # type: ignore[arg-type]
+    for one in (player, spared):
+        one.observe(np.array([1.5]), np.bool_(False))  # type: ignore[arg-type]
+    assert np.array_equal(player.act([0.3, 0.4]), spared.act([0.3, 0.4]))
+
+
+@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2"])
+def test_nothing_is_observed_without_an_action(recipe: str) -> None:
+    player = agent_for(recipe, "navigation").player()
+    said = "^observe: tells what followed an action; call act first, once before each observe$"
+    with pytest.raises(ConfigError, match=said):
+        player.observe(0.0, False)
+    player.act([0.1, 0.2])
+    player.observe(0.0, False)
+    with pytest.raises(ConfigError, match=said):
+        player.observe(0.0, False)
+    player.act([0.1, 0.2])
+    player.reset()
+    with pytest.raises(ConfigError, match=said):
+        player.observe(0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("seed", "said"), [(-1, "must be at least 0, got -1"), (1.5, "must be a whole number, got 1.5"), ("1", "got '1'")]
+)
+def test_a_seed_that_is_none_is_refused(seed: Any, said: str) -> None:
+    agent = agent_for("maml-trpo", "navigation")
+    with pytest.raises(ConfigError, match=rf"^seed: .*{said}$"):
+        agent.player(seed=seed)
+    with pytest.raises(ConfigError, match=rf"^seed: .*{said}$"):
+        agent.player().play(Uniform(), seed=seed)
+    assert agent.player(seed=2**80).adapt(Uniform(), episodes=1, horizon=2).practice
 
 
 def test_other_things_than_a_single_environment_are_refused() -> None:

@@ -84,6 +84,11 @@ def test_what_practice_cannot_be_is_refused() -> None:
     player = agent_for("maml-trpo", "navigation").player()
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"env_steps": 0}, "env_steps: must be at least 1, got 0"),
+        ({"episodes": 2.5}, "episodes: must be a whole number, got 2.5"),
+        ({"episodes": "2"}, "episodes: must be a whole number, got '2'"),
+        ({"steps": True}, "steps: must be a whole number, got True"),
+        ({"horizon": 2.0}, "horizon: must be a whole number, got 2.0"),
+        ({"seconds": "5"}, "seconds: must be above 0, got '5'"),
         ({"seconds": 0}, "seconds: must be above 0, got 0"),
         ({"seconds": float("nan")}, "seconds: must be above 0, got nan"),
         ({"keep_if": "good"}, "keep_if: unknown 'good'; valid: 'not-worse', 'better'"),
