@@ -73,7 +73,7 @@ def import_own(own: str, folder: str = "") -> Callable[..., TaskDistribution]:
         if callable(found) and not isinstance(found, TaskDistribution):
             try:
                 made = found(*_split_for(found, split, options), **options)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise UnknownNameError(f"calling {own} raised {type(error).__name__}: {error}") from error
         if isinstance(made, TaskDistribution):
             return made

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+import gymnasium as gym
+
 from envs import about as words
 from envs import dynamics
 from envs.api import TaskDistribution
@@ -202,8 +204,14 @@ def register(name: str, maker: Maker) -> None:
     """Make ``maker(split, **options)`` known as `name`.
 
     Raises:
+        TypeError: the name is no text, or `maker` cannot be called.
         ValueError: the name is taken.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"register: a name is a text, got {name!r}")
+    if not callable(maker):
+        raise TypeError(f"register: {name!r} needs a function of the split that returns a TaskDistribution, got a "
+                        f"{type(maker).__name__}")  # fmt: skip
     try:
         _find(name)
     except UnknownNameError:
@@ -303,8 +311,12 @@ def make(name: str, split: str = "train", **options: Any) -> TaskDistribution:
     Raises:
         UnknownNameError: unknown name or split.
         UnshowableError: the tasks are to be shown, and cannot be.
+        TypeError: what was registered by this name makes something else.
     """
     check_name(name, split)
     shown = options.pop("task_visible", None)
     made = _find(name).maker(split, **options)
+    if not isinstance(made, TaskDistribution):
+        advice = "; envs.vector.GymDistribution makes one of an environment" if isinstance(made, gym.Env) else ""
+        raise TypeError(f"{name}: its maker returned a {type(made).__name__}; valid: an envs.TaskDistribution{advice}")
     return VisibleTask(made) if shown else made

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 
 def misfit(observation_space: Any, action_space: Any) -> str:
@@ -12,6 +13,8 @@ def misfit(observation_space: Any, action_space: Any) -> str:
     well."""
     if not isinstance(observation_space, gym.spaces.Box):
         return f"observation_space must be a Box, got {observation_space}; {_flatten(observation_space)}"
+    if 0 in observation_space.shape:
+        return f"observation_space must hold at least one number, got a Box of shape {observation_space.shape}"
     if len(observation_space.shape) != 1:
         shape = observation_space.shape
         return f"observation_space must be flat, (n,), got a Box of shape {shape}; {_flatten(observation_space)}"
@@ -20,6 +23,11 @@ def misfit(observation_space: Any, action_space: Any) -> str:
     if not isinstance(action_space, gym.spaces.Box):
         fold = "TransformAction can make them of one Discrete or of a flat Box"
         return f"action_space must be a Box or Discrete, got {action_space}; gymnasium.wrappers.{fold}"
+    if np.dtype(action_space.dtype).kind != "f":
+        fold = "gymnasium.wrappers.TransformAction can make them of floats or of one Discrete"
+        return f"action_space must be a Box of floats or Discrete, got {action_space}; {fold}"
+    if 0 in action_space.shape:
+        return f"action_space must hold at least one number, got a Box of shape {action_space.shape}"
     if len(action_space.shape) != 1:
         shape = action_space.shape
         fold = f"gymnasium.wrappers.TransformAction(env, lambda action: action.reshape({shape}), FLAT_BOX)"

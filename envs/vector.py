@@ -240,7 +240,7 @@ class GymVectorEnv(TaskVectorEnv):
         """Call the `set_task` of one environment."""
         try:
             self._envs[row][column].get_wrapper_attr("set_task")(task.array)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             where = f"env [{row}, {column}], task {task.to_json()}, set_task(array of {len(task.vector)})"
             raise TaskError(f"{where}: {in_words(error)}") from error
 
@@ -256,7 +256,7 @@ class GymVectorEnv(TaskVectorEnv):
         """The observation that one environment gives at its reset."""
         try:
             return self._reader.reset(self._envs[task][env].reset(**given))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvError(f"{self._called(task, env)}, reset: {in_words(error)}{self._advice}") from error
 
     def _step(self, action: NDArray[Any], active: Bool) -> tuple[Float, NDArray[np.float64], Bool, Bool]:
@@ -273,7 +273,7 @@ class GymVectorEnv(TaskVectorEnv):
         """Observation, reward, terminated, truncated and success that one environment gives."""
         try:
             return self._reader.step(self._envs[task][env].step(action))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             where = f"{self._called(task, env)}, step {self._elapsed[task, env]}"
             raise EnvError(f"{where}: {in_words(error)}{self._beyond(action)}{self._advice}") from error
 
@@ -364,7 +364,7 @@ def look_alikes(env: gym.Env[Any, Any]) -> list[str]:
     return sorted({name for kind, name in named if callable(getattr(kind, name, None))})
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """An error in one line. Some libraries' errors say nothing: assertions without a word."""
     if isinstance(error, ReturnedError):
         return str(error)

@@ -27,7 +27,7 @@ from meta_rl.errors import ConfigError
 from meta_rl.networks.modules import fill, filled
 from meta_rl.runs import checkpoint
 from meta_rl.runs.durable import CheckpointError
-from meta_rl.runs.folder import absolute_data, find_iteration, is_exported
+from meta_rl.runs.folder import absolute_data, find_iteration, is_exported, require_run
 from meta_rl.runs.problem import open_problem
 from meta_rl.runs.recorded import FINGERPRINT, learned_on, read_about, read_interface
 
@@ -137,8 +137,7 @@ def load(folder: str | Path, iteration: int | None = None, data: str | Path = ""
         CheckpointError: every checkpoint, or that of `iteration`, or the exported file, is damaged.
     """
     folder = Path(folder)
-    if not (folder / "config.json").exists():
-        raise ConfigError(f"RUN: {folder} is not a run directory (no config.json), nor an exported agent")
+    require_run(folder)
     config = load_config(folder / "config.json")
     if data:
         config = absolute_data(replace_paths(config, {"fewshot.data": str(data)}))

@@ -44,7 +44,15 @@ from meta_rl.config import (
 )
 from meta_rl.config.fewshot import SPLITS, parse_name
 from meta_rl.errors import ConfigError, RunError, Stopped
-from meta_rl.runs.folder import check_start, find_iteration, holds_run, iterations, numbers_in_words, results_dir
+from meta_rl.runs.folder import (
+    check_file,
+    check_start,
+    find_iteration,
+    holds_run,
+    iterations,
+    numbers_in_words,
+    results_dir,
+)
 from meta_rl.runs.loggers import check_loggers, log_evaluation
 
 EVERY = "all"
@@ -62,13 +70,24 @@ def run_command(command: str, rest: list[str]) -> int:
         check_choice("command", command, COMMANDS)
         return COMMANDS[command](rest)
     except KeyboardInterrupt as stop:
-        print(f"meta-rl {command}: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        goes_on = "; the same command goes on from the last checkpoint" if command == "train" else ""
+        print(f"meta-rl {command}: stopped{goes_on}", file=sys.stderr)
         return 128 + (stop.signal if isinstance(stop, Stopped) else signal.SIGINT)
     except (ConfigError, envs.UnknownNameError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
         return 2
     except (RunError, envs.EnvError, envs.NonFiniteError, envs.NoDisplayError) as error:
         print(f"meta-rl {command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read what is printed has gone, which is no fault of a file
+        raise
+    except OSError as error:  # a file or folder that cannot be read or written
+        place = f"{error.filename2 or error.filename}: " if error.filename else ""
+        print(f"meta-rl {command}: {place}{error.strerror or error}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        said = " ".join(str(error).split())
+        print(f"meta-rl {command}: out of memory{f' ({said})' if said else ''}", file=sys.stderr)
         return 1
 
 
@@ -265,8 +284,8 @@ def report_command(argv: list[str]) -> int:
         check_data(config, options.data)
     folders = [folder for folder, _ in found]
     path = Path(options.out or (results_dir(folders[0]) / "report.html" if len(folders) == 1 else "report.html"))
-    if options.out and not path.parent.is_dir():
-        raise ConfigError(f"--out: there is no folder {path.parent}")
+    if options.out:
+        check_file(path, "--out")
     from meta_rl.cli.showing import report_page
     from meta_rl.evaluation.record import evaluation_path
     from meta_rl.evaluation.report import evaluate_run

@@ -114,4 +114,7 @@ def take_option(argv: list[str], option: str, default: str) -> tuple[str, list[s
             value = argument.partition("=")[2]
         else:
             others.append(argument)
+            continue
+        if not value:  # as `--config "$FILE"` of a variable that is not set
+            raise ConfigError(f"{option}: needs a value")
     return value, others

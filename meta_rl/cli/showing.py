@@ -20,7 +20,7 @@ from meta_rl.evaluation.recording import Recording, record
 from meta_rl.evaluation.report import evaluate_and_record
 from meta_rl.evaluation.scores import Record
 from meta_rl.runs.display import Display
-from meta_rl.runs.folder import of_iteration, results_dir
+from meta_rl.runs.folder import check_file, of_iteration, results_dir
 from meta_rl.runs.standing import Begun
 from meta_rl.visualise import side_by_side, video
 from meta_rl.visualise.options import RenderConfig, ViewConfig
@@ -90,8 +90,8 @@ def render_run(run_dir: Path, options: RenderConfig, say: Say = print) -> Path:
     """
     out = Path(options.out) if options.out else results_dir(run_dir) / render_name(options)
     video.check_suffix(out, "--out")
-    if options.out and not out.parent.is_dir():
-        raise ConfigError(f"--out: there is no folder {out.parent}")
+    if options.out:
+        check_file(out, "--out")
     agent = load(run_dir, options.iteration)
     distribution = open_distribution(agent, options.split)
     protocol = agent.config.evaluate

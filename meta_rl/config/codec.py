@@ -168,7 +168,7 @@ def load_config(path: Path) -> TrainConfig:
         values = json.loads(path.read_text())
     except OSError as error:
         raise ConfigError(f"--config: cannot read {path}: {error.strerror}") from None
-    except ValueError as error:  # not JSON, or not even text
+    except (ValueError, RecursionError) as error:  # not JSON, or not even text
         raise ConfigError(f"--config: {path} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"--config: {path} must hold a JSON object, as a run's config.json does")

@@ -42,6 +42,8 @@ def compare(run_dirs: Sequence[str | Path]) -> Comparison:
             different number of episodes; those of one recipe had different numbers of adaptation episodes; or runs of
             one config and seed have different numbers.
     """
+    if isinstance(run_dirs, str | Path) or not run_dirs:
+        raise ConfigError(f"run_dirs: must be a list of run directories, got {run_dirs!r}")
     return compare_runs(evaluated(run_dirs))
 
 

@@ -18,7 +18,7 @@ from meta_rl.evaluation.scores import Record, score_cells
 from meta_rl.fewshot.published import caution
 from meta_rl.runs.display import Display, Part
 from meta_rl.runs.durable import replace_durably
-from meta_rl.runs.folder import versions
+from meta_rl.runs.folder import require_run, versions
 from meta_rl.runs.log import training_seconds
 from meta_rl.runs.loggers import check_loggers, log_evaluation
 
@@ -48,6 +48,7 @@ def evaluate_run(
     """
     run_dir = Path(run_dir)
     check_loggers(loggers)
+    require_run(run_dir)
     config = load_config(run_dir / "config.json")
     protocol = protocol or config.evaluate
     display = Display.of(say)
@@ -97,7 +98,7 @@ def is_evaluated(run_dir: Path, protocol: EvaluateConfig) -> bool:
     """
     evaluation = files(run_dir).evaluation
     paths = [run_dir / "metrics.jsonl", evaluation, run_dir / "report.html"]
-    if not all(path.exists() for path in paths):
+    if not all(path.exists() for path in (*paths, files(run_dir).report)):
         return False
     written = [path.stat().st_mtime_ns for path in paths]
     if written != sorted(written):

@@ -20,6 +20,7 @@ from meta_rl.evaluation.recording import Recorder, Recording
 from meta_rl.handover.minari import check_minari, to_minari
 from meta_rl.handover.options import DemonstrateConfig
 from meta_rl.runs.display import Display
+from meta_rl.runs.folder import check_file
 from meta_rl.runs.recorded import FINGERPRINT
 from meta_rl.sources.collect import Streams, as_sent, make_envs, rollout
 
@@ -90,8 +91,7 @@ def check(options: DemonstrateConfig, distribution: TaskDistribution) -> None:
         raise ConfigError("--out: name the file to write, as in --out demonstrations.npz")
     if Path(options.out).exists():
         raise ConfigError(f"--out: {options.out} exists; valid: a new file")
-    if not Path(options.out).parent.is_dir():
-        raise ConfigError(f"--out: there is no folder {Path(options.out).parent}")
+    check_file(Path(options.out), "--out")
     check_ranges(options)
     if options.noise and not isinstance(distribution.action_space, gym.spaces.Box):
         raise ConfigError(f"--noise: {distribution.name} has discrete actions, got {options.noise:g}; valid: 0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from meta_rl.extras import check_installed
 from meta_rl.handover.card import addressed, model_card
 from meta_rl.handover.options import ExportConfig
 from meta_rl.runs import durable
-from meta_rl.runs.folder import MANIFEST, RESULTS, check_free, is_exported, of_iteration, versions
+from meta_rl.runs.folder import MANIFEST, RESULTS, about_run, check_free, is_exported, of_iteration, versions
 from meta_rl.runs.recorded import FINGERPRINT, LEARNED_ON, differing_interfaces
 
 REPLAYS = (".mp4", ".html")
@@ -133,8 +132,7 @@ def _bundle(run_dir: Path, config: TrainConfig, iteration: int | None, data: str
     if is_exported(run_dir):
         return bundle.read_bundle(run_dir)
     state = load_state(run_dir, iteration)
-    recorded = run_dir / "environment.json"
-    about = json.loads(recorded.read_bytes()) if recorded.exists() else versions()
+    about = about_run(run_dir) or versions()
     about.pop(INTERFACE, None)
     interface = interface_of(run_dir, replace_paths(config, {"fewshot.data": data}) if data else config)
     return bundle.Bundle(state.weights, state.iteration, state.env_steps, interface, about)

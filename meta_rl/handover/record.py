@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from meta_rl.agents.agent import load
-from meta_rl.errors import ConfigError, Say
+from meta_rl.errors import Say
 from meta_rl.evaluation.recording import record
 from meta_rl.handover.minari import check_minari, to_minari
 from meta_rl.handover.options import RecordConfig
-from meta_rl.runs.folder import of_iteration, results_dir
+from meta_rl.runs.folder import check_file, of_iteration, results_dir
 
 
 def record_run(run_dir: Path, options: RecordConfig, say: Say = print) -> Path:
@@ -20,8 +20,8 @@ def record_run(run_dir: Path, options: RecordConfig, say: Say = print) -> Path:
     """
     default = of_iteration(results_dir(run_dir) / "trajectories.npz", options.iteration)
     out = Path(options.out) if options.out else default
-    if options.out and not out.parent.is_dir():
-        raise ConfigError(f"--out: there is no folder {out.parent}")
+    if options.out:
+        check_file(out, "--out")
     if options.minari:
         check_minari(options.minari)
     agent = load(run_dir, options.iteration)

@@ -30,7 +30,8 @@ def require_bounded(action_space: gym.spaces.Space[Any], recipe: str) -> gym.spa
                           "maml-trpo, rl2 or another that takes discrete actions")  # fmt: skip
     if not action_space.is_bounded() or bool((action_space.low == action_space.high).any()):
         raise ConfigError(f"recipe: {recipe} squashes actions between bounds, got {action_space}; "
-                          "gymnasium.wrappers.RescaleAction gives them some")  # fmt: skip
+                          "gymnasium.wrappers.TransformAction(env, lambda action: action, BOUNDED_BOX) gives them "
+                          "some")  # fmt: skip
     return action_space
 
 

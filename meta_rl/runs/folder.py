@@ -50,10 +50,34 @@ def check_free(folder: Path, marker: str, kind: str, option: str = "") -> None:
         raise ConfigError(f"{option} {folder} exists and is not {kind}; choose another folder".lstrip())
 
 
+def check_file(path: Path, option: str) -> None:
+    """Refuse a file that could not be written after the work is done.
+
+    Raises:
+        ConfigError: its folder is not there or cannot be written, or a folder has its name; naming `option`.
+    """
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise ConfigError(f"{option}: {path} is a folder; name a file")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"{option}: cannot write to {path.parent}: permission denied")
+
+
 def results_dir(folder: Path) -> Path:
     """Folder for evaluations, reports and videos of the agent in `folder`: a run's own folder; for an exported agent a
     folder inside, so that its files stay as they were exported."""
     return folder / RESULTS if is_exported(folder) else folder
+
+
+def require_run(folder: Path) -> None:
+    """Refuse a folder that is no run.
+
+    Raises:
+        ConfigError: it has no config, which exported agents have too.
+    """
+    if not (folder / "config.json").exists():
+        raise ConfigError(f"RUN: {folder} is not a run directory (no config.json), nor an exported agent")
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -121,10 +145,17 @@ def began_with(folder: Path) -> dict[str, Any]:
 
 
 def about_run(folder: Path) -> dict[str, Any]:
-    """What a run wrote down when it began, or that of an exported agent; empty if it did not."""
+    """What a run wrote down when it began, or that of an exported agent; empty if it did not.
+
+    Raises:
+        RunError: the file is damaged.
+    """
     path = folder / (MANIFEST if is_exported(folder) else "environment.json")
-    found = json.loads(path.read_text()) if path.exists() else {}
-    about: dict[str, Any] = found.get("about", found)
+    try:
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+        about: dict[str, Any] = found.get("about", found)
+    except (ValueError, AttributeError) as error:
+        raise RunError(f"{path}: unreadable ({type(error).__name__}: {error})") from error
     return about
 
 
@@ -169,11 +200,15 @@ def holds_run(config: TrainConfig) -> bool:
     """Whether the run directory of `config` already holds this very run.
 
     Raises:
-        ConfigError: it holds an exported agent, or a run with another config, naming what changed, or one that has
-            more iterations already.
+        ConfigError: it cannot be used, or holds an exported agent, or a run with another config, naming what changed,
+            or one that has more iterations already.
     """
     folder = config.path
-    if is_exported(folder):
+    try:
+        exported = is_exported(folder)
+    except OSError as error:  # too long a name, or a folder that may not be read
+        raise ConfigError(f"--run-dir: cannot use {folder}: {error.strerror}") from None
+    if exported:
         raise ConfigError(f"--run-dir: {folder} is an exported agent, which does not train on; choose another folder")
     recorded = folder / "config.json"
     if not recorded.exists():

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+from meta_rl.errors import RunError
 from meta_rl.runs.display import Bar, Display, Pace
 from meta_rl.runs.durable import replace_durably
 from meta_rl.runs.loggers import Logger
@@ -40,7 +41,8 @@ class RunLog:
         for name in FILES:
             path = run_dir / name
             if path.exists():
-                kept = "".join(row for row in _complete_lines(path) if json.loads(row)["iteration"] <= iteration)
+                lines, rows = _complete_lines(path), read_rows(path)
+                kept = "".join(line for line, row in zip(lines, rows, strict=True) if row["iteration"] <= iteration)
                 if kept != path.read_text():  # else it keeps its age
                     replace_durably(path, kept.encode())
         self._metrics, self._timing = (open(run_dir / name, "a") for name in FILES)  # noqa: SIM115
@@ -68,8 +70,19 @@ def note_resume(run_dir: Path, iteration: int, threads: int) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a JSON-lines file; none where there is no such file, as in an exported agent."""
-    return [json.loads(line) for line in _complete_lines(path)] if path.exists() else []
+    """The rows of a JSON-lines file; none where there is no such file, as in an exported agent.
+
+    Raises:
+        RunError: a line is damaged.
+    """
+    rows: list[Row] = []
+    for number, line in enumerate(_complete_lines(path) if path.exists() else [], 1):
+        try:
+            rows.append(dict(json.loads(line)))
+            rows[-1]["iteration"]  # every row has it
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{path}: line {number} is damaged ({type(error).__name__}: {error})") from error
+    return rows
 
 
 def last_row(path: Path) -> Row:

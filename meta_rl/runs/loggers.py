@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meta_rl.config import TrainConfig, to_dict
-from meta_rl.errors import RunError, Say
+from meta_rl.errors import ConfigError, RunError, Say
 from meta_rl.extras import check_installed
 
 PROJECT = "meta-rl"
@@ -149,9 +149,11 @@ def check_loggers(names: Sequence[str]) -> None:
     """Refuse loggers that are not installed.
 
     Raises:
-        ConfigError: naming the extra.
+        ConfigError: naming the extra, or those that there are.
     """
     for name in names:
+        if name not in LOGGERS:
+            raise ConfigError(f"--logger: unknown {name!r}; valid: {', '.join(LOGGERS)}")
         check_installed(f"--logger: {name}", LOGGERS[name].module, name)
 
 

@@ -345,7 +345,7 @@ def test_what_no_memory_should_keep_is_refused_and_changes_nothing(recipe: str) 
         with pytest.raises(envs.NonFiniteError, match=r"^observe: the reward is .*; it must be finite in float32$"):
             player.observe(reward, False)
     for wrong in ("a", None, [1.0, 2.0]):
-        with pytest.raises(ConfigError, match="^observe: the reward must be one number, got "):
+        with pytest.raises(ConfigError, match=r"^observe: the reward must be one number, got "):
             player.observe(wrong, False)  # type: ignore[arg-type]
     for one in (player, spared):
         one.observe(np.array([1.5]), np.bool_(False))  # type: ignore[arg-type]

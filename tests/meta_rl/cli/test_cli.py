@@ -15,7 +15,7 @@ import pytest
 
 import envs
 from meta_rl.cli import main
-from meta_rl.cli.commands import parse_train
+from meta_rl.cli.commands import COMMANDS, parse_train
 from meta_rl.cli.options import option_names
 from meta_rl.config import (
     RECIPES,
@@ -543,6 +543,57 @@ def test_what_a_resumed_run_may_change() -> None:
 def test_from_dict_is_strict(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_dict(TrainConfig, values)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/data/x.npz"), "/data/x.npz: No space left on device"),
+        (IsADirectoryError(21, "Is a directory", ".tmp-a", None, "a"), "a: Is a directory"),
+        (OSError("the disk is gone"), "the disk is gone"),
+        (MemoryError("Unable to allocate\n7 GiB"), "out of memory (Unable to allocate 7 GiB)"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_what_the_machine_cannot_do_is_one_line(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(argv: list[str]) -> int:
+        raise error
+
+    monkeypatch.setitem(COMMANDS, "compare", broken)
+    assert main(["compare"]) == 1
+    assert capsys.readouterr().err == f"meta-rl compare: {said}\n"
+
+
+def test_ctrl_c_promises_no_checkpoint_where_none_is_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(argv: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "compare", interrupted)
+    assert main(["compare"]) == 130
+    assert capsys.readouterr().err == "meta-rl compare: stopped\n"
+
+
+@pytest.mark.parametrize("option", ["--config=", "--config"])
+def test_an_option_with_an_empty_value_is_not_taken_for_left_out(option: str) -> None:
+    """As a shell writes it where a variable is not set."""
+    with pytest.raises(ConfigError, match=r"^--config: needs a value$"):
+        parse_train([option, ""] if option == "--config" else [option])
+
+
+def test_a_folder_whose_name_is_too_long_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "x" * 300
+    assert main([*TINY_OPTIONS, "--run-dir", name]) == 2
+    assert capsys.readouterr().err == f"meta-rl train: --run-dir: cannot use {name}: File name too long\n"
+
+
+def test_a_config_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match=r"^--config: .*deep.json is not JSON: maximum recursion"):
+        load_config(tmp_path / "deep.json")
 
 
 def test_ctrl_c_says_how_to_go_on(

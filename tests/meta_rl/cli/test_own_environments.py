@@ -323,6 +323,34 @@ def test_a_module_that_ends_the_program_is_one_line(place: Place, capsys: pytest
     assert "SystemExit: 3" in line
 
 
+@pytest.mark.parametrize(
+    ("code", "code_said", "where"),
+    [
+        ("def make(split='train'):\n    raise SystemExit(3)\n", 2, "raised SystemExit: 3"),
+        (
+            "import numpy as np, gymnasium as gym\nfrom envs.vector import GymDistribution\n"
+            "class Env(gym.Env):\n"
+            "    observation_space = action_space = gym.spaces.Box(-1, 1, (2,), np.float32)\n"
+            "    def set_task(self, vector): pass\n"
+            "    def reset(self, *, seed=None, options=None): return np.zeros(2, np.float32), {}\n"
+            "    def step(self, action): raise SystemExit('no licence')\n"
+            "def make(split='train'):\n"
+            "    return GymDistribution('ends', Env, lambda rng: rng.uniform(0, 1, 1), 5, split=split)\n",
+            1,
+            "step 0: SystemExit: no licence",
+        ),
+    ],
+)
+def test_an_object_that_ends_the_program_is_one_line(
+    code: str, code_said: int, where: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.file.write_text(code)
+    assert place.command(*WITHOUT_ENV, "--env", f"{place.module}:make") == code_said
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert where in line
+
+
 def test_a_run_in_a_listed_environment_takes_no_other(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(parse_train([*SMALL[1:], "--env", "navigation", "--iterations", "1", "--run-dir", "runs/plain"]))
     assert place.command("record", str(run), "--env", "navigation") == 0

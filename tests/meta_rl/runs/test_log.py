@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from meta_rl.errors import RunError
 from meta_rl.runs.display import Display
-from meta_rl.runs.log import Row, TrainingProgress, training_seconds
+from meta_rl.runs.log import Row, RunLog, TrainingProgress, read_rows, training_seconds
 
 TIMING = {"time/iteration": 2.0, "time/env_steps_per_second": 50.0}
 NO_STEP = {"guard/line_search_failed": 1.0, "guard/bad_curvature": 1.0, "update/accepted": 0.0}
@@ -108,3 +109,16 @@ def test_of_all_stages_the_first_and_the_last_are_shown(stages: int, words: str)
     row = {f"{name}/stage_{k}": float(k) for name in ("return", "success") for k in range(stages)}
     (line,) = said(row, success=True, iterations=9)
     assert line.split(" | ")[1:3] == [f"return {words}", f"success {words.replace('.0', '.00')}"]
+
+
+@pytest.mark.parametrize("line", ["hello\n", "[1]\n", '{"env_steps": 3}\n', "null\n"])
+def test_a_damaged_line_is_named(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"iteration": 1}\n' + line)
+    said = rf"^{path}: line 2 is damaged \("
+    with pytest.raises(RunError, match=said):
+        read_rows(path)
+    with pytest.raises(RunError, match=said):
+        RunLog(tmp_path, 1)
+    path.write_text('{"iteration": 1}\n' + line.rstrip("\n"))  # half a line at the end is none
+    assert read_rows(path) == [{"iteration": 1}]
