@@ -204,6 +204,18 @@ class TypedWalk(WalkEnv):
         return step._replace(reward=step.reward.astype(np.float32))
 
 
+class HugeWalk(WalkEnv):
+    def step(self, action):
+        step = super().step(action)
+        return step._replace(reward=step.reward + 1e300)
+
+
+def test_a_number_that_training_could_not_read_is_refused() -> None:
+    """Training reads rewards as float32, whose largest number is about 3.4e38."""
+    with pytest.raises(ConformanceError, match=r"^reward holds 1e\+300, beyond the largest float32"):
+        check(type("Huge", (Walk,), {"env_class": HugeWalk})())
+
+
 class WideWalk(WalkEnv):
     def reset(self, seeds, mask=None):
         return super().reset(seeds, mask).astype(np.float64)

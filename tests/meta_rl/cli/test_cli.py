@@ -345,6 +345,10 @@ def test_a_finished_run_is_evaluated_again_only_where_that_says_something_new(
     out = capsys.readouterr().out
     assert known not in out
     assert "report: r/report.html" in out
+    (folder / "r" / "report.md").unlink()
+    assert main([*command, "2"]) == 0
+    assert known not in capsys.readouterr().out
+    assert (folder / "r" / "report.md").exists()
 
 
 def test_train_evaluate_compare(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,12 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meta_rl.errors import ConfigError
-from meta_rl.evaluation.compare import comparison_table, comparison_tables, join_earlier, write_comparison
+from meta_rl.evaluation.compare import compare, comparison_table, comparison_tables, join_earlier, write_comparison
 from meta_rl.evaluation.kinds.base import Comparison, Group
 from meta_rl.evaluation.kinds.policies import stage_values
 from meta_rl.evaluation.kinds.table import KINDS
@@ -26,6 +27,12 @@ def group(stock: list[float | None], curves: list[list[list[float]]], sampled: b
 def comparison(groups: dict[str, Group], env: str = "metaworld/ml10", has_success: bool = True) -> Comparison:
     names = ["success", "return"] if has_success else ["return"]
     return Comparison(KINDS["rl"], MODE, names, env, 250, {}, groups)
+
+
+@pytest.mark.parametrize("runs", [[], "runs/one", Path("runs/one")])
+def test_what_is_no_list_of_runs_is_refused(runs: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^run_dirs: must be a list of run directories, got "):
+        compare(runs)
 
 
 def test_stages_of_a_curve_are_in_the_order_of_their_numbers() -> None:

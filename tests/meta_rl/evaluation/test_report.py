@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from envs import Task
+from meta_rl.errors import ConfigError
 from meta_rl.evaluation.episodes import Evaluation
-from meta_rl.evaluation.report import report
+from meta_rl.evaluation.report import evaluate_run, report
 from meta_rl.evaluation.scores import Record, family_cells, score_cells
 from meta_rl.evaluation.words import StageNames
 from meta_rl.visualise.page.policies import PolicyPage
@@ -121,3 +122,10 @@ def test_so_does_the_page(tmp_path: Path) -> None:
     assert "The headline is that of mode actions" in both["Protocol"]["note"]
     assert "The headline" not in mode_alone["Protocol"]["note"]
     assert len(both["Numbers"]["head"]) == len(mode_alone["Numbers"]["head"]) + 2
+
+
+def test_what_cannot_be_evaluated_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"^RUN: {tmp_path} is not a run directory \(no config.json\)"):
+        evaluate_run(tmp_path)
+    with pytest.raises(ConfigError, match=r"^--logger: unknown 'foo'; valid: tensorboard, wandb, trackio$"):
+        evaluate_run(tmp_path, loggers=["foo"])
