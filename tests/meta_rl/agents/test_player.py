@@ -179,12 +179,6 @@ def test_what_cannot_have_followed_an_action_is_refused_and_forgotten(recipe: st
     assert np.array_equal(player.act(observation), told.act(observation))
 
 
-@pytest.mark.parametrize(("seed", "said"), [(-1, "at least 0, got -1"), (1.5, "a whole number, got 1.5")])
-def test_a_seed_that_is_none_is_refused(seed: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"seed: must be {said}"):
-        agent_for("maml-trpo", "navigation").player(seed=seed)
-
-
 class Returning(gym.Env[Any, Any]):
     """Has the spaces of navigation and returns what it is told to; keeps its seeds in 31 bits."""
 
