@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import envs
-from envs import NonFiniteError
 from envs.vector import GymDistribution
 from meta_rl.agents.agent import Agent
 from meta_rl.agents.player import Player
@@ -157,26 +156,6 @@ def test_what_cannot_be_adapted_to_is_refused() -> None:
     for bad in ("episodes", "steps", "horizon"):
         with pytest.raises(ConfigError, match=f"{bad}: must be at least 1, got 0"):
             player.adapt(lone, **{bad: 0})
-
-
-@pytest.mark.parametrize("recipe", ["maml-trpo", "rl2"])
-def test_what_cannot_have_followed_an_action_is_refused_and_forgotten(recipe: str) -> None:
-    """A reward that is NaN would stay in a memory for ever."""
-    agent, observation = agent_for(recipe, "navigation"), np.zeros(2, np.float32)
-    player, told = agent.player(), agent.player()
-    with pytest.raises(ConfigError, match="observe: tells what followed an action; call act first"):
-        player.observe(0.0, False)
-    assert np.array_equal(player.act(observation), told.act(observation))
-    for reward in (float("nan"), np.float32("inf")):
-        with pytest.raises(NonFiniteError, match=f"observe: the reward is {reward}; it must be finite"):
-            player.observe(reward, False)
-    with pytest.raises(ConfigError, match="observe: reward must be a number, got 'much'"):
-        player.observe("much", False)  # type: ignore[arg-type]
-    player.observe(np.array([-1.0]), False)  # type: ignore[arg-type]
-    told.observe(-1.0, False)
-    with pytest.raises(ConfigError, match="call act first, once for each observe"):
-        player.observe(-1.0, False)
-    assert np.array_equal(player.act(observation), told.act(observation))
 
 
 class Returning(gym.Env[Any, Any]):
