@@ -19,6 +19,7 @@ from meta_rl.agents.saved import read_player
 from meta_rl.algorithms.base import Actor, MetaLearner, draw_noise, make_learner
 from meta_rl.config import RECIPES, TrainConfig, load_config, replace_paths
 from meta_rl.core.interface import INTERFACE, Interface
+from meta_rl.core.moments import Moments
 from meta_rl.core.seeding import Purpose, generator
 from meta_rl.core.state import TrainState
 from meta_rl.core.types import Adapted, Rollout
@@ -44,7 +45,8 @@ class Agent:
         interface: spaces and horizon of the tasks that it was trained on.
         learned_from: the fingerprint of these tasks; empty where the run did not write it down.
         about: all that the run wrote down of itself: versions, device, tasks.
-        extras: further tensors of the algorithm, for a run that begins with the agent; exported agents have none.
+        extras: further tensors of the algorithm, for a run that begins with the agent; an exported agent has the
+            statistics of returns alone.
     """
 
     def __init__(
@@ -93,7 +95,8 @@ class Agent:
             raise ConfigError(f"player: {self.config.recipe} has learned from labelled examples, not to act; valid: "
                               "predictor")  # fmt: skip
         about = {key: value for key, value in self.about.items() if key != INTERFACE}
-        saved = bundle.Bundle(self.weights, self.iteration, self.env_steps, self.interface, about)
+        returned = Moments.among(self.extras)
+        saved = bundle.Bundle(self.weights, self.iteration, self.env_steps, self.interface, about, returned)
         return Player(self.learner, self.weights, self.interface, self.config.evaluate, seed, (saved, self.config))
 
     def predictor(self) -> Predictor:
@@ -151,7 +154,7 @@ def load(folder: str | Path, iteration: int | None = None, data: str | Path = ""
         found, interface, about = load_state(folder, iteration), interface_of(folder, config), read_about(folder)
     learner: Any = make_learner(config, interface)
     weights = adopted(folder, learner, found.weights)
-    extras = found.extras if isinstance(found, TrainState) else {}
+    extras = found.extras if isinstance(found, TrainState) else found.returned
     learned_from = about.get(FINGERPRINT)
     return Agent(config, learner, weights, found.iteration, found.env_steps, interface, learned_from, about, extras)
 

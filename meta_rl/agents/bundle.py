@@ -1,15 +1,15 @@
 """An agent as a folder that stands for itself: what ``meta-rl export`` writes, `meta_rl.load` reads, and the Hub holds.
 
-``model.safetensors`` (meta-parameters and statistics), ``config.json`` (of the training run), ``agent.json`` (spaces,
-horizon, counters, versions, sha256) and ``README.md`` (the model card). No optimizer, no pickle, and no need of the
-environments that the agent was trained in.
+``model.safetensors`` (meta-parameters and statistics, of returns too), ``config.json`` (of the training run),
+``agent.json`` (spaces, horizon, counters, versions, sha256) and ``README.md`` (the model card). No optimizer, no
+pickle, and no need of the environments that the agent was trained in.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from meta_rl.runs.folder import MANIFEST, PLAYER_MANIFEST, RESULTS
 AGENT_SCHEMA = 2
 """Version 1 had no groups of tensors; it is read as well."""
 MODEL = "model.safetensors"
+RETURNED = "returned"
+"""The group of a bundle's tensors besides those of `Weights`."""
 PLAYER_TENSORS = "player.safetensors"
 """Tensors of an adapted player, see `meta_rl.agents.saved`."""
 
@@ -40,6 +42,8 @@ class Bundle:
         iteration: finished meta-updates.
         env_steps: env steps of training.
         about: JSON-able: versions, device and task distribution of the training run.
+        returned: statistics of returns, in whose units a value head among the parameters speaks; for a run that begins
+            with the agent. Empty if there is none, or the agent is of an earlier version.
     """
 
     weights: Weights
@@ -47,6 +51,7 @@ class Bundle:
     env_steps: int
     interface: Interface
     about: dict[str, Any]
+    returned: Params = field(default_factory=dict)
 
 
 def write_bundle(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
@@ -58,7 +63,7 @@ def write_bundle(folder: Path, config: TrainConfig, bundle: Bundle) -> None:
     """
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().contiguous()
-        for group, named in bundle.weights._asdict().items()
+        for group, named in {**bundle.weights._asdict(), RETURNED: bundle.returned}.items()
         for name, tensor in named.items()
     }
     files = {
@@ -94,12 +99,13 @@ def read_bundle(folder: Path) -> Bundle:
             raise CheckpointError(f"{folder}: schema {manifest['schema']}, this version reads schema {AGENT_SCHEMA}")
         contents = {name: durable.read_checked(folder / name, file) for name, file in manifest["files"].items()}
         tensors = checkpoint.read_tensors(contents[MODEL], manifest["order"])
-        groups: dict[str, Params] = {name: {} for name in Weights._fields}
+        groups: dict[str, Params] = {name: {} for name in (*Weights._fields, RETURNED)}
         for full, tensor in tensors.items():
             group, _, name = full.partition("/") if manifest["schema"] == AGENT_SCHEMA else ("params", "", full)
             groups[group][name] = tensor
-        interface = Interface.from_dict(manifest["interface"])
-        return Bundle(Weights(**groups), manifest["iteration"], manifest["env_steps"], interface, manifest["about"])
+        interface, returned = Interface.from_dict(manifest["interface"]), groups.pop(RETURNED)
+        counted = manifest["iteration"], manifest["env_steps"]
+        return Bundle(Weights(**groups), *counted, interface, manifest["about"], returned)
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -35,6 +35,11 @@ class Moments(NamedTuple):
         """Statistics among the extras of a `meta_rl.core.state.TrainState`, where `_asdict` has put them."""
         return cls(*(extras[name] for name in cls._fields))
 
+    @classmethod
+    def among(cls, extras: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of `of`, or none where there are no such statistics."""
+        return {name: tensor for name, tensor in extras.items() if name in cls._fields}
+
     @property
     def std(self) -> Tensor:
         """Standard deviation, 1 before anything was seen; never below 1e-6."""

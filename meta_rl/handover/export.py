@@ -10,6 +10,7 @@ from meta_rl.agents import bundle
 from meta_rl.agents.agent import interface_of, load_state
 from meta_rl.config import RECIPES, TrainConfig, check_protocol, load_config, make_distribution, replace_paths
 from meta_rl.core.interface import INTERFACE, Interface
+from meta_rl.core.moments import Moments
 from meta_rl.errors import ConfigError, RunError, Say
 from meta_rl.evaluation.record import evaluations, files, read_evaluation
 from meta_rl.extras import check_installed
@@ -135,7 +136,8 @@ def _bundle(run_dir: Path, config: TrainConfig, iteration: int | None, data: str
     about = about_run(run_dir) or versions()
     about.pop(INTERFACE, None)
     interface = interface_of(run_dir, replace_paths(config, {"fewshot.data": data}) if data else config)
-    return bundle.Bundle(state.weights, state.iteration, state.env_steps, interface, about)
+    returned = Moments.among(state.extras)
+    return bundle.Bundle(state.weights, state.iteration, state.env_steps, interface, about, returned)
 
 
 def _for_tasks(tasks: str, config: TrainConfig, agent: bundle.Bundle) -> tuple[TrainConfig, bundle.Bundle]:

@@ -1,9 +1,9 @@
 """Begin a run with what another agent has learned: multi-task -> MAML, one family -> ten, somebody's agent -> my tasks.
 
 Taken over are the network's parameters, parameters that all tasks share (learned step sizes; the new run's own first
-ones where the agent has none of their names) and the statistics of observations. From the folder of a run with the same
-further tensors these too: the statistics of returns, whose units the values are in, critics and their temperature. An
-exported agent has none of them. The optimizer begins anew, and so does the replay. Env steps count on from the agent's:
+ones where the agent has none of their names), the statistics of observations, and those of returns, whose units the
+values are in. From the folder of a run come critics and their temperature too, which an exported agent has not. The
+optimizer begins anew, and so does the replay. Env steps count on from the agent's:
 a budget is all that the weights have seen.
 """
 

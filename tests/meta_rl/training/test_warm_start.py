@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 import torch
 
 from meta_rl.agents.agent import load
+from meta_rl.agents.bundle import read_bundle, write_bundle
 from meta_rl.cli import main
-from meta_rl.config import RECIPES, TrainConfig, default_config, replace_paths, to_dict, without_places
+from meta_rl.config import RECIPES, TrainConfig, default_config, load_config, replace_paths, to_dict, without_places
 from meta_rl.core.types import Params
 from meta_rl.errors import ConfigError
 from meta_rl.handover.export import export
@@ -155,14 +157,25 @@ def test_critics_and_their_temperature_come_along(sources: Callable[..., Path], 
 def test_where_values_are_in_other_units_or_there_are_none_a_run_begins_with_its_own(
     sources: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """An exported agent has none, compressed returns are others, and so are those of a memory to no memory."""
+    """Compressed returns are others, and agents that were exported by an earlier version have none."""
     student = sources("dagger", **ALIKE)
     fresh = {"seen": 0.0, "mean": 0.0, "square": 0.0}
     compressed = begun("rl2", student, tmp_path / "compressed", **ALIKE, **{"algorithm.compress_returns": True})
-    exported = begun("rl2", export(student, tmp_path / "agent"), tmp_path / "exported", **ALIKE)
-    for state in (compressed, exported):
+    earlier = export(student, tmp_path / "earlier")
+    write_bundle(earlier, load_config(earlier / "config.json"), replace(read_bundle(earlier), returned={}))
+    without = begun("rl2", earlier, tmp_path / "without", **ALIKE)
+    for state in (compressed, without):
         assert {name: float(x) for name, x in state.extras.items()} == fresh
         assert same(state.params, final(student).params)
+
+
+def test_an_exported_agent_holds_the_units_of_its_values(sources: Callable[..., Path], tmp_path: Path) -> None:
+    student = sources("dagger", **ALIKE)
+    folder = export(student, tmp_path / "agent")
+    assert float(final(student).extras["seen"]) > 0
+    assert same(begun("rl2", folder, tmp_path / "run", **ALIKE).extras, final(student).extras)
+    again = export(tmp_path / "run", tmp_path / "again")
+    assert same(load(again).extras, final(student).extras)
 
 
 def test_an_exported_agent_will_do(sources: Callable[..., Path], tmp_path: Path) -> None:
