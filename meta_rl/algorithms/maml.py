@@ -202,13 +202,19 @@ class Maml(MamlBase):
             loss, kl = zip(*part_map(one, range(len(groups)), batch.query.weight.device), strict=True)
             return torch.stack(loss).sum(0), torch.stack(kl).sum(0)  # [group] -> scalars
 
-        product = self.curvature_product(params, thin(batch, c.curvature_stride))
+        product = self.curvature_product(params, self.thinned(batch))
         start = {name: p.detach() for name, p in params.items()}
         settings = trust_region.TrustRegion(c.max_kl, c.cg_iters, c.cg_damping, c.backtrack_ratio, c.max_backtracks)
         flat = trust_region.ravel(gradient)  # [coordinate]
         moved, metrics = trust_region.step(start, float(loss), flat, evaluate, product, settings)
         state.params, state.shared = parted(moved)
         return metrics | {"policy/entropy": mean_entropy(old, groups)}
+
+    def thinned(self, batch: MetaBatch) -> MetaBatch:
+        """The steps that curvature products see; the practice stays whole where the inner loss is of whole episodes."""
+        few = thin(batch, self.config.curvature_stride)
+        whole = INNER_LOSSES[self.config.inner_loss] in losses.OF_WHOLE_EPISODES
+        return few._replace(support=batch.support) if whole else few
 
     def _ppo_steps(self, state: TrainState, batch: MetaBatch) -> Metrics:
         c, start = self.config, joined(state.params, state.shared)

@@ -48,6 +48,10 @@ def dice(distribution: Distribution, batch: Batch) -> Tensor:
     return -weighted_mean(difference * batch.advantage, batch.weight)
 
 
+OF_WHOLE_EPISODES: tuple[PolicyLoss, ...] = (dice,)
+"""Losses in which what a step counts is of all steps before it, so that some of an episode's steps say nothing of it."""
+
+
 def score(distribution: Distribution, batch: Batch) -> Tensor:
     """``-mean(log pi(a|s) * A)``."""
     return -weighted_mean(distribution.log_prob(batch.action) * batch.advantage, batch.weight)

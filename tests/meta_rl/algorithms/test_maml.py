@@ -1,5 +1,6 @@
 """MAML's gradients and trust region against the slow obvious ways to compute them, in float64."""
 
+import dataclasses
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -30,19 +31,19 @@ def make(action_space: gym.Space = CONTINUOUS, **config: object) -> tuple[Maml, 
     return learner, {name: p.detach().clone().requires_grad_() for name, p in policy.named_parameters()}
 
 
-def random_batch(learner: Maml, params: Params, tasks: int = 3, seed: int = 0) -> MetaBatch:
+def random_batch(learner: Maml, params: Params, tasks: int = 3, seed: int = 0, steps: int = 6) -> MetaBatch:
     """Off-policy on purpose: recorded log-probabilities differ from the policy's own, some steps are padding."""
     rng = torch.Generator().manual_seed(seed)
 
     def one() -> Batch:
-        observation = torch.randn(tasks, 2, 6, 3, dtype=torch.float64, generator=rng)
+        observation = torch.randn(tasks, 2, steps, 3, dtype=torch.float64, generator=rng)
         distribution = learner.policy.apply({k: v.detach() for k, v in params.items()}, observation)
-        noise_shape = (tasks, 2, 6, *learner.policy.noise_shape)
+        noise_shape = (tasks, 2, steps, *learner.policy.noise_shape)
         draw = torch.randn if learner.policy.noise_kind == "normal" else torch.rand
         action = distribution.sample(draw(noise_shape, dtype=torch.float64, generator=rng))
-        off = 0.1 * torch.randn(tasks, 2, 6, dtype=torch.float64, generator=rng)
-        advantage = torch.randn(tasks, 2, 6, dtype=torch.float64, generator=rng)
-        weight = torch.ones(tasks, 2, 6, dtype=torch.float64)
+        off = 0.1 * torch.randn(tasks, 2, steps, dtype=torch.float64, generator=rng)
+        advantage = torch.randn(tasks, 2, steps, dtype=torch.float64, generator=rng)
+        weight = torch.ones(tasks, 2, steps, dtype=torch.float64)
         weight[0, 1, 4:] = 0
         return Batch(observation, action, distribution.log_prob(action) + off, advantage * weight, weight)
 
@@ -198,6 +199,21 @@ def test_thin_sees_several_states_of_every_episode_however_short() -> None:
         torch.testing.assert_close(thinned.weight[task, env, kept], torch.full((len(times),), weight).double())
     # Valid steps count alike: an episode's weight is its share of the steps, whatever was left out.
     torch.testing.assert_close(thinned.weight.sum(-1), query.weight.sum(-1) / 10)
+
+
+@pytest.mark.parametrize(("inner_loss", "within"), [("dice", 0.1), ("lvc", 0.5)])
+def test_thinned_curvature_is_near_that_of_all_steps(inner_loss: str, within: float) -> None:
+    """DiCE's factor of a step is of its whole past: of every tenth step of a practice it is another one, by which the
+    curvature would be up to 2.5 times as large here."""
+    learner, params = make(inner_loss=inner_loss)
+    few = Maml(dataclasses.replace(learner.config, curvature_stride=10), learner.policy)
+    batch = random_batch(learner, params, steps=200)
+    exact, near = (one.curvature_product(params, one.thinned(batch)) for one in (learner, few))
+    torch.manual_seed(1)
+    size = len(trust_region.ravel(list(params.values())))
+    ratios = [float(v @ near(v) / (v @ exact(v))) for v in torch.randn(10, size, dtype=torch.float64)]
+    assert ratios == pytest.approx([1.0] * 10, abs=within)
+    assert few.thinned(batch).support[0].weight.shape[-1] == (200 if inner_loss == "dice" else 20)
 
 
 @pytest.mark.parametrize("horizon", [1, 6, 10])
