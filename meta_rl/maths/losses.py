@@ -49,7 +49,7 @@ def dice(distribution: Distribution, batch: Batch) -> Tensor:
 
 
 OF_WHOLE_EPISODES: tuple[PolicyLoss, ...] = (dice,)
-"""Losses in which what a step counts is of all steps before it, so that some of an episode's steps say nothing of it."""
+"""Losses in which a step counts by all steps before it: they cannot be read off some steps of an episode."""
 
 
 def score(distribution: Distribution, batch: Batch) -> Tensor:

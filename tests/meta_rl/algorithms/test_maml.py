@@ -1,6 +1,7 @@
 """MAML's gradients and trust region against the slow obvious ways to compute them, in float64."""
 
 import dataclasses
+
 import gymnasium as gym
 import numpy as np
 import pytest
