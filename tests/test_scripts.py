@@ -199,7 +199,9 @@ def test_a_kept_run_compares_as_the_run_does(tmp_path: Path, monkeypatch: pytest
         path = Path(f"runs/results/t/rl2_s{seed}")
         write_run(path, 2, successes, 200, config, [(1 / 3, 0.5), (2 / 3, 1.0)])
         (path / "environment.json").write_text(json.dumps({"start": start, "threads": 4}))
-        (path / "timing.jsonl").write_text('{"time/iteration": 40.0}\n{"time/iteration": 50.0}\n')
+        (path / "timing.jsonl").write_text(
+            '{"iteration": 1, "time/iteration": 40.0}\n{"iteration": 2, "time/iteration": 50.0}\n'
+        )
         job = script("jobs").Job("rl2", [], 2, seed, path, "t")
         job.keep()
         runs.append((path, job.kept))

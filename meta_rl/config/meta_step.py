@@ -9,7 +9,7 @@ from meta_rl.config.base import AlgorithmConfig, Annealing
 from meta_rl.config.bounds import Length, NonNegativeFloat, PositiveFloat
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetaStepConfig(AlgorithmConfig):
     """A step size of the meta-parameters that changes linearly over the iterations."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from meta_rl.config.base import AlgorithmConfig, Recipe, Rows
@@ -27,7 +27,7 @@ class MamlConfig(MetaStepConfig):
 
     shared_update: ClassVar[bool] = True
 
-    meta_lr: PositiveFloat = 1e-3
+    meta_lr: PositiveFloat = field(default=1e-3, kw_only=True)
     inner_lr: PositiveFloat = 0.1
     """Step size of the adaptation; with learn-inner-lr its initial value."""
     inner_steps: NonNegativeInt = 1

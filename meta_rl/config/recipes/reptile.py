@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from meta_rl.config.base import Recipe, Rows
@@ -48,7 +48,7 @@ class ReptileConfig(MetaStepConfig):
 class SupervisedReptileConfig(MetaStepConfig):
     """Reptile on labelled examples (see `meta_rl.algorithms.reptile`)."""
 
-    final_meta_lr: NonNegativeFloat = 0.0
+    final_meta_lr: NonNegativeFloat = field(default=0.0, kw_only=True)
     inner_lr: PositiveFloat = 1e-3
     """Step size of the adaptation."""
     inner_steps: NonNegativeInt = 5

@@ -95,13 +95,14 @@ def test_a_run_of_version_1_is_loaded_and_goes_on_bit_for_bit(recipe: str, tmp_p
 
 
 def write_bundle_1(folder: Path, rename: Callable[[str], str]) -> None:
-    """Write the agent in `folder` as version 1 did: no groups."""
+    """Write the agent in `folder` as version 1 did: no groups, and no statistics of returns."""
     manifest = json.loads((folder / "agent.json").read_text())
     tensors: dict[str, Tensor] = safetensors_torch.load((folder / "model.safetensors").read_bytes())
-    data = safetensors_torch.save({rename(name): tensor for name, tensor in tensors.items()}, {"format": "pt"})
+    order = [name for name in manifest["order"] if not name.startswith("returned/")]
+    data = safetensors_torch.save({rename(name): tensors[name] for name in order}, {"format": "pt"})
     (folder / "model.safetensors").write_bytes(data)
     files = manifest["files"] | durable.digests({"model.safetensors": data})
-    manifest |= {"schema": 1, "order": [rename(name) for name in manifest["order"]], "files": files}
+    manifest |= {"schema": 1, "order": [rename(name) for name in order], "files": files}
     (folder / "agent.json").write_text(json.dumps(manifest))
 
 
