@@ -234,6 +234,7 @@ def script(name: str) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(name, module)  # where dataclasses look up their annotations
     spec.loader.exec_module(module)
     return module
 
