@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
+
+from envs.whole import whole
 
 if TYPE_CHECKING:
     from envs.api import Bool, Float, TaskVectorEnv
@@ -117,13 +118,13 @@ class FlatVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             rows: list[int] = self.np_random.integers(2**31, size=tasks).tolist()  # type: ignore[has-type]
             return np.repeat(np.array(rows, object)[:, None], envs_per_task, 1)
         if not isinstance(seed, (Sequence, np.ndarray)):
-            number = _natural(seed)
+            number = whole("seed:", seed, 0)
             self._np_random, self._np_random_seed = gym.utils.seeding.np_random(number)
             rows = [number + task for task in range(tasks)]
             return np.repeat(np.array(rows, object)[:, None], envs_per_task, 1)
         if len(seed) != self.num_envs:
             raise ValueError(f"seed: a list must have one for each of {self.num_envs} environments, got {len(seed)}")
-        given = [None if one is None else _natural(one) for one in seed]
+        given = [None if one is None else whole("seed:", one, 0) for one in seed]
         numbers = [one for one in given if one is not None]
         if every and len(numbers) == len(given):
             self.np_random = np.random.default_rng(numbers)
@@ -146,17 +147,6 @@ class FlatVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
 
     def _flatten(self, x: Any) -> Any:
         return x.reshape(self.num_envs, *x.shape[2:])
-
-
-def _natural(seed: Any) -> int:
-    """A seed as a Python int."""
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        raise ValueError(f"seed: must be a whole number, got {seed!r}") from None
-    if number < 0:
-        raise ValueError(f"seed: must be at least 0, got {number}")
-    return number
 
 
 def autoreset_of(autoreset: AutoresetMode | str) -> AutoresetMode:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import operator
 import os
 import threading
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from envs.whole import whole
 
 _S = TypeVar("_S")
 _P = ParamSpec("_P")
@@ -33,13 +34,7 @@ def count_threads(wanted: int | None) -> int:
     if wanted is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return min(cores, _limit or cores)
-    try:
-        number = operator.index(wanted)
-    except TypeError:
-        raise ValueError(f"num_threads must be a whole number, got {wanted!r}") from None
-    if number < 1:
-        raise ValueError(f"num_threads must be at least 1, got {number}")
-    return number
+    return whole("num_threads", wanted)
 
 
 def limit_threads(number: int | None) -> None:

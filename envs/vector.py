@@ -7,7 +7,6 @@ The environment is told its task in one of two ways: a method ``set_task(vector)
 from __future__ import annotations
 
 import copy
-import operator
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from envs.api import Bool, Float, Task, TaskDistribution, TaskVectorEnv, sample_
 from envs.finite import TaskLists, digest, list_tasks
 from envs.returned import Reader, ReturnedError
 from envs.spaces import misfit
+from envs.whole import whole
 
 MAX_SEED = 2**31 - 1
 """Largest seed that an environment is given: simulators in C++ often keep it in 31 bits."""
@@ -59,24 +59,6 @@ def draw_vector(name: str, sample_vector: Callable[..., Any] | None, rng: np.ran
         wrong = " ".join(repr(drawn).split())
         raise EnvError(f"{name}: sample_vector gave {wrong}; valid: a list of finite numbers, like [0.5]") from None
     return numbers
-
-
-def whole(name: str, what: str, number: Any) -> int:
-    """`number`, a count of at least 1.
-
-    Args:
-        name: of the distribution that is given it.
-        what: the argument.
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        count = operator.index(number)
-    except TypeError:
-        raise ValueError(f"{name}: {what} must be a whole number, got {number!r}") from None
-    if count < 1:
-        raise ValueError(f"{name}: {what} must be at least 1, got {count}")
-    return count
 
 
 class GivenTasks(TaskDistribution):
@@ -155,7 +137,7 @@ class GymDistribution(GivenTasks):
         expert: Expert | None = None,
     ) -> None:
         self._give(name, split, sample_vector, tasks)
-        self.horizon, self.make_env = whole(name, "horizon", horizon), make_env
+        self.horizon, self.make_env = whole(f"{name}: horizon", horizon), make_env
         self.deterministic, self.success_key = deterministic, success_key
         self.has_success, self.in_turn = success_key is not None, in_turn
         self.expert, self.has_expert = expert, expert is not None

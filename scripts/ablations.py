@@ -83,8 +83,9 @@ BY_PPO = {
     "start-by-trpo": "",
 }
 """Changes of the recipe by which MAML adapts on push, one each."""
-RECIPES = {"metasgd": "metasgd-trpo", "promp": "promp", "outer-ppo": "maml-ppo", "reptile": "reptile"}
-RECIPES["outer-trpo"] = "metasgd-trpo"
+RECIPES = {"metasgd": "metasgd-trpo", "promp": "promp", "outer-ppo": "maml-ppo", "reptile": "reptile"} | {
+    "outer-trpo": "metasgd-trpo"
+}
 """Rows that are another recipe."""
 BEGINS = {"from-scratch": None, "start-by-trpo": ("push", "multitask-trpo")}
 """Rows that begin with something else than the others, or with nothing."""

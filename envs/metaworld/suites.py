@@ -208,11 +208,8 @@ def vector_env(
     if name not in SUITES:
         raise UnknownNameError(f"unknown vector env {name!r}; closest: {closest(name, SUITES)}")
     suite = SUITES[name]
-    seed, num_envs, limit = (
-        _whole("seed", seed),
-        _whole("num_envs", num_envs),
-        _whole("max_episode_steps", max_episode_steps),
-    )
+    seed, num_envs = _whole("seed", seed), _whole("num_envs", num_envs)
+    limit = _whole("max_episode_steps", max_episode_steps)
     _require("seed", seed, seed is None or 0 <= seed <= LARGEST_SEED, f"0 to {LARGEST_SEED}, or None")
     _require("max_episode_steps", limit, limit is None or limit >= 1, f"at least 1, or None for {HORIZON}")
     native = "'v2' ('v1' is to be had by envs.make with reward_version='v1')"

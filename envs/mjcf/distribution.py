@@ -16,7 +16,8 @@ from envs import dynamics as dyn
 from envs.api import Task, TaskVectorEnv
 from envs.finite import TaskLists
 from envs.scene import Scene
-from envs.vector import EnvError, GivenTasks, in_words, whole
+from envs.vector import EnvError, GivenTasks, in_words
+from envs.whole import whole
 
 if TYPE_CHECKING:
     import mujoco
@@ -93,7 +94,8 @@ class MujocoDistribution(GivenTasks):
         num_threads: int | None = None,
     ) -> None:
         self._give(name, split, sample_vector, tasks)
-        self.frame_skip, self.horizon = whole(name, "frame_skip", frame_skip), whole(name, "horizon", horizon)
+        self.frame_skip = whole(f"{name}: frame_skip", frame_skip)
+        self.horizon = whole(f"{name}: horizon", horizon)
         self.has_success, self.deterministic = success is not None, start is None
         self.num_threads = num_threads
         self._functions = {"observe": observe, "reward": reward, "terminated": terminated, "success": success}

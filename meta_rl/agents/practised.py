@@ -165,7 +165,7 @@ def check_practice(
     """Refuse what `Player.adapt` cannot do.
 
     Args:
-        least_one: arguments that must be whole numbers of at least 1, where they are given; infinity is one.
+        least_one: arguments that must be whole numbers of at least 1, where they are given.
     Raises:
         ConfigError: naming the argument.
     """

@@ -70,14 +70,14 @@ def results_dir(folder: Path) -> Path:
     return folder / RESULTS if is_exported(folder) else folder
 
 
-def require_run(folder: Path) -> None:
+def require_run(folder: Path, option: str = "RUN") -> None:
     """Refuse a folder that is no run.
 
     Raises:
-        ConfigError: it has no config, which exported agents have too.
+        ConfigError: it has no config, which exported agents have too; naming `option`.
     """
     if not (folder / "config.json").exists():
-        raise ConfigError(f"RUN: {folder} is not a run directory (no config.json), nor an exported agent")
+        raise ConfigError(f"{option}: {folder} is not a run directory (no config.json), nor an exported agent")
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -169,8 +169,7 @@ def check_start(config: TrainConfig) -> None:
     if not config.start_from or has_checkpoint(config.path):
         return
     folder = Path(config.start_from)
-    if not (folder / "config.json").exists():
-        raise ConfigError(f"--start-from: {folder} is not a run directory (no config.json), nor an exported agent")
+    require_run(folder, "--start-from")
     if not is_exported(folder) and not has_checkpoint(folder):
         raise ConfigError(f"--start-from: {folder} holds no checkpoint yet")
     try:

@@ -41,8 +41,7 @@ class RunLog:
         for name in FILES:
             path = run_dir / name
             if path.exists():
-                lines, rows = _complete_lines(path), read_rows(path)
-                kept = "".join(line for line, row in zip(lines, rows, strict=True) if row["iteration"] <= iteration)
+                kept = "".join(line for line, row in _parsed(path) if row["iteration"] <= iteration)
                 if kept != path.read_text():  # else it keeps its age
                     replace_durably(path, kept.encode())
         self._metrics, self._timing = (open(run_dir / name, "a") for name in FILES)  # noqa: SIM115
@@ -75,14 +74,7 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         RunError: a line is damaged.
     """
-    rows: list[Row] = []
-    for number, line in enumerate(_complete_lines(path) if path.exists() else [], 1):
-        try:
-            rows.append(dict(json.loads(line)))
-            rows[-1]["iteration"]  # every row has it
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunError(f"{path}: line {number} is damaged ({type(error).__name__}: {error})") from error
-    return rows
+    return [row for _, row in _parsed(path)] if path.exists() else []
 
 
 def last_row(path: Path) -> Row:
@@ -104,6 +96,19 @@ def training_seconds(run_dir: Path, iteration: int) -> float:
     """Seconds that the first `iteration` iterations of a run took; 0 if unknown, as for an exported agent."""
     rows = read_rows(run_dir / "timing.jsonl")
     return sum(row["time/iteration"] for row in rows if row["iteration"] <= iteration)
+
+
+def _parsed(path: Path) -> list[tuple[str, Row]]:
+    """The complete lines of a file that is there, each with its row."""
+    parsed: list[tuple[str, Row]] = []
+    for number, line in enumerate(_complete_lines(path), 1):
+        try:
+            row = dict(json.loads(line))
+            row["iteration"]  # every row has it
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{path}: line {number} is damaged ({type(error).__name__}: {error})") from error
+        parsed.append((line, row))
+    return parsed
 
 
 def _complete_lines(path: Path) -> list[str]:
